@@ -1,0 +1,52 @@
+"""Zero-cost proxies for neural architecture search, inside Optuna.
+
+Names are imported on first use, so that ``optuna_zerocost.proxies`` does not load Optuna and a
+sampler over a scorer without torch does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from optuna_zerocost.proxies import score_network
+    from optuna_zerocost.samplers import Warmup, ZeroCostSampler
+    from optuna_zerocost.scoring import (
+        ByScore,
+        Candidate,
+        History,
+        ModelScorer,
+        Ranking,
+        RankSum,
+        Scorer,
+        Vote,
+    )
+
+__all__ = [
+    "ByScore",
+    "Candidate",
+    "History",
+    "ModelScorer",
+    "RankSum",
+    "Ranking",
+    "Scorer",
+    "Vote",
+    "Warmup",
+    "ZeroCostSampler",
+    "score_network",
+]
+__version__ = "0.1.0"
+
+_HOME = {"score_network": "proxies", "Warmup": "samplers", "ZeroCostSampler": "samplers"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"{__name__}.{_HOME.get(name, 'scoring')}")
+    return getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,90 @@
+"""The global random states of Python, NumPy and torch, seeded for a while and then put back.
+
+Network builders and dropout draw from the global generators, so a score is a function of the
+network alone only if those generators start from a known state. Nobody outside may notice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+__all__ = ["SeededRandomState"]
+
+# The global generators belong to the process, so two threads must not seed them at once.
+_LOCK = threading.RLock()
+
+
+def _accelerator_states() -> list[tuple[Any, Callable[[Any], None]]]:
+    """Return the current state and a setter for each accelerator that is already in use."""
+    states: list[tuple[Any, Callable[[Any], None]]] = []
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        states.append((torch.cuda.get_rng_state_all(), torch.cuda.set_rng_state_all))
+    if torch.backends.mps.is_available():
+        states.append((torch.mps.get_rng_state(), torch.mps.set_rng_state))
+    return states
+
+
+class _Snapshot:
+    """The global random states at one moment."""
+
+    def __init__(self) -> None:
+        self._python = random.getstate()
+        self._numpy = np.random.get_state()
+        self._torch = torch.get_rng_state()
+        self._accelerators = _accelerator_states()
+
+    def restore(self) -> None:
+        random.setstate(self._python)
+        np.random.set_state(self._numpy)
+        torch.set_rng_state(self._torch)
+        for state, restore in self._accelerators:
+            restore(state)
+
+
+class SeededRandomState:
+    """Context manager: inside, the global random states are seeded; afterwards they are as before.
+
+    Args:
+        seed: The seed of Python's, NumPy's and torch's global generators, 0 ≤ seed < 2**32.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._outside: _Snapshot | None = None
+
+    def __enter__(self) -> SeededRandomState:
+        _LOCK.acquire()
+        self._outside = _Snapshot()
+        random.seed(self._seed)
+        np.random.seed(self._seed)
+        torch.manual_seed(self._seed)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._outside is not None
+        self._outside.restore()
+        self._outside = None
+        _LOCK.release()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Give the outside its own random states back for a while.
+
+        A sampler that is asked for a parameter in the middle of a builder draws from its own
+        stream, and what it draws does not move the seeded one.
+        """
+        assert self._outside is not None, "paused() is for use inside the with block"
+        inside = _Snapshot()
+        self._outside.restore()
+        try:
+            yield
+        finally:
+            self._outside = _Snapshot()
+            inside.restore()
