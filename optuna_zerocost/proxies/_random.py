@@ -24,7 +24,8 @@ _LOCK = threading.RLock()
 def _accelerator_states() -> list[tuple[Any, Callable[[Any], None]]]:
     """Return the current state and a setter for each accelerator that is already in use."""
     states: list[tuple[Any, Callable[[Any], None]]] = []
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    if torch.cuda.is_available() and in_use:
         states.append((torch.cuda.get_rng_state_all(), torch.cuda.set_rng_state_all))
     if torch.backends.mps.is_available():
         states.append((torch.mps.get_rng_state(), torch.mps.set_rng_state))

@@ -1,0 +1,68 @@
+"""Zero-cost proxies: from an untrained network and a minibatch to numbers.
+
+`score_network` computes them, `names` and `describe` list them, `register` adds your own. A proxy
+reads *quantities* (the constants in capitals) that a *pass* over the network hands over.
+"""
+
+from optuna_zerocost.proxies import _capacity, _fisher, _jacob_cov, _saliency
+from optuna_zerocost.proxies._capacity_pass import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
+from optuna_zerocost.proxies._errors import (
+    BatchError,
+    LabelsError,
+    NetworkError,
+    OutputError,
+    PassError,
+    ProxyDefinitionError,
+    ProxyError,
+    SecondDerivativeError,
+    UndefinedScoreError,
+    UnknownProxyError,
+)
+from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
+from optuna_zerocost.proxies._loss_pass import (
+    GRADIENT_PRODUCTS,
+    INPUT_GRADIENTS,
+    LAYER_OUTPUTS,
+    WEIGHT_GRADIENTS,
+    LayerOutput,
+    WeightGradient,
+)
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
+from optuna_zerocost.proxies._registry import Direction, Proxy, describe, names, register
+from optuna_zerocost.proxies._score import score_network
+
+__all__ = [
+    "FLOP_COUNT",
+    "FLOW_GRADIENTS",
+    "GRADIENT_PRODUCTS",
+    "INPUT_GRADIENTS",
+    "LAYER_OUTPUTS",
+    "LAYER_WEIGHTS",
+    "PARAMETER_COUNT",
+    "WEIGHT_GRADIENTS",
+    "BatchError",
+    "Direction",
+    "LabelsError",
+    "LayerOutput",
+    "Measured",
+    "NetworkError",
+    "OutputError",
+    "Pass",
+    "PassError",
+    "Proxy",
+    "ProxyDefinitionError",
+    "ProxyError",
+    "Quantity",
+    "Request",
+    "SecondDerivativeError",
+    "UndefinedScoreError",
+    "UnknownProxyError",
+    "WeightGradient",
+    "describe",
+    "names",
+    "register",
+    "score_network",
+]
+
+# Importing the families registers our own proxies, before anything else of the package can run.
+_FAMILIES = (_capacity, _fisher, _jacob_cov, _saliency)

@@ -1,0 +1,165 @@
+"""The minibatch a network is scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from optuna_zerocost.proxies._errors import BatchError
+
+__all__ = ["Batch"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A minibatch of inputs and, perhaps, labels.
+
+    Attributes:
+        inputs: A tensor, a tuple (positional arguments) or a dict (keyword arguments). What is
+            not a tensor goes to the network as it is.
+        targets: The labels, or None.
+        size: Number of samples N, the length of the first input's first dimension.
+    """
+
+    inputs: Any
+    targets: Any
+    size: int
+
+    @classmethod
+    def of(cls, batch: object, *, device: torch.device) -> Batch:
+        """Check what the user passed and move its tensors to ``device``.
+
+        Raises:
+            BatchError: If it is not ``(inputs, targets)``, or has no tensor or no sample.
+        """
+        if (
+            isinstance(batch, Tensor)
+            or not isinstance(batch, Sequence)
+            or len(batch) not in (1, 2)
+        ):
+            raise BatchError(
+                f"batch is a {_describe(batch)}; pass the pair (inputs, targets), or "
+                "(inputs, None) without labels"
+            )
+        inputs = batch[0]
+        targets = batch[1] if len(batch) == 2 else None
+        if isinstance(inputs, Mapping):
+            inputs = dict(inputs)
+        elif isinstance(inputs, list):
+            inputs = tuple(inputs)
+        tensors = [tensor for tensor in _leaves(inputs) if tensor.dim() > 0]
+        if not tensors:
+            raise BatchError(
+                f"the inputs of the batch are a {_describe(inputs)} without any tensor that has a "
+                "batch dimension; pass a tensor, a tuple of tensors, or a mapping of names to "
+                "tensors"
+            )
+        if tensors[0].size(0) == 0:
+            raise BatchError(
+                f"the inputs of the batch have shape {tuple(tensors[0].shape)}, which is no "
+                "sample at all; pass at least one"
+            )
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = tensor.detach().to(device)
+            # A tensor made under inference_mode cannot take part in a backward pass; a copy can.
+            return moved.clone() if moved.is_inference() else moved
+
+        return cls(_map(inputs, move), _map(targets, move), tensors[0].size(0))
+
+    def tensors(self) -> list[Tensor]:
+        """Return the tensors among the inputs, in order."""
+        return _leaves(self.inputs)
+
+    def check_values(self) -> None:
+        """Raise BatchError if an input holds NaN."""
+        for tensor in self.tensors():
+            if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
+                count = int(torch.isnan(tensor).sum())
+                raise BatchError(
+                    f"the inputs hold NaN ({count} of {tensor.numel()} values); every gradient "
+                    "would be NaN too, so clean the batch first"
+                )
+
+    def copied(self) -> Any:
+        """Return the inputs as copies, so that a network may write into what it is given."""
+        return _map(self.inputs, torch.clone)
+
+    def differentiable(self) -> tuple[Any, list[Tensor]]:
+        """Return copies of the inputs, and the leaves with respect to which to differentiate.
+
+        The leaves are the inputs of floating point that have one row a sample.
+        """
+        leaves: list[Tensor] = []
+
+        def attach(tensor: Tensor) -> Tensor:
+            if not (tensor.is_floating_point() and self._is_batched(tensor)):
+                return tensor.clone()
+            leaf = tensor.detach().requires_grad_()
+            leaves.append(leaf)
+            # Not the leaf itself: autograd forbids a network that begins with an operation in
+            # place to write into a leaf.
+            return leaf.clone()
+
+        return _map(self.inputs, attach), leaves
+
+    def first_sample(self) -> Any:
+        """Return the inputs of the first sample, as a batch of one."""
+
+        def first(tensor: Tensor) -> Tensor:
+            return tensor[:1].clone() if self._is_batched(tensor) else tensor.clone()
+
+        return _map(self.inputs, first)
+
+    def ones(self, *, dtype: torch.dtype) -> Any:
+        """Return one sample of the inputs' shape that is 1 everywhere.
+
+        Numbers of floating point become ``dtype``; integers (tokens, masks) keep their type.
+        Integers that have no batch dimension, such as the edges of a graph, are left alone.
+        """
+
+        def one(tensor: Tensor) -> Tensor:
+            if self._is_batched(tensor):
+                tensor = tensor[:1]
+            elif not tensor.is_floating_point():
+                return tensor.clone()
+            return torch.ones_like(tensor, dtype=dtype if tensor.is_floating_point() else None)
+
+        return _map(self.inputs, one)
+
+    def _is_batched(self, tensor: Tensor) -> bool:
+        return tensor.dim() > 0 and tensor.size(0) == self.size
+
+
+def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """Apply ``function`` to the tensors of a tensor, tuple, list or dict, one level deep."""
+
+    def apply(item: Any) -> Any:
+        return function(item) if isinstance(item, Tensor) else item
+
+    if isinstance(value, Mapping):
+        return {key: apply(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(apply(item) for item in value)
+    return apply(value)
+
+
+def _leaves(value: Any) -> list[Tensor]:
+    items: Any = [value]
+    if isinstance(value, Mapping):
+        items = value.values()
+    elif isinstance(value, (tuple, list)):
+        items = value
+    return [item for item in items if isinstance(item, Tensor)]
+
+
+def _describe(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"tensor of shape {tuple(value.shape)}"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return f"{type(value).__name__} of length {len(value)}"
+    return type(value).__name__

@@ -1,0 +1,104 @@
+"""The passes that only measure how large a network is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from optuna_zerocost.proxies._flow_pass import normalisation_bypassed
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
+from optuna_zerocost.proxies._weights import counted_weights, require_weights
+
+__all__ = [
+    "FLOP_COUNT",
+    "LAYER_WEIGHTS",
+    "PARAMETER_COUNT",
+    "CountPass",
+    "FlopPass",
+    "WeightPass",
+]
+
+
+@dataclass(frozen=True)
+class CountPass(Pass):
+    """Count the parameters; the network does not run and may be on the meta device."""
+
+    @property
+    def name(self) -> str:
+        """The pass's name in messages."""
+        return "count"
+
+    @property
+    def reads_values(self) -> bool:
+        """Shapes suffice."""
+        return False
+
+    def run(self, request: Request) -> Measured:
+        """Count the numbers in the trainable parameters."""
+        parameters = request.network.parameters()
+        count = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        return Measured({PARAMETER_COUNT: count})
+
+
+@dataclass(frozen=True)
+class WeightPass(Pass):
+    """Read the weights; the network does not run."""
+
+    @property
+    def name(self) -> str:
+        """The pass's name in messages."""
+        return "weight"
+
+    def run(self, request: Request) -> Measured:
+        """Return the weights that count."""
+        weights = require_weights(request.network, readers=request.who_reads([LAYER_WEIGHTS]))
+        return Measured({LAYER_WEIGHTS: tuple(item.parameter.detach() for item in weights)})
+
+
+@dataclass(frozen=True)
+class FlopPass(Pass):
+    """Count the floating point operations of one input; works on the meta device.
+
+    Eval mode and bypassed normalisation, whose operations are not counted, so that one input
+    suffices for every network.
+    """
+
+    @property
+    def name(self) -> str:
+        """The pass's name in messages."""
+        return "flop"
+
+    @property
+    def reads_values(self) -> bool:
+        """Shapes suffice."""
+        return False
+
+    def run(self, request: Request) -> Measured:
+        """Run one sample under torch's counter."""
+        network: nn.Module = request.network
+        network.eval()
+        # Without gradients torch's attention layers take a fused path that the counter misses.
+        for weight in counted_weights(network):
+            weight.parameter.requires_grad_()
+        inputs: Any = request.batch.first_sample()
+        counter = FlopCounterMode(display=False)
+        attention = sdpa_kernel([SDPBackend.MATH])
+        with torch.enable_grad(), normalisation_bypassed(network), attention, counter:
+            request.forward(inputs)
+        return Measured({FLOP_COUNT: counter.get_total_flops()})
+
+
+PARAMETER_COUNT: Quantity[int] = Quantity(
+    "parameter count", CountPass(), "number of values in the trainable parameters"
+)
+LAYER_WEIGHTS: Quantity[tuple[Tensor, ...]] = Quantity(
+    "layer weights", WeightPass(), "the weights of the layers that count"
+)
+FLOP_COUNT: Quantity[int] = Quantity(
+    "flop count", FlopPass(), "floating point operations of one forward of one input"
+)

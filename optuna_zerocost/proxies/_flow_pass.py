@@ -1,0 +1,122 @@
+"""The pass in which all weights are positive, and so no two contributions cancel."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from optuna_zerocost.proxies._errors import UndefinedScoreError
+from optuna_zerocost.proxies._loss_pass import WeightGradient
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
+from optuna_zerocost.proxies._weights import require_weights
+
+__all__ = ["FLOW_GRADIENTS", "FlowPass", "normalisation_bypassed"]
+
+NORMALISATIONS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.LocalResponseNorm,
+    nn.CrossMapLRN2d,
+    nn.RMSNorm,
+)
+
+
+@dataclass(frozen=True)
+class FlowPass(Pass):
+    """Absolute weights in float64, no normalisation, eval mode, one input of ones."""
+
+    @property
+    def name(self) -> str:
+        """The pass's name in messages."""
+        return "synaptic flow"
+
+    def run(self, request: Request) -> Measured:
+        """Differentiate R = Σ f(1) with respect to the weights."""
+        readers = request.who_reads([FLOW_GRADIENTS])
+        network = request.network
+        weights = require_weights(network, readers=readers)
+        _make_absolute(network)
+        for weight in weights:
+            weight.parameter.requires_grad_()
+        # In train mode, dropout would cut part of the flow at random.
+        network.eval()
+        with normalisation_bypassed(network):
+            flow = request.forward(request.batch.ones(dtype=torch.float64)).sum()
+        if not bool(torch.isfinite(flow)):
+            raise UndefinedScoreError(
+                f"the flow through the network is {flow.item()}, beyond what float64 holds, so "
+                f"{readers} have no value; the network is too deep or too wide for it without "
+                "its normalisation, or a buffer is infinite"
+            )
+        gradients: tuple[Tensor | None, ...] = (None,) * len(weights)
+        if flow.requires_grad:
+            parameters = [weight.parameter for weight in weights]
+            gradients = torch.autograd.grad(flow, parameters, allow_unused=True)
+        return Measured(
+            {
+                FLOW_GRADIENTS: tuple(
+                    WeightGradient(weight.name, weight.parameter.detach(), gradient)
+                    for weight, gradient in zip(weights, gradients, strict=True)
+                    if gradient is not None
+                )
+            }
+        )
+
+
+FLOW = FlowPass()
+
+FLOW_GRADIENTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
+    "flow gradients",
+    FLOW,
+    "each absolute weight with the gradient of the summed output R, both float64; weights "
+    "without a gradient are left out",
+)
+
+
+def _make_absolute(network: nn.Module) -> None:
+    """Put absolute float64 values behind every parameter and buffer of floating point."""
+    for parameter in network.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.abs().double()
+    for module in network.modules():
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_floating_point():
+                module._buffers[name] = buffer.abs().double()
+
+
+@contextlib.contextmanager
+def normalisation_bypassed(network: nn.Module) -> Iterator[None]:
+    """Context manager: inside, normalisation layers return their input.
+
+    A forward hook could not do this: the layer would still run before it, and BatchNorm without
+    running statistics raises for a batch of one with 1×1 maps.
+    """
+    layers = [module for module in network.modules() if isinstance(module, NORMALISATIONS)]
+    absent = object()
+    before = [vars(layer).get("forward", absent) for layer in layers]
+    try:
+        for layer in layers:
+            vars(layer)["forward"] = _identity
+        yield
+    finally:
+        for layer, forward in zip(layers, before, strict=True):
+            if forward is absent:
+                vars(layer).pop("forward", None)
+            else:
+                vars(layer)["forward"] = forward
+
+
+def _identity(input: Tensor, *_: Any) -> Tensor:
+    return input

@@ -1,0 +1,327 @@
+"""The pass over one minibatch of the network as it is initialised.
+
+One forward in ``train()`` mode, so that BatchNorm normalises with the minibatch's statistics, and
+from it at most three derivatives: of the loss with respect to weights and layer outputs, of the
+summed logits with respect to the inputs, and a second derivative of the loss.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from optuna_zerocost.proxies._errors import (
+    BatchError,
+    LabelsError,
+    OutputError,
+    SecondDerivativeError,
+    UndefinedScoreError,
+)
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
+from optuna_zerocost.proxies._weights import CONVOLUTIONS, LayerWeight, require_weights
+
+__all__ = [
+    "GRADIENT_PRODUCTS",
+    "INPUT_GRADIENTS",
+    "LAYER_OUTPUTS",
+    "WEIGHT_GRADIENTS",
+    "LayerOutput",
+    "LossPass",
+    "WeightGradient",
+]
+
+
+@dataclass(frozen=True)
+class WeightGradient:
+    """A weight W, and a derivative with respect to it of the same shape."""
+
+    name: str
+    weight: Tensor
+    gradient: Tensor
+
+
+@dataclass(frozen=True)
+class LayerOutput:
+    """The output a of one call of a layer, (N, C, S), and ∂L/∂a of the same shape.
+
+    S is the number of positions (pixels, steps) that share the layer's weights, 1 if there are
+    none. ``weights_per_channel`` is the size of the layer's weight divided by C.
+    """
+
+    activation: Tensor
+    gradient: Tensor
+    weights_per_channel: int
+
+
+@dataclass(frozen=True)
+class LossPass(Pass):
+    """One forward in train mode on the minibatch, with the derivatives that are asked for."""
+
+    @property
+    def name(self) -> str:
+        """The pass's name in messages."""
+        return "loss"
+
+    def run(self, request: Request) -> Measured:
+        """Run the forward pass and return the quantities that are wanted."""
+        request.require_labels()
+        request.batch.check_values()
+        if request.wants(INPUT_GRADIENTS):
+            _check_differentiable_inputs(request)
+        weights: tuple[LayerWeight, ...] = ()
+        of_weights = [key for key in request.readers if key.needs_labels]
+        if of_weights:
+            weights = require_weights(request.network, readers=request.who_reads(of_weights))
+            for weight in weights:
+                weight.parameter.requires_grad_()
+        request.network.train()
+        twice = request.wants(GRADIENT_PRODUCTS)
+        # The fused attention kernels have no second derivative; the plain one has.
+        attention = sdpa_kernel([SDPBackend.MATH]) if twice else contextlib.nullcontext()
+        with attention:
+            return self._differentiate(request, weights)
+
+    def _differentiate(self, request: Request, weights: Sequence[LayerWeight]) -> Measured:
+        measured: dict[Quantity[Any], object] = {}
+        leaves: list[Tensor] = []
+        if request.wants(INPUT_GRADIENTS):
+            inputs, leaves = request.batch.differentiable()
+        else:
+            inputs = request.batch.copied()
+        calls: list[_Call] = []
+        with _recorded(request.network, calls, wanted=request.wants(LAYER_OUTPUTS)):
+            output = _forward(request, inputs)
+
+        gradients: list[Tensor | None] = []
+        twice = request.wants(GRADIENT_PRODUCTS)
+        parameters = [weight.parameter for weight in weights]
+        if weights:
+            loss = _loss(request, output)
+            gradients = _gradients(
+                loss,
+                [*parameters, *(call.output for call in calls)],
+                retain_graph=twice or bool(leaves),
+                create_graph=twice,
+            )
+        if request.wants(WEIGHT_GRADIENTS):
+            measured[WEIGHT_GRADIENTS] = _pairs(weights, gradients)
+        if request.wants(LAYER_OUTPUTS):
+            measured[LAYER_OUTPUTS] = tuple(
+                call.with_gradient(gradient)
+                for call, gradient in zip(calls, gradients[len(weights) :], strict=True)
+                if gradient is not None
+            )
+        if request.wants(INPUT_GRADIENTS):
+            found = _gradients(output.sum(), leaves, retain_graph=twice)
+            measured[INPUT_GRADIENTS] = torch.cat(
+                [
+                    (torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
+                    for leaf, gradient in zip(leaves, found, strict=True)
+                ],
+                dim=1,
+            )
+        if twice:
+            products = _gradient_products(request, parameters, gradients[: len(weights)])
+            measured[GRADIENT_PRODUCTS] = _pairs(weights, products)
+        return Measured(measured)
+
+
+LOSS = LossPass()
+
+WEIGHT_GRADIENTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
+    "weight gradients",
+    LOSS,
+    "each weight with the gradient g of the mean loss; weights without a gradient are left out",
+    needs_labels=True,
+)
+LAYER_OUTPUTS: Quantity[tuple[LayerOutput, ...]] = Quantity(
+    "layer outputs",
+    LOSS,
+    "for each call of a convolutional or linear layer its output and the gradient of the mean "
+    "loss, (N, C, S)",
+    needs_labels=True,
+)
+INPUT_GRADIENTS: Quantity[Tensor] = Quantity(
+    "input gradients",
+    LOSS,
+    "the gradient of the summed logits with respect to each sample, flattened, (N, D)",
+)
+GRADIENT_PRODUCTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
+    "Hessian-gradient products",
+    LOSS,
+    "each weight with its part of Hg, H the Hessian of the mean loss",
+    needs_labels=True,
+    needs_second_derivatives=True,
+)
+
+
+def _pairs(
+    weights: Sequence[LayerWeight], gradients: Sequence[Tensor | None]
+) -> tuple[WeightGradient, ...]:
+    # The gradients may be followed by those of the layer outputs.
+    return tuple(
+        WeightGradient(weight.name, weight.parameter.detach(), gradient.detach())
+        for weight, gradient in zip(weights, gradients, strict=False)
+        if gradient is not None
+    )
+
+
+def _gradients(
+    scalar: Tensor,
+    variables: Sequence[Tensor],
+    *,
+    retain_graph: bool = False,
+    create_graph: bool = False,
+) -> list[Tensor | None]:
+    """Differentiate ``scalar``; None for what it does not depend on."""
+    if not scalar.requires_grad or not variables:
+        return [None] * len(variables)
+    return list(
+        torch.autograd.grad(
+            scalar,
+            variables,
+            retain_graph=retain_graph,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    )
+
+
+def _check_differentiable_inputs(request: Request) -> None:
+    readers = request.who_reads([INPUT_GRADIENTS])
+    if request.batch.size < 2:
+        raise BatchError(
+            f"the batch has one sample, and {readers} compare samples; pass at least two"
+        )
+    if not any(tensor.is_floating_point() for tensor in request.batch.tensors()):
+        raise BatchError(
+            f"{readers} differentiate with respect to the inputs, and these are all integers; "
+            "choose other proxies for such a network, or pass embedded inputs"
+        )
+
+
+def _forward(request: Request, inputs: Any) -> Tensor:
+    try:
+        return request.forward(inputs)
+    except ValueError as error:
+        if request.batch.size == 1 and "more than 1 value per channel" in str(error):
+            raise BatchError(
+                "the batch has one sample, and a BatchNorm layer sees one value a channel of it, "
+                "which has no variance; pass at least two samples"
+            ) from error
+        raise
+
+
+def _loss(request: Request, output: Tensor) -> Tensor:
+    targets = request.batch.targets
+    if request.loss_fn is nn.functional.cross_entropy:
+        _check_classes(output, targets)
+    loss = request.loss_fn(output, targets)
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        seen = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        raise OutputError(
+            f"loss_fn returned {seen}, and the proxies differentiate one number; return the mean "
+            "over the batch"
+        )
+    if not bool(torch.isfinite(loss)):
+        readers = request.who_reads(key for key in request.readers if key.needs_labels)
+        raise UndefinedScoreError(
+            f"the loss is {loss.item()}, so {readers} have no value: the network's initial "
+            "weights or the inputs are too large; check the initialisation and the normalisation"
+        )
+    return loss
+
+
+def _check_classes(output: Tensor, targets: Any) -> None:
+    """Raise LabelsError for a class that the output does not have.
+
+    On a GPU, torch would abort the process's CUDA context instead of raising.
+    """
+    if not isinstance(targets, Tensor) or targets.is_floating_point() or output.dim() == 0:
+        return
+    classes = output.size(min(1, output.dim() - 1))
+    ignored = -100  # the default ignore_index of cross_entropy
+    wrong = targets[(targets != ignored) & ((targets < 0) | (targets >= classes))]
+    if wrong.numel():
+        raise LabelsError(
+            f"the labels hold class {int(wrong[0])}, and the output of shape "
+            f"{tuple(output.shape)} has classes 0 to {classes - 1}; make the network's last layer "
+            "as wide as there are classes, or number the labels from 0"
+        )
+
+
+def _gradient_products(
+    request: Request, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]
+) -> list[Tensor | None]:
+    """Return Hg for each parameter, as the gradient of Σ g·stop(g)."""
+    terms = [
+        torch.sum(gradient * gradient.detach())
+        for gradient in gradients
+        if gradient is not None and gradient.requires_grad
+    ]
+    if not terms:  # the loss is linear in the weights
+        return [None] * len(parameters)
+    try:
+        return _gradients(torch.stack(terms).sum(), parameters)
+    except RuntimeError as error:
+        raise SecondDerivativeError(
+            f"{request.who_reads([GRADIENT_PRODUCTS])} need second derivatives, and an operation "
+            f"of the network has none: {error}. Leave them out for this network, or replace the "
+            "operation by one that can be differentiated twice"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a layer with the output it gave."""
+
+    layer: nn.Module
+    output: Tensor
+
+    def with_gradient(self, gradient: Tensor) -> LayerOutput:
+        activation, gradient = self._by_channel(self.output), self._by_channel(gradient)
+        weight = self.layer.weight
+        assert isinstance(weight, Tensor)
+        return LayerOutput(activation, gradient, weight.numel() // activation.size(1))
+
+    def _by_channel(self, value: Tensor) -> Tensor:
+        """Arrange (N, C, H, W), or (N, T, C) of a linear layer, as (N, C, S)."""
+        value = value.detach()
+        if isinstance(self.layer, nn.Linear):
+            value = value.unsqueeze(0) if value.dim() == 1 else value
+            return value.flatten(1, -2).transpose(1, 2) if value.dim() > 2 else value.unsqueeze(2)
+        kernel_size = self.layer.kernel_size
+        assert isinstance(kernel_size, tuple)
+        if value.dim() == len(kernel_size) + 1:  # a convolution of a single sample
+            value = value.unsqueeze(0)
+        return value.flatten(2)
+
+
+@contextlib.contextmanager
+def _recorded(network: nn.Module, calls: list[_Call], *, wanted: bool) -> Iterator[None]:
+    """Context manager: inside, note every call of a convolutional or linear layer."""
+
+    def note(layer: nn.Module, _arguments: Any, output: Tensor) -> Tensor | None:
+        if not output.requires_grad:
+            return None
+        calls.append(_Call(layer, output))
+        # An activation in place overwrites what comes next, so that gets a copy: the output, and
+        # the gradient with respect to it, stay the layer's own.
+        return output.clone()
+
+    handles = []
+    try:
+        if wanted:
+            for module in network.modules():
+                if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+                    handles.append(module.register_forward_hook(note))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

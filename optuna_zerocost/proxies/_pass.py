@@ -1,0 +1,174 @@
+"""Passes, the quantities they hand over, and how a proxy gets to see them.
+
+A *pass* is one way to run a network: its state, its inputs, its derivatives. A *quantity* is one
+thing a pass can hand over, such as the gradients of the weights. A *proxy* declares the quantities
+it reads; the pass is run once for all proxies that read from it, and computes only those
+quantities that some proxy declared. A new pass is a new subclass of `Pass` with quantities of
+its own; nothing else has to know of it.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, cast
+
+from torch import Tensor, nn
+
+from optuna_zerocost.proxies._batch import Batch
+from optuna_zerocost.proxies._errors import (
+    LabelsError,
+    OutputError,
+    PassError,
+    ProxyDefinitionError,
+)
+
+__all__ = ["Measured", "Pass", "Quantity", "Request"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a pass is asked to do.
+
+    Attributes:
+        network: The network, whose state the caller restores after the pass.
+        batch: The minibatch, on the network's device.
+        readers: For each quantity that is wanted, the names of the proxies that read it.
+        loss_fn: From the output and the labels to the mean loss of the minibatch, a scalar.
+        forward_fn: From the network and the inputs to the output, or None to call the network.
+    """
+
+    network: nn.Module
+    batch: Batch
+    readers: Mapping[Quantity[Any], tuple[str, ...]]
+    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    forward_fn: Callable[[nn.Module, Any], Tensor] | None
+
+    def wants(self, quantity: Quantity[Any]) -> bool:
+        """Return whether some proxy reads ``quantity``."""
+        return quantity in self.readers
+
+    def who_reads(self, quantities: Iterable[Quantity[Any]]) -> str:
+        """Return the proxies that read any of ``quantities``, for an error message."""
+        readers = {name for key in quantities for name in self.readers.get(key, ())}
+        return ", ".join(sorted(readers))
+
+    def require_labels(self) -> None:
+        """Raise LabelsError if a wanted quantity needs labels and the minibatch has none."""
+        needing = [quantity for quantity in self.readers if quantity.needs_labels]
+        if needing and self.batch.targets is None:
+            raise LabelsError(
+                f"the batch has no labels, and {self.who_reads(needing)} read the gradient of a "
+                "loss; pass batch=(inputs, targets), or choose proxies that need no labels, "
+                "such as synflow or jacob_cov"
+            )
+
+    def forward(self, inputs: Any) -> Tensor:
+        """Run the network on ``inputs`` and return its output.
+
+        Raises:
+            OutputError: If the output is not a tensor of floating point numbers.
+        """
+        if self.forward_fn is not None:
+            output = self.forward_fn(self.network, inputs)
+        elif isinstance(inputs, Mapping):
+            output = self.network(**inputs)
+        elif isinstance(inputs, tuple):
+            output = self.network(*inputs)
+        else:
+            output = self.network(inputs)
+        if not isinstance(output, Tensor):
+            culprit = "the network" if self.forward_fn is None else "forward_fn"
+            raise OutputError(
+                f"{culprit} returned a {type(output).__name__}, and a proxy reads one tensor of "
+                "logits; choose it with forward_fn, for example "
+                "forward_fn=lambda network, inputs: network(inputs)[0]"
+            )
+        if not output.is_floating_point():
+            raise OutputError(
+                f"the network returned a tensor of {output.dtype}, which has no gradient; "
+                "return the logits, not the predicted classes"
+            )
+        return output
+
+
+@dataclass(frozen=True)
+class Pass(abc.ABC):
+    """One way to run a network. Passes have no state, so two of one class are equal."""
+
+    @property
+    @abc.abstractmethod
+    def name(self) -> str:
+        """The pass's name in messages."""
+
+    @property
+    def reads_values(self) -> bool:
+        """Whether weights need values, which those on the meta device have not."""
+        return True
+
+    @abc.abstractmethod
+    def run(self, request: Request) -> Measured:
+        """Run the network and return every quantity of ``request.readers``.
+
+        It is called with gradients enabled and seeded random states. It may change the network's
+        modes, flags, buffers and ``parameter.data``, all of which the caller restores, but must
+        remove its hooks and must not write into the values of a parameter.
+        """
+
+
+@dataclass(frozen=True)
+class Quantity(Generic[T]):
+    """One thing that a pass hands over; ``T`` is its type.
+
+    Attributes:
+        name: Its name in messages.
+        source: The pass that computes it.
+        summary: What it is, with shapes.
+        needs_labels: Whether it depends on the minibatch's labels.
+        needs_second_derivatives: Whether it is computed by differentiating twice.
+    """
+
+    name: str
+    source: Pass
+    summary: str
+    needs_labels: bool = False
+    needs_second_derivatives: bool = False
+
+
+class Measured:
+    """What a pass measured; ``measured[quantity]`` gives one quantity.
+
+    The tensors are views of the network's own and are there to be read, not written.
+    """
+
+    def __init__(self, values: Mapping[Quantity[Any], object]) -> None:
+        self._values = dict(values)
+
+    def __getitem__(self, quantity: Quantity[T]) -> T:
+        """Return one quantity.
+
+        Raises:
+            ProxyDefinitionError: If the proxy did not declare that it reads this quantity.
+        """
+        if quantity not in self._values:
+            declared = ", ".join(repr(key.name) for key in self._values) or "nothing"
+            raise ProxyDefinitionError(
+                f"{quantity.name!r} was not measured, because the proxy declares to read "
+                f"{declared}; add it to reads=(...) where the proxy is registered"
+            )
+        return cast(T, self._values[quantity])
+
+    def restricted_to(self, quantities: Iterable[Quantity[Any]]) -> Measured:
+        """Return the part that a proxy declared, so that no value depends on another proxy's."""
+        return Measured({quantity: self._values[quantity] for quantity in quantities})
+
+
+def pass_failed(source: Pass, proxies: str, error: Exception) -> PassError:
+    """Return the error that says which pass, for which proxies, ``error`` interrupted."""
+    return PassError(
+        f"the {source.name} pass (for {proxies}) failed: {type(error).__name__}: {error}. "
+        "Run network(inputs) and the loss on the same batch by hand to see it alone"
+    )

@@ -1,0 +1,51 @@
+"""The user's network, given back as it was."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+__all__ = ["preserved"]
+
+
+@contextlib.contextmanager
+def preserved(network: nn.Module) -> Iterator[None]:
+    """Context manager: inside, a pass may change modes, flags, buffers and ``parameter.data``.
+
+    Afterwards, and also when something was raised, these are as before: which parameters and
+    buffers a module has, the tensors behind them, ``requires_grad``, ``grad``, and the training
+    mode of every module on its own. Inside, buffers are copies, so what a forward pass writes
+    into a running statistic never reaches the user's tensor.
+    """
+    modules = list(network.modules())
+    training = [module.training for module in modules]
+    registered = [(dict(module._parameters), dict(module._buffers)) for module in modules]
+    parameters = [
+        (parameter, parameter.data, parameter.requires_grad, parameter.grad)
+        for parameter in network.parameters()
+    ]
+    copies: dict[int, Tensor] = {}
+    try:
+        for module in modules:
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    # Two modules that share a buffer go on sharing its copy.
+                    module._buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
+        yield
+    finally:
+        for parameter, data, requires_grad, gradient in parameters:
+            parameter.data = data
+            parameter.requires_grad_(requires_grad)
+            if parameter.grad is not gradient:
+                parameter.grad = gradient
+        for module, mode, (own_parameters, own_buffers) in zip(
+            modules, training, registered, strict=True
+        ):
+            # Not train(mode): networks override it, and it would set the children too.
+            module.training = mode
+            module._parameters.clear()
+            module._parameters.update(own_parameters)
+            module._buffers.clear()
+            module._buffers.update(own_buffers)

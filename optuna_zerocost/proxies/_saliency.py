@@ -1,0 +1,83 @@
+"""Proxies that sum a saliency of the weights, W, over the network.
+
+g is the gradient of the mean loss L, H its Hessian, and a sum over l runs over the layers.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
+from optuna_zerocost.proxies._loss_pass import GRADIENT_PRODUCTS, WEIGHT_GRADIENTS
+from optuna_zerocost.proxies._pass import Measured
+from optuna_zerocost.proxies._registry import register
+from optuna_zerocost.proxies._total import total
+
+__all__ = ["grad_norm", "grasp", "plain", "snip", "synflow"]
+
+
+@register(
+    "grad_norm",
+    reads=(WEIGHT_GRADIENTS,),
+    summary="Σ_l ‖g_l‖₂",
+    paper="Abdelfattah et al., ICLR 2021",
+)
+def grad_norm(measured: Measured) -> float:
+    """Σ_l ‖g_l‖₂, the sum of the layers' norms (not the norm of all gradients together)."""
+    return total(torch.linalg.vector_norm(item.gradient) for item in measured[WEIGHT_GRADIENTS])
+
+
+@register(
+    "plain",
+    reads=(WEIGHT_GRADIENTS,),
+    summary="Σ W⊙g",
+    paper="Mozer and Smolensky, NeurIPS 1989",
+)
+def plain(measured: Measured) -> float:
+    """Σ W⊙g, signed: by how much the loss would rise, to first order, were W to double."""
+    return total(torch.sum(item.weight * item.gradient) for item in measured[WEIGHT_GRADIENTS])
+
+
+@register(
+    "snip",
+    reads=(WEIGHT_GRADIENTS,),
+    summary="Σ |W⊙g|",
+    paper="Lee et al., ICLR 2019",
+)
+def snip(measured: Measured) -> float:
+    """Σ |W⊙g|: how much the loss depends on each connection being there."""
+    return total(
+        torch.linalg.vector_norm(item.weight * item.gradient, ord=1)
+        for item in measured[WEIGHT_GRADIENTS]
+    )
+
+
+@register(
+    "grasp",
+    reads=(GRADIENT_PRODUCTS,),
+    summary="-Σ W⊙(Hg)",
+    paper="Wang et al., ICLR 2020",
+)
+def grasp(measured: Measured) -> float:
+    """−Σ W⊙(Hg): how much gradient flow would be lost without the weights.
+
+    The sign is that of Abdelfattah et al. (ICLR 2021), temperature 1, one minibatch.
+    """
+    return -total(torch.sum(item.weight * item.gradient) for item in measured[GRADIENT_PRODUCTS])
+
+
+@register(
+    "synflow",
+    reads=(FLOW_GRADIENTS,),
+    summary="Σ |W⊙∂R/∂W|, R = Σ f(1) with absolute weights",
+    paper="Tanaka et al., NeurIPS 2020",
+)
+def synflow(measured: Measured) -> float:
+    """Σ |W⊙∂R/∂W|, R = Σ f(1), f the network with absolute weights and no normalisation.
+
+    It spans tens of orders of magnitude within one space: compare ranks or logarithms.
+    """
+    return total(
+        torch.linalg.vector_norm(item.weight * item.gradient, ord=1)
+        for item in measured[FLOW_GRADIENTS]
+    )

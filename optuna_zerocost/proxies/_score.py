@@ -1,0 +1,168 @@
+"""From a network and a minibatch to scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from optuna_zerocost.proxies._batch import Batch
+from optuna_zerocost.proxies._errors import (
+    NetworkError,
+    ProxyDefinitionError,
+    ProxyError,
+    UndefinedScoreError,
+    UnknownProxyError,
+)
+from optuna_zerocost.proxies._pass import Pass, Quantity, Request, pass_failed
+from optuna_zerocost.proxies._preserve import preserved
+from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies._registry import Proxy, describe
+
+__all__ = ["score_network"]
+
+
+def score_network(
+    network: nn.Module,
+    batch: Any,
+    proxies: Sequence[str | Proxy] = ("synflow",),
+    *,
+    loss_fn: Callable[[Tensor, Tensor], Tensor] = torch.nn.functional.cross_entropy,
+    forward_fn: Callable[[nn.Module, Any], Tensor] | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Score an untrained network.
+
+    Each pass over the network that the proxies need runs once, and computes only what they read.
+    A proxy's value does not depend on which others are asked for (beside one that needs second
+    derivatives, torch rounds gradients differently). All weights that count are scored,
+    frozen ones (``requires_grad=False``) too; ``params`` alone counts only what is trainable.
+
+    The network is left as it was, also when this raises: parameters, gradients, buffers, hooks,
+    modes, flags; so are the batch and the global random states.
+
+    Args:
+        network: The network, with initial weights. ``torch.compile`` is looked through.
+        batch: ``(inputs, targets)``; moved to the network's device. Inputs are a tensor with N
+            samples in its first dimension, a tuple (positional arguments) or a mapping (keyword
+            arguments). Targets may be None for proxies that need no labels.
+        proxies: Names of registered proxies, or `Proxy` objects.
+        loss_fn: From the output and the targets to the mean loss over the batch, a scalar.
+        forward_fn: From the network and the inputs to the tensor of logits, for a network that
+            returns something else; by default the network is called.
+        seed: Seed of whatever is random in a pass, such as dropout, 0 ≤ seed < 2**32.
+
+    Returns:
+        The score of each proxy, in the order asked.
+
+    Raises:
+        ProxyError: One of its subclasses, which says what to do about it.
+    """
+    asked = _resolve(proxies)
+    # Scoring runs once, so compiling the network would cost more than it saves.
+    network = getattr(network, "_orig_mod", network)
+    with torch.inference_mode(False):
+        _check_network(network, asked)
+        minibatch = Batch.of(batch, device=_device(network))
+        values: dict[str, float] = {}
+        for source in dict.fromkeys(proxy.source for proxy in asked):
+            readers = [proxy for proxy in asked if proxy.source == source]
+            request = Request(network, minibatch, _wanted(readers), loss_fn, forward_fn)
+            with preserved(network), SeededRandomState(seed):
+                values |= _run(source, request, readers)
+    return {proxy.name: values[proxy.name] for proxy in asked}
+
+
+def _resolve(proxies: Sequence[str | Proxy]) -> list[Proxy]:
+    if isinstance(proxies, str):
+        raise UnknownProxyError(
+            f"proxies is the string {proxies!r}; pass a sequence of names, such as [{proxies!r}]"
+        )
+    found: dict[str, Proxy] = {}
+    for item in proxies:
+        proxy = item if isinstance(item, Proxy) else describe(item)
+        if found.setdefault(proxy.name, proxy) != proxy:
+            raise ProxyDefinitionError(
+                f"two different proxies are called {proxy.name!r}; rename one of them"
+            )
+    return list(found.values())
+
+
+def _wanted(readers: Sequence[Proxy]) -> dict[Quantity[Any], tuple[str, ...]]:
+    wanted: dict[Quantity[Any], tuple[str, ...]] = {}
+    for proxy in readers:
+        for quantity in proxy.reads:
+            wanted[quantity] = (*wanted.get(quantity, ()), proxy.name)
+    return wanted
+
+
+def _run(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[str, float]:
+    """Run one pass and compute the proxies that read from it."""
+    try:
+        with torch.enable_grad():
+            measured = source.run(request)
+    except ProxyError:
+        raise
+    except Exception as error:
+        names = ", ".join(proxy.name for proxy in readers)
+        raise pass_failed(source, names, error) from error
+    values = {}
+    with torch.no_grad():
+        for proxy in readers:
+            values[proxy.name] = float(proxy.function(measured.restricted_to(proxy.reads)))
+            if not math.isfinite(values[proxy.name]):
+                raise UndefinedScoreError(
+                    f"{proxy.name} came out as {values[proxy.name]} from a finite "
+                    f"{source.name} pass: {proxy.summary} overflows, or is undefined, for this "
+                    "network and minibatch; leave the proxy out, or reject the network"
+                )
+    return values
+
+
+def _device(network: nn.Module) -> torch.device:
+    for tensor in (*network.parameters(), *network.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def _check_network(network: nn.Module, asked: Sequence[Proxy]) -> None:
+    """Raise NetworkError for a network that no pass could use."""
+    if not isinstance(network, nn.Module):
+        raise NetworkError(f"network is a {type(network).__name__}; pass a torch.nn.Module")
+    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+        raise NetworkError(
+            "the network holds a TorchScript module, whose state cannot be put back after a "
+            "pass; score the Python module that it was compiled from"
+        )
+    parameters = list(network.named_parameters())
+    for name, tensor in (*parameters, *network.named_buffers()):
+        if is_lazy(tensor):
+            raise NetworkError(
+                f"{name!r} of a lazy layer has no shape yet, and scoring leaves the network as it "
+                "is; run network(inputs) once before scoring it"
+            )
+    if not any(proxy.source.reads_values for proxy in asked):
+        return
+    for name, parameter in parameters:
+        if parameter.is_meta:
+            raise NetworkError(
+                f"parameter {name!r} is on the meta device and has no values; build the network "
+                "on a real device, or ask only for params and flops"
+            )
+        if parameter.is_inference():
+            raise NetworkError(
+                f"parameter {name!r} was made under inference_mode and cannot be "
+                "differentiated; build the network outside of it"
+            )
+        # The sum is finite if all terms are, but for an overflow, which the second test tells.
+        if not bool(torch.isfinite(parameter.detach().sum())):
+            wrong = int((~torch.isfinite(parameter.detach())).sum())
+            if wrong:
+                raise NetworkError(
+                    f"parameter {name!r} holds {wrong} values that are NaN or infinite; "
+                    "initialise the network again"
+                )
