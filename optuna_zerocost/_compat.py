@@ -1,0 +1,118 @@
+"""Every private Optuna name that this package uses, in one place.
+
+A private name may move in any release of Optuna. The suite runs against the oldest and the newest
+supported release, so a change shows here first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, TPESampler
+from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+__all__ = [
+    "MAX_ATTRIBUTE_LENGTH",
+    "all_trials",
+    "contains",
+    "default_base_sampler",
+    "draws_are_given",
+    "fixed_parameters",
+    "quiet",
+    "single_value",
+    "storage_of",
+    "study_id_of",
+    "trial_id_of",
+]
+
+# Optuna's own samplers cut what they store into pieces of this length, for the sake of storages
+# with short text columns.
+MAX_ATTRIBUTE_LENGTH = 2045
+
+
+def storage_of(study: Study) -> BaseStorage:
+    """Return the storage of ``study``."""
+    return study._storage
+
+
+def study_id_of(study: Study) -> int:
+    """Return the identifier of ``study`` in its storage."""
+    return study._study_id
+
+
+def trial_id_of(trial: FrozenTrial) -> int:
+    """Return the identifier of ``trial`` in its storage."""
+    return trial._trial_id
+
+
+def all_trials(study: Study) -> list[FrozenTrial]:
+    """Return every trial of the whole study, whatever bracket a pruner shows to the sampler."""
+    return list(study._storage.get_all_trials(study._study_id, deepcopy=False))
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Return whether ``value``, as a user sees it, lies in ``distribution``."""
+    return bool(distribution._contains(distribution.to_internal_repr(value)))
+
+
+def single_value(distribution: BaseDistribution) -> Any:
+    """Return the only value of a ``distribution`` that has just one, as a user sees it."""
+    from optuna.distributions import _get_single_value
+
+    return _get_single_value(distribution)
+
+
+def default_base_sampler(seed: int | None) -> BaseSampler:
+    """Return Optuna's TPE with the options that proposing many candidates a trial needs.
+
+    Without the constant liar its draws for one trial hardly differ from each other. Optuna up to
+    4.x calls that option experimental.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return TPESampler(seed=seed, constant_liar=True)
+
+
+def _chain(sampler: BaseSampler) -> list[BaseSampler]:
+    """Return ``sampler`` and what ``PartialFixedSampler`` has inside, outermost first."""
+    chain = [sampler]
+    while isinstance(chain[-1], PartialFixedSampler):
+        chain.append(chain[-1]._base_sampler)
+    return chain
+
+
+def fixed_parameters(sampler: BaseSampler) -> dict[str, Any]:
+    """Return what ``PartialFixedSampler`` fixes, if ``sampler`` is one; the outermost wins."""
+    fixed: dict[str, Any] = {}
+    for link in reversed(_chain(sampler)):
+        if isinstance(link, PartialFixedSampler):
+            fixed.update(link._fixed_params)
+    return fixed
+
+
+def draws_are_given(sampler: BaseSampler) -> bool:
+    """Return whether a trial's point is fixed before any draw, so that draws cannot differ."""
+    return isinstance(_chain(sampler)[-1], GridSampler)
+
+
+@contextlib.contextmanager
+def quiet(sampler: BaseSampler) -> Iterator[None]:
+    """Silence the advice on independent sampling: once a trial is enough, once a draw floods."""
+    switched = [s for s in _chain(sampler) if getattr(s, "_warn_independent_sampling", False)]
+    _set_warn(switched, False)
+    try:
+        yield
+    finally:
+        _set_warn(switched, True)
+
+
+def _set_warn(samplers: Sequence[BaseSampler], value: bool) -> None:
+    for sampler in samplers:
+        sampler._warn_independent_sampling = value  # type: ignore[attr-defined]

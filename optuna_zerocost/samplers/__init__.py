@@ -1,0 +1,6 @@
+"""Samplers that put scores of untrained networks to work in Optuna."""
+
+from optuna_zerocost.samplers._warmup import Warmup
+from optuna_zerocost.samplers._zerocost import ZeroCostSampler
+
+__all__ = ["Warmup", "ZeroCostSampler"]

@@ -1,0 +1,86 @@
+"""A trial that exists only while a candidate is drawn and scored; no storage knows of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.trial import FixedTrial, FrozenTrial
+
+from optuna_zerocost import _compat
+from optuna_zerocost.scoring._candidate import ArchitectureKey, architecture_key
+from optuna_zerocost.scoring._scorer import DrawingTrial
+
+__all__ = ["CandidateTrial"]
+
+DrawIndependent = Callable[[FrozenTrial, str, BaseDistribution], Any]
+
+
+class CandidateTrial(FixedTrial, DrawingTrial):
+    """A trial whose ``suggest_*`` are answered by a sampler, in the precedence of Optuna's trial.
+
+    That is: already suggested, then enqueued or fixed, then the only value there is, then the
+    relative sample, then an independent draw.
+
+    Args:
+        frozen: The trial as the sampler is to see it. Its parameters grow with each suggestion,
+            since some samplers read what was suggested before.
+        draw_independent: ``(frozen, name, distribution) → value``.
+        fixed: Values that are given, e.g. by ``enqueue_trial``.
+        space: The relative search space.
+        relative: Values drawn for it.
+        is_repeated: Tells from the finished candidate whether its architecture is known.
+    """
+
+    def __init__(
+        self,
+        frozen: FrozenTrial,
+        draw_independent: DrawIndependent,
+        *,
+        fixed: Mapping[str, Any],
+        space: Mapping[str, BaseDistribution],
+        relative: Mapping[str, Any],
+        is_repeated: Callable[[CandidateTrial], bool],
+    ) -> None:
+        super().__init__({}, number=frozen.number)
+        self._frozen = frozen
+        self._draw_independent = draw_independent
+        # What was suggested before the drawing began counts as given.
+        self._given = {**fixed, **frozen.params}
+        self._space = space
+        self._relative = relative
+        self._is_repeated = is_repeated
+        self._user_attrs = dict(frozen.user_attrs)
+        self.around_draw = contextlib.nullcontext
+
+    @property
+    def key(self) -> ArchitectureKey:
+        """What tells the architecture drawn so far from another."""
+        return architecture_key(self._suggested_params, self._distributions)
+
+    def is_repeated(self) -> bool:
+        """Return whether the architecture needs no score any more."""
+        return self._is_repeated(self)
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name in self._distributions:
+            check_distribution_compatibility(self._distributions[name], distribution)
+            return self._suggested_params[name]
+        value = self._value_of(name, distribution)
+        self._suggested_params[name] = self._frozen.params[name] = value
+        self._distributions[name] = self._frozen.distributions[name] = distribution
+        return value
+
+    def _value_of(self, name: str, distribution: BaseDistribution) -> Any:
+        if name in self._given:
+            return self._given[name]
+        if distribution.single():
+            return _compat.single_value(distribution)
+        if name in self._relative:
+            check_distribution_compatibility(self._space[name], distribution)
+            if _compat.contains(distribution, self._relative[name]):
+                return self._relative[name]
+        with self.around_draw():
+            return self._draw_independent(self._frozen, name, distribution)

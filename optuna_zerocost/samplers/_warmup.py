@@ -1,0 +1,277 @@
+"""The warmup's pool: many random architectures, scored once, shared by all workers of a study.
+
+No storage has a lock, so the workers share by agreement instead. Every worker derives the same
+candidates from the same seed. The pool is cut into pieces; a worker draws and scores pieces that
+are not stored yet, in an order of its own, and stores each when it is done. Scores are a function
+of the architecture, so two writers of one piece agree; a dead worker's pieces are done by others;
+a study that is resumed finds what it had.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.samplers import RandomSampler
+from optuna.study import Study
+from optuna.trial import TrialState, create_trial
+from tqdm import tqdm
+
+from optuna_zerocost import _compat
+from optuna_zerocost.samplers._attributes import PREFIX, read_json, write_json
+from optuna_zerocost.samplers._candidate_trial import CandidateTrial
+from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate
+from optuna_zerocost.scoring._scorer import (
+    CandidateRejected,
+    RepeatedArchitecture,
+    Scorer,
+    evaluate,
+    fingerprint_of,
+)
+
+__all__ = ["Pool", "PoolSource", "Warmup"]
+
+_LONGEST_PIECE = 20
+_FEWEST_PIECES = 32
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """How a study begins: the first trials are the best of many random architectures.
+
+    Args:
+        candidates: Number of random architectures that are scored. The paper uses 1000 to 3000.
+        trials: Trials with a number below this are taken from the best of them, best first.
+        show_progress_bar: Show a progress bar while the pool is scored, if the standard error
+            stream is a terminal.
+
+    Raises:
+        ValueError: If there are fewer candidates than trials, or less than one of either.
+    """
+
+    candidates: int = 1000
+    trials: int = 64
+    show_progress_bar: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.trials <= self.candidates:
+            raise ValueError(
+                f"Warmup(candidates={self.candidates}, trials={self.trials}) cannot be: the "
+                "trials are the best of the candidates, so 1 ≤ trials ≤ candidates. To have no "
+                "warmup, pass warmup=None to the sampler."
+            )
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A scored pool.
+
+    Attributes:
+        candidates: The architectures that were scored, each once, in the order of their draws.
+        rejected: How many draws the scorer rejected.
+        reason: Why the first of these was rejected; empty if none was.
+    """
+
+    candidates: list[Candidate]
+    rejected: int
+    reason: str
+
+
+class PoolSource:
+    """Draws, scores, stores and finds the pool of one study.
+
+    Args:
+        study: The study that the pool belongs to.
+        scorer: Scores the candidates.
+        warmup: How many there are.
+        fixed: Parameters that are not drawn, since the base sampler fixes them.
+        seed: Proposes the pool's seed, so that an unnamed study can be repeated; ``None``
+            proposes one that is derived from the study's name. The first proposal that is stored
+            counts for all workers.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        scorer: Scorer,
+        warmup: Warmup,
+        *,
+        fixed: Mapping[str, Any],
+        seed: int | None,
+    ) -> None:
+        self._storage = _compat.storage_of(study)
+        self._study_id = _compat.study_id_of(study)
+        self._scorer = scorer
+        self._warmup = warmup
+        self._fixed = fixed
+        identity = f"{fingerprint_of(scorer)};{sorted(fixed.items())!r}"
+        self._prefix = f"{PREFIX}warmup:{_hashed(identity):016x}"
+        self._proposed_seed = _hashed(f"{identity};{study.study_name if seed is None else seed}")
+
+    def key(self) -> str:
+        """Return what tells this pool from others; the same key means the same candidates."""
+        _, seed = self._attributes_and_seed()
+        return f"{self._prefix}:{seed:016x}:{self._warmup.candidates}"
+
+    def get(self, worker: int) -> Pool:
+        """Return the whole pool; score what no worker has scored yet.
+
+        Args:
+            worker: A number that differs between workers, e.g. the trial's. Workers with different
+                numbers take the pieces in different orders.
+        """
+        bounds = self._pieces()
+        # A random order of its own for each worker: two of them rarely meet at one piece.
+        random.Random(worker).shuffle(bounds)
+        own: dict[str, Pool] = {}
+        with tqdm(
+            total=self._warmup.candidates,
+            desc="warmup: scoring untrained networks",
+            unit="network",
+            disable=None if self._warmup.show_progress_bar else True,
+        ) as progress:
+            while True:
+                attributes, seed = self._attributes_and_seed()
+                keys = {
+                    piece: f"{self._prefix}:{seed:016x}:{piece[0]}-{piece[1]}" for piece in bounds
+                }
+                stored = {key: read_json(attributes, key) for key in keys.values()}
+                missing = [p for p in bounds if stored[keys[p]] is None and keys[p] not in own]
+                progress.n = self._warmup.candidates - sum(stop - start for start, stop in missing)
+                progress.refresh()
+                if not missing:
+                    break
+                key = keys[missing[0]]
+                own[key] = self._score(seed, missing[0], progress.update)
+                self._store(key, own[key])
+        return _merge(
+            own[keys[piece]] if keys[piece] in own else _decode(stored[keys[piece]])
+            for piece in sorted(bounds)
+        )
+
+    def _pieces(self) -> list[tuple[int, int]]:
+        count = self._warmup.candidates
+        length = max(1, min(_LONGEST_PIECE, count // _FEWEST_PIECES))
+        return [(start, min(start + length, count)) for start in range(0, count, length)]
+
+    def _attributes_and_seed(self) -> tuple[dict[str, Any], int]:
+        """Read the study's attributes, and agree on a seed with the other workers.
+
+        If two workers propose at the same moment, the later proposal stays; the other worker sees
+        it when it comes back for its second piece.
+        """
+        key = f"{self._prefix}:seed"
+        attributes = self._storage.get_study_system_attrs(self._study_id)
+        if key not in attributes:
+            self._storage.set_study_system_attr(self._study_id, key, str(self._proposed_seed))
+            attributes = self._storage.get_study_system_attrs(self._study_id)
+        return attributes, int(attributes[key])
+
+    def _store(self, key: str, piece: Pool) -> None:
+        try:
+            encoded = _encode(piece)
+        except TypeError:
+            # Choices that JSON cannot hold (classes, say) live in this process alone; Optuna warns
+            # of them, and a study with such choices has no other workers.
+            return
+        write_json(
+            lambda name, text: self._storage.set_study_system_attr(self._study_id, name, text),
+            key,
+            encoded,
+        )
+
+    def _score(self, seed: int, piece: tuple[int, int], advance: Callable[[int], Any]) -> Pool:
+        """Draw and score the candidates of one piece."""
+        scored: dict[ArchitectureKey, Candidate] = {}
+        rejected, reason = 0, ""
+        for index in range(*piece):
+            trial = self._draw(seed, index, scored)
+            try:
+                scores = evaluate(self._scorer, trial)
+            except CandidateRejected as error:
+                rejected, reason = rejected + 1, reason or str(error)
+            except RepeatedArchitecture:
+                pass
+            else:
+                candidate = Candidate(trial.params, trial.distributions, scores)
+                scored.setdefault(candidate.key, candidate)
+            advance(1)
+        return Pool(list(scored.values()), rejected, reason)
+
+    def _draw(self, seed: int, index: int, seen: Container[ArchitectureKey]) -> CandidateTrial:
+        # One generator a candidate: how the pool is cut does not change what is in it.
+        sampler = RandomSampler(seed=_hashed(f"{seed};{index}") % 2**32)
+        return CandidateTrial(
+            create_trial(state=TrialState.RUNNING),
+            # A random sampler does not look at the study.
+            lambda trial, name, distribution: sampler.sample_independent(
+                None,  # type: ignore[arg-type]
+                trial,
+                name,
+                distribution,
+            ),
+            fixed=self._fixed,
+            space={},
+            relative={},
+            is_repeated=lambda candidate: candidate.key in seen,
+        )
+
+
+def _hashed(text: str) -> int:
+    """Return 63 bits that depend on ``text`` alone, in every process."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def _encode(piece: Pool) -> dict[str, Any]:
+    """Return a piece as JSON values: each distribution once, values as the storage has them."""
+    table: dict[str, int] = {}
+
+    def index_of(distribution: BaseDistribution) -> int:
+        return table.setdefault(distribution_to_json(distribution), len(table))
+
+    candidates = [
+        {
+            "params": {
+                name: [
+                    index_of(distribution),
+                    distribution.to_internal_repr(candidate.params[name]),
+                ]
+                for name, distribution in candidate.distributions.items()
+            },
+            "scores": dict(candidate.scores),
+        }
+        for candidate in piece.candidates
+    ]
+    return {
+        "distributions": list(table),
+        "candidates": candidates,
+        "rejected": piece.rejected,
+        "reason": piece.reason,
+    }
+
+
+def _decode(encoded: Mapping[str, Any]) -> Pool:
+    table = [json_to_distribution(text) for text in encoded["distributions"]]
+    candidates = []
+    for candidate in encoded["candidates"]:
+        distributions = {name: table[index] for name, (index, _) in candidate["params"].items()}
+        params = {
+            name: distributions[name].to_external_repr(value)
+            for name, (_, value) in candidate["params"].items()
+        }
+        candidates.append(Candidate(params, distributions, candidate["scores"]))
+    return Pool(candidates, encoded["rejected"], encoded["reason"])
+
+
+def _merge(pieces: Iterable[Pool]) -> Pool:
+    distinct: dict[ArchitectureKey, Candidate] = {}
+    rejected, reason = 0, ""
+    for piece in pieces:
+        for candidate in piece.candidates:
+            distinct.setdefault(candidate.key, candidate)
+        rejected, reason = rejected + piece.rejected, reason or piece.reason
+    return Pool(list(distinct.values()), rejected, reason)

@@ -1,0 +1,395 @@
+"""The sampler that looks at many architectures and hands the best to the objective."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FixedTrial, FrozenTrial, TrialState
+
+from optuna_zerocost import _compat
+from optuna_zerocost.samplers._attributes import PREFIX, write_json
+from optuna_zerocost.samplers._candidates import Draw, draw_candidates, draw_relative
+from optuna_zerocost.samplers._known import CHOSEN_KEY, KnownArchitectures, is_undecided
+from optuna_zerocost.samplers._study_view import Snapshot, StudyView
+from optuna_zerocost.samplers._warmup import Pool, PoolSource, Warmup
+from optuna_zerocost.scoring._candidate import Candidate, History
+from optuna_zerocost.scoring._ranking import Ranking, as_ranking, best_first
+from optuna_zerocost.scoring._scorer import (
+    RESERVED_NAMES,
+    CandidateRejected,
+    RepeatedArchitecture,
+    Scorer,
+    evaluate,
+    score_directions_of,
+    score_names_of,
+)
+
+__all__ = ["ZeroCostSampler"]
+
+# A child of Optuna's logger, so that optuna.logging.set_verbosity() reaches it.
+_logger = logging.getLogger("optuna.zerocost")
+
+_DEFAULT_WARMUP = Warmup()
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """What a trial is to be, and how it came about."""
+
+    source: str
+    candidate: Candidate | None
+    draw: Draw
+    candidates: int
+    rejected: int
+
+
+class ZeroCostSampler(BaseSampler):
+    """Proposes to the objective only the best of many architectures, by scores without training.
+
+    Two ways of Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS" (ICLR 2021), around
+    any Optuna sampler:
+
+    * *warmup*: many random architectures are scored, and the first trials are the best of them;
+    * *move proposal*: for each later trial the base sampler is asked many times, the answers are
+      scored, and the best becomes the trial.
+
+    Architectures that the study has evaluated, is evaluating or has enqueued are not proposed
+    again unless the base sampler proposes nothing else. Parameters that the scorer does not ask
+    for (a learning rate, say) are the base sampler's own. Enqueued and fixed parameters are kept.
+    The sampler has no search state of its own: what it does is a function of the study's history,
+    so several workers and a resumed study behave alike. To fix parameters, put
+    ``PartialFixedSampler`` inside, as the base sampler.
+
+    Each trial gets user attributes: ``zerocost:<score>`` for every score of its architecture,
+    ``zerocost:source`` (``"warmup"``, ``"move"``, ``"base"`` where the base sampler's own
+    suggestion was used, ``"enqueued"``), ``zerocost:candidates`` (distinct new architectures that
+    it was the best of), ``zerocost:rejected`` (draws that the scorer rejected) and
+    ``zerocost:seconds`` (time for drawing and scoring).
+
+    Args:
+        scorer: Turns a trial into named scores, e.g. a
+            :class:`~optuna_zerocost.scoring.ModelScorer`; see
+            :class:`~optuna_zerocost.scoring.Scorer` for writing one.
+        base_sampler: Any Optuna sampler. Default: ``TPESampler`` with ``constant_liar=True``.
+        ranking: How scores order candidates: a score's name, or a
+            :class:`~optuna_zerocost.scoring.Ranking`. Default: the only score there is.
+        warmup: Size of the warmup, or ``None`` for no warmup.
+        moves: How often the base sampler is asked for each trial after the warmup. With 1 the base
+            sampler's suggestion is used as it is, and scored only after the trial.
+        seed: Seeds the warmup and the default base sampler. Workers of one study may use different
+            seeds: the first one to arrive decides about the warmup. Default: the warmup depends
+            on the study's name.
+
+    Raises:
+        ValueError: If there are several scores but no ranking, the ranking reads a score that the
+            scorer does not return, or ``moves`` is less than 1.
+        TypeError: If an argument is of the wrong kind.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        *,
+        base_sampler: BaseSampler | None = None,
+        ranking: Ranking | str | None = None,
+        warmup: Warmup | None = _DEFAULT_WARMUP,
+        moves: int = 32,
+        seed: int | None = None,
+    ) -> None:
+        if not callable(scorer):
+            raise TypeError(
+                f"scorer is {scorer!r}, but it must be callable: a ModelScorer, or a function "
+                "from a trial to a mapping of names to numbers."
+            )
+        if base_sampler is not None and not isinstance(base_sampler, BaseSampler):
+            raise TypeError(
+                f"base_sampler is {base_sampler!r}, but it must be an Optuna sampler such as "
+                "optuna.samplers.TPESampler()."
+            )
+        if warmup is not None and not isinstance(warmup, Warmup):
+            raise TypeError(
+                f"warmup is {warmup!r}, but it must be Warmup(candidates=…, trials=…) or None."
+            )
+        if isinstance(moves, bool) or not isinstance(moves, int) or moves < 1:
+            raise ValueError(
+                f"moves is {moves!r}, but it is how often the base sampler is asked for a trial: "
+                "an integer of at least 1. With moves=1 its suggestion is used as it is."
+            )
+        self._scorer = scorer
+        self._base_sampler = base_sampler or _compat.default_base_sampler(seed)
+        self._ranking = as_ranking(ranking, score_names_of(scorer))
+        self._warmup = warmup
+        self._moves = moves
+        self._seed = seed
+        self._set_transient_state()
+
+    def _set_transient_state(self) -> None:
+        # What a sampler may lose at any time: hand-overs within a trial, copies of stored pools,
+        # and what was said already.
+        self._hand_over: dict[int, dict[str, Any] | None] = {}
+        self._pools: dict[str, Pool] = {}
+        self._pool_lock = threading.Lock()
+        self._logged: set[str] = set()
+
+    def __getstate__(self) -> dict[str, Any]:
+        transient = {"_hand_over", "_pools", "_pool_lock", "_logged"}
+        return {name: value for name, value in vars(self).items() if name not in transient}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
+        self._set_transient_state()
+
+    def __str__(self) -> str:
+        return f"ZeroCostSampler({self._base_sampler})"
+
+    @property
+    def base_sampler(self) -> BaseSampler:
+        """The sampler that candidates and all other parameters are drawn from."""
+        return self._base_sampler
+
+    def reseed_rng(self) -> None:
+        """Reseed the base sampler; Optuna calls this in each thread of a parallel study."""
+        self._base_sampler.reseed_rng()
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        """Hand over to the base sampler."""
+        self._base_sampler.before_trial(study, trial)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Choose the trial's architecture; return its parameters besides the base sampler's own.
+
+        This is the one place where an exception fails the trial, rather than leave it running.
+        """
+        is_warmup = (
+            self._warmup is not None
+            and trial.number < self._warmup.trials
+            and "fixed_params" not in trial.system_attrs
+        )
+        has_moves = self._moves > 1 and not _compat.draws_are_given(self._base_sampler)
+        trial_id = _compat.trial_id_of(trial)
+        self._hand_over[trial_id] = None
+        if not is_warmup and not has_moves:
+            return self._base_sampler.infer_relative_search_space(study, trial)
+        started = time.perf_counter()
+        snapshot = Snapshot(study, trial)
+        space = self._base_sampler.infer_relative_search_space(
+            StudyView(snapshot),  # type: ignore[arg-type]
+            trial,
+        )
+        proposal = self._from_warmup(snapshot, space) if is_warmup else None
+        if proposal is None and has_moves:
+            proposal = self._from_moves(snapshot, space)
+        if proposal is None:
+            return space
+        self._record(study, trial, proposal, time.perf_counter() - started)
+        architecture = proposal.candidate
+        params = {**proposal.draw.relative, **(architecture.params if architecture else {})}
+        distributions = {**space, **(architecture.distributions if architecture else {})}
+        self._hand_over[trial_id] = params
+        return {name: d for name, d in distributions.items() if name in params}
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the values that were chosen with the search space.
+
+        Where it was not asked for a search space before, there is nothing chosen: the base
+        sampler then gives every parameter of ``search_space``.
+        """
+        trial_id = _compat.trial_id_of(trial)
+        was_asked = trial_id in self._hand_over
+        params = self._hand_over.pop(trial_id, None)
+        if params is not None:
+            return {name: value for name, value in params.items() if name in search_space}
+        relative = self._base_sampler.sample_relative(study, trial, search_space)
+        if was_asked:
+            return relative
+        return relative | {
+            name: self._base_sampler.sample_independent(study, trial, name, distribution)
+            for name, distribution in search_space.items()
+            if name not in relative
+        }
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Hand over to the base sampler."""
+        return self._base_sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        state: TrialState,
+        values: Sequence[float] | None,
+    ) -> None:
+        """Score a trial that came without scores, so that all trials can be compared."""
+        if state in (TrialState.COMPLETE, TrialState.PRUNED):
+            self._score_afterwards(study, trial)
+        self._hand_over.pop(_compat.trial_id_of(trial), None)
+        self._base_sampler.after_trial(study, trial, state, values)
+
+    def _history(self, snapshot: Snapshot) -> History:
+        return History(
+            trials=[trial for trial in snapshot.all_trials if trial.state.is_finished()],
+            directions=tuple(snapshot.study.directions),
+            score_directions=score_directions_of(self._scorer),
+        )
+
+    def _known(self, snapshot: Snapshot) -> KnownArchitectures:
+        number = snapshot.trial.number
+        return KnownArchitectures(t for t in snapshot.all_trials if t.number != number)
+
+    def _from_warmup(
+        self, snapshot: Snapshot, space: dict[str, BaseDistribution]
+    ) -> _Proposal | None:
+        """Take the best architecture of the pool that no other trial has, or will take."""
+        pool = self._pool(snapshot.study, snapshot.trial)
+        if not pool.candidates:
+            self._warn_no_candidate("warmup", pool.rejected, pool.reason)
+            return None
+        # The pool may have taken a while; other workers have gone on meanwhile.
+        snapshot = Snapshot(snapshot.study, snapshot.trial)
+        known = self._known(snapshot)
+        order = best_first(self._ranking, pool.candidates, self._history(snapshot))
+        left = [i for i in order if pool.candidates[i].key not in known]
+        # Trials that started earlier and have not chosen yet will take the best that are left.
+        ahead = sum(
+            is_undecided(trial)
+            for trial in snapshot.all_trials
+            if trial.number < snapshot.trial.number
+        )
+        if ahead >= len(left):
+            return None
+        # The base sampler is asked as well: its attributes make the trial part of its history, and
+        # the parameters outside of the architecture are its own.
+        return _Proposal(
+            "warmup",
+            pool.candidates[left[ahead]],
+            draw_relative(self._base_sampler, snapshot, space),
+            len(pool.candidates),
+            pool.rejected,
+        )
+
+    def _pool(self, study: Study, trial: FrozenTrial) -> Pool:
+        assert self._warmup is not None
+        source = PoolSource(
+            study,
+            self._scorer,
+            self._warmup,
+            fixed=_compat.fixed_parameters(self._base_sampler),
+            seed=self._seed,
+        )
+        # The threads of one process score one pool after the other: they would share its cores.
+        with self._pool_lock:
+            key = source.key()
+            if key not in self._pools:
+                self._pools[key] = source.get(worker=trial.number)
+                self._log_rejections([self._pools[key].reason])
+            return self._pools[key]
+
+    def _from_moves(self, snapshot: Snapshot, space: dict[str, BaseDistribution]) -> _Proposal:
+        """Take the best of many draws from the base sampler."""
+        draws = draw_candidates(
+            self._base_sampler,
+            self._scorer,
+            snapshot,
+            space,
+            self._known(snapshot),
+            count=self._moves,
+        )
+        rejected = len(draws.rejected)
+        self._log_rejections(draws.reasons)
+        if draws.new:
+            candidates = [candidate for candidate, _ in draws.new]
+            best = best_first(self._ranking, candidates, self._history(snapshot))[0]
+            return _Proposal("move", *draws.new[best], len(draws.new), rejected)
+        if draws.repeated:
+            draw = draws.repeated[0]
+            return _Proposal("base", draw.candidate, draw, 0, rejected)
+        self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
+        return _Proposal("base", None, draws.rejected[0], 0, rejected)
+
+    def _record(
+        self, study: Study, trial: FrozenTrial, proposal: _Proposal, seconds: float
+    ) -> None:
+        """Store the choice at once, then what the base sampler wrote and what users look at."""
+        storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
+
+        def set_system_attr(key: str, value: Any) -> None:
+            storage.set_trial_system_attr(trial_id, key, value)
+
+        if proposal.candidate is not None:
+            write_json(set_system_attr, CHOSEN_KEY, dict(proposal.candidate.key))
+        for key, value in proposal.draw.written.items():
+            set_system_attr(key, value)
+        attributes = {
+            **(proposal.candidate.scores if proposal.candidate else {}),
+            "source": proposal.source,
+            "candidates": proposal.candidates,
+            "rejected": proposal.rejected,
+            "seconds": seconds,
+        }
+        _set_attributes(study, trial, attributes)
+
+    def _score_afterwards(self, study: Study, trial: FrozenTrial) -> None:
+        stored = _compat.storage_of(study).get_trial(_compat.trial_id_of(trial))
+        names = {
+            name.removeprefix(PREFIX) for name in stored.user_attrs if name.startswith(PREFIX)
+        }
+        if names - RESERVED_NAMES or not stored.params:
+            return
+        started = time.perf_counter()
+        try:
+            scores: Mapping[str, float] = evaluate(self._scorer, FixedTrial(stored.params))
+        except (CandidateRejected, RepeatedArchitecture, TypeError, ValueError) as error:
+            # The trial itself went well, and nothing depends on its scores.
+            _logger.debug(f"Trial {trial.number} has no scores: {error}")
+            scores = {}
+        attributes: dict[str, Any] = dict(scores)
+        if "source" not in names:
+            attributes["source"] = "enqueued" if "fixed_params" in stored.system_attrs else "base"
+            attributes["seconds"] = time.perf_counter() - started
+        _set_attributes(study, trial, attributes)
+
+    def _log_rejections(self, reasons: Sequence[str]) -> None:
+        """Say once for each kind of reason that candidates are rejected; the rest is counted."""
+        for reason in reasons:
+            kind = reason.partition(":")[0]
+            if reason and kind not in self._logged:
+                self._logged.add(kind)
+                _logger.warning(
+                    f"A candidate was rejected because of {reason}. The search goes on without "
+                    "it; further ones are counted in the trials' attribute 'zerocost:rejected'."
+                )
+
+    def _warn_no_candidate(self, where: str, rejected: int, reason: str) -> None:
+        warnings.warn(
+            f"All {rejected} candidates of the {where} were rejected, the first because of "
+            f"{reason}. The base sampler's own suggestion is used instead. Call the scorer with "
+            "optuna.trial.FixedTrial({...}) to see the whole error.",
+            stacklevel=2,
+        )
+
+
+def _set_attributes(study: Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
+    for name, value in attributes.items():
+        storage.set_trial_user_attr(trial_id, f"{PREFIX}{name}", value)
+        # The objective's own copy of the trial, so that it can read the attributes too.
+        trial.user_attrs[f"{PREFIX}{name}"] = value

@@ -1,0 +1,80 @@
+"""What is ranked, and against which background."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+__all__ = ["ArchitectureKey", "Candidate", "History", "architecture_key"]
+
+ArchitectureKey = tuple[tuple[str, str], ...]
+
+
+def architecture_key(
+    params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+) -> ArchitectureKey:
+    """Return what tells one architecture from another: its parameters' names and values.
+
+    Two samplers may hand out one value as different types (a NumPy float and a Python float), so
+    values are first brought into the form in which a storage returns them.
+
+    Args:
+        params: Values as a user sees them.
+        distributions: For each name in ``params`` the distribution that it was drawn from.
+    """
+    return tuple(
+        (name, repr(_as_stored(value, distributions[name])))
+        for name, value in sorted(params.items())
+    )
+
+
+def _as_stored(value: Any, distribution: BaseDistribution) -> Any:
+    """Return ``value`` as a storage would; the usual types, which come often, need no work."""
+    if isinstance(distribution, CategoricalDistribution):
+        return value
+    if type(value) is (int if isinstance(distribution, IntDistribution) else float):
+        return value
+    return distribution.to_external_repr(distribution.to_internal_repr(value))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An architecture that was proposed and scored, but not trained.
+
+    Attributes:
+        params: The parameters that the builder named, values as a user sees them.
+        distributions: For each parameter the distribution it was drawn from.
+        scores: Name → score, as the scorer returned them: finite floats, not yet turned by their
+            direction.
+    """
+
+    params: Mapping[str, Any]
+    distributions: Mapping[str, BaseDistribution]
+    scores: Mapping[str, float]
+
+    @functools.cached_property
+    def key(self) -> ArchitectureKey:
+        """What tells this architecture from another."""
+        return architecture_key(self.params, self.distributions)
+
+
+@dataclass(frozen=True)
+class History:
+    """What a ranking may know besides the candidates.
+
+    Attributes:
+        trials: The study's finished trials (complete, pruned and failed), oldest first.
+        directions: One direction for each objective of the study.
+        score_directions: Name → ``"maximize"`` or ``"minimize"``, for the scores whose direction
+            is known; a score that is not named here is better when higher.
+    """
+
+    trials: Sequence[FrozenTrial] = ()
+    directions: Sequence[StudyDirection] = (StudyDirection.MAXIMIZE,)
+    score_directions: Mapping[str, str] = field(default_factory=dict)

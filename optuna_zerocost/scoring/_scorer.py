@@ -1,0 +1,141 @@
+"""The protocol of scorers, and the one way in which the package calls them."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+__all__ = [
+    "RESERVED_NAMES",
+    "CandidateRejected",
+    "DrawingTrial",
+    "RepeatedArchitecture",
+    "Scorer",
+    "evaluate",
+    "fingerprint_of",
+    "qualified_name",
+    "score_directions_of",
+    "score_names_of",
+]
+
+# A trial's attribute "zerocost:<name>" has another meaning for these.
+RESERVED_NAMES = frozenset({"candidates", "rejected", "seconds", "source"})
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Anything that turns a trial into named scores: a function, a table, a :class:`ModelScorer`.
+
+    It is called with a trial-like object: ``suggest_*`` work as on an Optuna trial and the calls
+    decide which parameters make up the architecture. It must be a function of these parameters
+    alone. An exception or a score that is not finite rejects the candidate.
+
+    A scorer may also have
+
+    * ``score_names``: a sequence of the names that it returns, so that mistakes in a ranking are
+      found before the first trial;
+    * ``score_directions``: name → ``"maximize"`` or ``"minimize"`` (default: maximize);
+    * ``fingerprint``: a string that changes when the scores would. Workers whose scorers have
+      the same fingerprint share one warmup. Default: the function's or class's qualified name.
+    """
+
+    def __call__(self, trial: Any, /) -> Mapping[str, float]:
+        """Return name → score for the architecture that ``trial`` suggests."""
+        ...
+
+
+class DrawingTrial:
+    """What a scorer may ask of a trial whose values are drawn while the scorer runs.
+
+    Attributes:
+        around_draw: Entered around each draw of a value. A scorer that seeds the global random
+            states sets it to let the draws happen outside of the seeded state.
+    """
+
+    around_draw: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
+
+    def is_repeated(self) -> bool:
+        """Return whether the architecture, fully drawn by now, needs no score any more.
+
+        A scorer may then raise :class:`RepeatedArchitecture` and save the work.
+        """
+        return False
+
+
+class CandidateRejected(Exception):
+    """A candidate that cannot be used; the message says why."""
+
+
+class RepeatedArchitecture(Exception):
+    """Raised by a scorer that was told, after drawing, that the architecture is known already."""
+
+
+def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
+    """Call ``scorer`` and check what it returns.
+
+    Returns:
+        Name → finite Python float (storages accept no NumPy scalars), in the scorer's order.
+
+    Raises:
+        CandidateRejected: If the scorer raised, or a score is not finite.
+        RepeatedArchitecture: If the scorer gave up since the architecture is known.
+        TypeError: If the scorer does not return a mapping of names to numbers.
+        ValueError: If a score has a name that the package uses itself.
+    """
+    try:
+        scores = scorer(trial)
+    except RepeatedArchitecture:
+        raise
+    except Exception as error:
+        raise CandidateRejected(f"{type(error).__name__}: {error}") from error
+    if not isinstance(scores, Mapping) or not scores:
+        raise TypeError(
+            f"The scorer returned {scores!r} ({type(scores).__name__}), but the sampler needs a "
+            "mapping from at least one name to a number. Return for example {'my_score': 0.5}."
+        )
+    return {name: _checked(name, value) for name, value in scores.items()}
+
+
+def _checked(name: str, value: Any) -> float:
+    if name in RESERVED_NAMES:
+        raise ValueError(
+            f"The scorer returned a score called {name!r}, but the trial attribute "
+            f"'zerocost:{name}' is written by the sampler itself. Choose another name."
+        )
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"The scorer returned {value!r} ({type(value).__name__}) as {name!r}, but a score "
+            "must be a real number. Convert it with float() in the scorer."
+        ) from None
+    if not math.isfinite(number):
+        raise CandidateRejected(f"the score {name!r} is {number}")
+    return number
+
+
+def fingerprint_of(scorer: Scorer) -> str:
+    """Return the scorer's own fingerprint, or its qualified name where it has none."""
+    own = getattr(scorer, "fingerprint", None)
+    return qualified_name(scorer) if own is None else str(own)
+
+
+def qualified_name(function: Any) -> str:
+    """Return where ``function``, or the class of a callable object, is defined."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    # A script's own module is called __mp_main__ in the processes that multiprocessing spawns.
+    module = named.__module__.replace("__mp_main__", "__main__")
+    return f"{module}.{named.__qualname__}"
+
+
+def score_names_of(scorer: Scorer) -> tuple[str, ...] | None:
+    """Return the names of the scores, or ``None`` where only a call would tell."""
+    names = getattr(scorer, "score_names", None)
+    return None if names is None else tuple(names)
+
+
+def score_directions_of(scorer: Scorer) -> Mapping[str, str]:
+    """Return the known directions, name → ``"maximize"`` or ``"minimize"``."""
+    return dict(getattr(scorer, "score_directions", {}))
