@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from optuna_zerocost.proxies._flow_pass import normalisation_bypassed
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._weights import counted_weights, require_weights
 
 __all__ = [
     "FLOP_COUNT",
@@ -40,7 +39,7 @@ class CountPass(Pass):
 
     def run(self, request: Request) -> Measured:
         """Count the numbers in the trainable parameters."""
-        parameters = request.network.parameters()
+        parameters = [parameter for _, parameter in request.structure.parameters]
         count = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
         return Measured({PARAMETER_COUNT: count})
 
@@ -56,7 +55,7 @@ class WeightPass(Pass):
 
     def run(self, request: Request) -> Measured:
         """Return the weights that count."""
-        weights = require_weights(request.network, readers=request.who_reads([LAYER_WEIGHTS]))
+        weights = request.structure.require_weights(readers=request.who_reads([LAYER_WEIGHTS]))
         return Measured({LAYER_WEIGHTS: tuple(item.parameter.detach() for item in weights)})
 
 
@@ -80,15 +79,14 @@ class FlopPass(Pass):
 
     def run(self, request: Request) -> Measured:
         """Run one sample under torch's counter."""
-        network: nn.Module = request.network
-        network.eval()
+        request.network.eval()
         # Without gradients torch's attention layers take a fused path that the counter misses.
-        for weight in counted_weights(network):
+        for weight in request.structure.weights:
             weight.parameter.requires_grad_()
         inputs: Any = request.batch.first_sample()
         counter = FlopCounterMode(display=False)
         attention = sdpa_kernel([SDPBackend.MATH])
-        with torch.enable_grad(), normalisation_bypassed(network), attention, counter:
+        with torch.enable_grad(), normalisation_bypassed(request.structure), attention, counter:
             request.forward(inputs)
         return Measured({FLOP_COUNT: counter.get_total_flops()})
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._loss_pass import WeightGradient
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._weights import require_weights
+from optuna_zerocost.proxies._structure import Structure
 
 __all__ = ["FLOW_GRADIENTS", "FlowPass", "normalisation_bypassed"]
 
@@ -45,14 +45,13 @@ class FlowPass(Pass):
     def run(self, request: Request) -> Measured:
         """Differentiate R = Σ f(1) with respect to the weights."""
         readers = request.who_reads([FLOW_GRADIENTS])
-        network = request.network
-        weights = require_weights(network, readers=readers)
-        _make_absolute(network)
+        weights = request.structure.require_weights(readers=readers)
+        _make_absolute(request.structure)
         for weight in weights:
             weight.parameter.requires_grad_()
         # In train mode, dropout would cut part of the flow at random.
-        network.eval()
-        with normalisation_bypassed(network):
+        request.network.eval()
+        with normalisation_bypassed(request.structure):
             flow = request.forward(request.batch.ones(dtype=torch.float64)).sum()
         if not bool(torch.isfinite(flow)):
             raise UndefinedScoreError(
@@ -85,25 +84,25 @@ FLOW_GRADIENTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
 )
 
 
-def _make_absolute(network: nn.Module) -> None:
+def _make_absolute(structure: Structure) -> None:
     """Put absolute float64 values behind every parameter and buffer of floating point."""
-    for parameter in network.parameters():
+    for _, parameter in structure.parameters:
         if parameter.is_floating_point():
             parameter.data = parameter.data.abs().double()
-    for module in network.modules():
+    for module in structure.modules:
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_floating_point():
                 module._buffers[name] = buffer.abs().double()
 
 
 @contextlib.contextmanager
-def normalisation_bypassed(network: nn.Module) -> Iterator[None]:
+def normalisation_bypassed(structure: Structure) -> Iterator[None]:
     """Context manager: inside, normalisation layers return their input.
 
     A forward hook could not do this: the layer would still run before it, and BatchNorm without
     running statistics raises for a batch of one with 1×1 maps.
     """
-    layers = [module for module in network.modules() if isinstance(module, NORMALISATIONS)]
+    layers = [module for module in structure.modules if isinstance(module, NORMALISATIONS)]
     absent = object()
     before = [vars(layer).get("forward", absent) for layer in layers]
     try:

@@ -24,7 +24,7 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
 )
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._weights import CONVOLUTIONS, LayerWeight, require_weights
+from optuna_zerocost.proxies._structure import CONVOLUTIONS, LayerWeight
 
 __all__ = [
     "GRADIENT_PRODUCTS",
@@ -77,7 +77,7 @@ class LossPass(Pass):
         weights: tuple[LayerWeight, ...] = ()
         of_weights = [key for key in request.readers if key.needs_labels]
         if of_weights:
-            weights = require_weights(request.network, readers=request.who_reads(of_weights))
+            weights = request.structure.require_weights(readers=request.who_reads(of_weights))
             for weight in weights:
                 weight.parameter.requires_grad_()
         request.network.train()
@@ -95,26 +95,28 @@ class LossPass(Pass):
         else:
             inputs = request.batch.copied()
         calls: list[_Call] = []
-        with _recorded(request.network, calls, wanted=request.wants(LAYER_OUTPUTS)):
+        with _recorded(request, calls):
             output = _forward(request, inputs)
 
-        gradients: list[Tensor | None] = []
         twice = request.wants(GRADIENT_PRODUCTS)
-        parameters = [weight.parameter for weight in weights]
+        parameters: list[Tensor] = []
+        if twice or request.wants(WEIGHT_GRADIENTS):
+            parameters = [weight.parameter for weight in weights]
+        gradients: list[Tensor | None] = []
         if weights:
-            loss = _loss(request, output)
             gradients = _gradients(
-                loss,
+                _loss(request, output),
                 [*parameters, *(call.output for call in calls)],
                 retain_graph=twice or bool(leaves),
                 create_graph=twice,
             )
+        of_parameters = gradients[: len(parameters)]
         if request.wants(WEIGHT_GRADIENTS):
-            measured[WEIGHT_GRADIENTS] = _pairs(weights, gradients)
+            measured[WEIGHT_GRADIENTS] = _pairs(weights, of_parameters)
         if request.wants(LAYER_OUTPUTS):
             measured[LAYER_OUTPUTS] = tuple(
                 call.with_gradient(gradient)
-                for call, gradient in zip(calls, gradients[len(weights) :], strict=True)
+                for call, gradient in zip(calls, gradients[len(parameters) :], strict=True)
                 if gradient is not None
             )
         if request.wants(INPUT_GRADIENTS):
@@ -127,7 +129,7 @@ class LossPass(Pass):
                 dim=1,
             )
         if twice:
-            products = _gradient_products(request, parameters, gradients[: len(weights)])
+            products = _gradient_products(request, parameters, of_parameters)
             measured[GRADIENT_PRODUCTS] = _pairs(weights, products)
         return Measured(measured)
 
@@ -164,10 +166,9 @@ GRADIENT_PRODUCTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
 def _pairs(
     weights: Sequence[LayerWeight], gradients: Sequence[Tensor | None]
 ) -> tuple[WeightGradient, ...]:
-    # The gradients may be followed by those of the layer outputs.
     return tuple(
         WeightGradient(weight.name, weight.parameter.detach(), gradient.detach())
-        for weight, gradient in zip(weights, gradients, strict=False)
+        for weight, gradient in zip(weights, gradients, strict=True)
         if gradient is not None
     )
 
@@ -304,8 +305,8 @@ class _Call:
 
 
 @contextlib.contextmanager
-def _recorded(network: nn.Module, calls: list[_Call], *, wanted: bool) -> Iterator[None]:
-    """Context manager: inside, note every call of a convolutional or linear layer."""
+def _recorded(request: Request, calls: list[_Call]) -> Iterator[None]:
+    """Context manager: inside, note every call of a layer whose output is wanted."""
 
     def note(layer: nn.Module, _arguments: Any, output: Tensor) -> Tensor | None:
         if not output.requires_grad:
@@ -317,8 +318,8 @@ def _recorded(network: nn.Module, calls: list[_Call], *, wanted: bool) -> Iterat
 
     handles = []
     try:
-        if wanted:
-            for module in network.modules():
+        if request.wants(LAYER_OUTPUTS):
+            for module in request.structure.modules:
                 if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
                     handles.append(module.register_forward_hook(note))
         yield

@@ -23,6 +23,7 @@ from optuna_zerocost.proxies._errors import (
     PassError,
     ProxyDefinitionError,
 )
+from optuna_zerocost.proxies._structure import Structure
 
 __all__ = ["Measured", "Pass", "Quantity", "Request"]
 
@@ -34,18 +35,23 @@ class Request:
     """What a pass is asked to do.
 
     Attributes:
-        network: The network, whose state the caller restores after the pass.
+        structure: The network, whose state the caller restores after the pass, and its parts.
         batch: The minibatch, on the network's device.
         readers: For each quantity that is wanted, the names of the proxies that read it.
         loss_fn: From the output and the labels to the mean loss of the minibatch, a scalar.
         forward_fn: From the network and the inputs to the output, or None to call the network.
     """
 
-    network: nn.Module
+    structure: Structure
     batch: Batch
     readers: Mapping[Quantity[Any], tuple[str, ...]]
     loss_fn: Callable[[Tensor, Tensor], Tensor]
     forward_fn: Callable[[nn.Module, Any], Tensor] | None
+
+    @property
+    def network(self) -> nn.Module:
+        """The network."""
+        return self.structure.network
 
     def wants(self, quantity: Quantity[Any]) -> bool:
         """Return whether some proxy reads ``quantity``."""

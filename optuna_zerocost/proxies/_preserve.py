@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from optuna_zerocost.proxies._structure import Structure
 
 __all__ = ["preserved"]
 
 
 @contextlib.contextmanager
-def preserved(network: nn.Module) -> Iterator[None]:
+def preserved(structure: Structure) -> Iterator[None]:
     """Context manager: inside, a pass may change modes, flags, buffers and ``parameter.data``.
 
     Afterwards, and also when something was raised, these are as before: which parameters and
@@ -19,12 +21,12 @@ def preserved(network: nn.Module) -> Iterator[None]:
     mode of every module on its own. Inside, buffers are copies, so what a forward pass writes
     into a running statistic never reaches the user's tensor.
     """
-    modules = list(network.modules())
+    modules = structure.modules
     training = [module.training for module in modules]
     registered = [(dict(module._parameters), dict(module._buffers)) for module in modules]
     parameters = [
         (parameter, parameter.data, parameter.requires_grad, parameter.grad)
-        for parameter in network.parameters()
+        for _, parameter in structure.parameters
     ]
     copies: dict[int, Tensor] = {}
     try:
@@ -44,7 +46,8 @@ def preserved(network: nn.Module) -> Iterator[None]:
             modules, training, registered, strict=True
         ):
             # Not train(mode): networks override it, and it would set the children too.
-            module.training = mode
+            if module.training is not mode:
+                module.training = mode
             module._parameters.clear()
             module._parameters.update(own_parameters)
             module._buffers.clear()

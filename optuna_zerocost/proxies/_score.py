@@ -22,6 +22,7 @@ from optuna_zerocost.proxies._pass import Pass, Quantity, Request, pass_failed
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._registry import Proxy, describe
+from optuna_zerocost.proxies._structure import Structure
 
 __all__ = ["score_network"]
 
@@ -66,13 +67,13 @@ def score_network(
     # Scoring runs once, so compiling the network would cost more than it saves.
     network = getattr(network, "_orig_mod", network)
     with torch.inference_mode(False):
-        _check_network(network, asked)
+        structure = _inspected(network, asked)
         minibatch = Batch.of(batch, device=_device(network))
         values: dict[str, float] = {}
         for source in dict.fromkeys(proxy.source for proxy in asked):
             readers = [proxy for proxy in asked if proxy.source == source]
-            request = Request(network, minibatch, _wanted(readers), loss_fn, forward_fn)
-            with preserved(network), SeededRandomState(seed):
+            request = Request(structure, minibatch, _wanted(readers), loss_fn, forward_fn)
+            with preserved(structure), SeededRandomState(seed):
                 values |= _run(source, request, readers)
     return {proxy.name: values[proxy.name] for proxy in asked}
 
@@ -129,25 +130,26 @@ def _device(network: nn.Module) -> torch.device:
     return torch.device("cpu")
 
 
-def _check_network(network: nn.Module, asked: Sequence[Proxy]) -> None:
-    """Raise NetworkError for a network that no pass could use."""
+def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
+    """Return the network's structure; raise NetworkError for one that no pass could use."""
     if not isinstance(network, nn.Module):
         raise NetworkError(f"network is a {type(network).__name__}; pass a torch.nn.Module")
-    if any(isinstance(module, torch.jit.ScriptModule) for module in network.modules()):
+    structure = Structure.of(network)
+    if any(isinstance(module, torch.jit.ScriptModule) for module in structure.modules):
         raise NetworkError(
             "the network holds a TorchScript module, whose state cannot be put back after a "
             "pass; score the Python module that it was compiled from"
         )
-    parameters = list(network.named_parameters())
-    for name, tensor in (*parameters, *network.named_buffers()):
-        if is_lazy(tensor):
+    buffers = (item for module in structure.modules for item in module._buffers.items())
+    for name, tensor in (*structure.parameters, *buffers):
+        if tensor is not None and is_lazy(tensor):
             raise NetworkError(
                 f"{name!r} of a lazy layer has no shape yet, and scoring leaves the network as it "
                 "is; run network(inputs) once before scoring it"
             )
     if not any(proxy.source.reads_values for proxy in asked):
-        return
-    for name, parameter in parameters:
+        return structure
+    for name, parameter in structure.parameters:
         if parameter.is_meta:
             raise NetworkError(
                 f"parameter {name!r} is on the meta device and has no values; build the network "
@@ -159,10 +161,11 @@ def _check_network(network: nn.Module, asked: Sequence[Proxy]) -> None:
                 "differentiated; build the network outside of it"
             )
         # The sum is finite if all terms are, but for an overflow, which the second test tells.
-        if not bool(torch.isfinite(parameter.detach().sum())):
+        if not math.isfinite(float(parameter.detach().sum())):
             wrong = int((~torch.isfinite(parameter.detach())).sum())
             if wrong:
                 raise NetworkError(
                     f"parameter {name!r} holds {wrong} values that are NaN or infinite; "
                     "initialise the network again"
                 )
+    return structure
