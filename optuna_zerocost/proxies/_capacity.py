@@ -7,7 +7,7 @@ import torch
 from optuna_zerocost.proxies._capacity_pass import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
 from optuna_zerocost.proxies._pass import Measured
 from optuna_zerocost.proxies._registry import register
-from optuna_zerocost.proxies._total import total
+from optuna_zerocost.proxies._tensors import total
 
 __all__ = ["flops", "l2_norm", "params"]
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from optuna_zerocost.proxies._flow_pass import normalisation_bypassed
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
+from optuna_zerocost.proxies._tensors import unfused, widened
 
 __all__ = [
     "FLOP_COUNT",
@@ -56,7 +58,7 @@ class WeightPass(Pass):
     def run(self, request: Request) -> Measured:
         """Return the weights that count."""
         weights = request.structure.require_weights(readers=request.who_reads([LAYER_WEIGHTS]))
-        return Measured({LAYER_WEIGHTS: tuple(item.parameter.detach() for item in weights)})
+        return Measured({LAYER_WEIGHTS: tuple(widened(item.tensor()) for item in weights)})
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,27 @@ class FlopPass(Pass):
         """Run one sample under torch's counter."""
         request.network.eval()
         # Without gradients torch's attention layers take a fused path that the counter misses.
-        for weight in request.structure.weights:
-            weight.parameter.requires_grad_()
+        request.structure.require_gradients()
         inputs: Any = request.batch.first_sample()
-        counter = FlopCounterMode(display=False)
-        attention = sdpa_kernel([SDPBackend.MATH])
-        with torch.enable_grad(), normalisation_bypassed(request.structure), attention, counter:
+        fused = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
+        counter = FlopCounterMode(display=False, custom_mapping=fused)
+        with normalisation_bypassed(request.structure), unfused(request.structure), counter:
             request.forward(inputs)
         return Measured({FLOP_COUNT: counter.get_total_flops()})
+
+
+def _recurrent_flops(
+    inputs: Sequence[int],
+    input_weights: Sequence[int],
+    hidden_weights: Sequence[int],
+    *_: object,
+    **__: object,
+) -> int:
+    """Count one recurrent layer of oneDNN, a kernel that torch's counter does not know.
+
+    Inputs have the shape (steps, N, features).
+    """
+    return 2 * inputs[0] * inputs[1] * (math.prod(input_weights) + math.prod(hidden_weights))
 
 
 PARAMETER_COUNT: Quantity[int] = Quantity(

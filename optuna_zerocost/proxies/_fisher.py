@@ -5,7 +5,7 @@ from __future__ import annotations
 from optuna_zerocost.proxies._loss_pass import LAYER_OUTPUTS
 from optuna_zerocost.proxies._pass import Measured
 from optuna_zerocost.proxies._registry import register
-from optuna_zerocost.proxies._total import total
+from optuna_zerocost.proxies._tensors import total
 
 __all__ = ["fisher"]
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import cached
 
 from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._loss_pass import WeightGradient
@@ -47,27 +48,26 @@ class FlowPass(Pass):
         readers = request.who_reads([FLOW_GRADIENTS])
         weights = request.structure.require_weights(readers=readers)
         _make_absolute(request.structure)
-        for weight in weights:
-            weight.parameter.requires_grad_()
+        request.structure.require_gradients()
         # In train mode, dropout would cut part of the flow at random.
         request.network.eval()
-        with normalisation_bypassed(request.structure):
+        with normalisation_bypassed(request.structure), cached():
+            tensors = [weight.tensor() for weight in weights]
             flow = request.forward(request.batch.ones(dtype=torch.float64)).sum()
         if not bool(torch.isfinite(flow)):
             raise UndefinedScoreError(
-                f"the flow through the network is {flow.item()}, beyond what float64 holds, so "
-                f"{readers} have no value; the network is too deep or too wide for it without "
-                "its normalisation, or a buffer is infinite"
+                f"the flow through the network is {flow.item()}, beyond what float64 holds, which "
+                f"leaves {readers} without a value; without its normalisation the network is too "
+                "deep or too wide, or a buffer is infinite"
             )
         gradients: tuple[Tensor | None, ...] = (None,) * len(weights)
         if flow.requires_grad:
-            parameters = [weight.parameter for weight in weights]
-            gradients = torch.autograd.grad(flow, parameters, allow_unused=True)
+            gradients = torch.autograd.grad(flow, tensors, allow_unused=True)
         return Measured(
             {
                 FLOW_GRADIENTS: tuple(
-                    WeightGradient(weight.name, weight.parameter.detach(), gradient)
-                    for weight, gradient in zip(weights, gradients, strict=True)
+                    WeightGradient(weight.name, tensor.detach(), gradient)
+                    for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
                     if gradient is not None
                 )
             }

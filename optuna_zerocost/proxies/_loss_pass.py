@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.utils.parametrize import cached
 
 from optuna_zerocost.proxies._errors import (
     BatchError,
@@ -25,6 +25,7 @@ from optuna_zerocost.proxies._errors import (
 )
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._structure import CONVOLUTIONS, LayerWeight
+from optuna_zerocost.proxies._tensors import unfused, widened
 
 __all__ = [
     "GRADIENT_PRODUCTS",
@@ -78,13 +79,11 @@ class LossPass(Pass):
         of_weights = [key for key in request.readers if key.needs_labels]
         if of_weights:
             weights = request.structure.require_weights(readers=request.who_reads(of_weights))
-            for weight in weights:
-                weight.parameter.requires_grad_()
+            request.structure.require_gradients()
         request.network.train()
         twice = request.wants(GRADIENT_PRODUCTS)
-        # The fused attention kernels have no second derivative; the plain one has.
-        attention = sdpa_kernel([SDPBackend.MATH]) if twice else contextlib.nullcontext()
-        with attention:
+        # Inside cached(), a parametrised weight is the very tensor that the forward reads.
+        with unfused(request.structure) if twice else contextlib.nullcontext(), cached():
             return self._differentiate(request, weights)
 
     def _differentiate(self, request: Request, weights: Sequence[LayerWeight]) -> Measured:
@@ -101,7 +100,7 @@ class LossPass(Pass):
         twice = request.wants(GRADIENT_PRODUCTS)
         parameters: list[Tensor] = []
         if twice or request.wants(WEIGHT_GRADIENTS):
-            parameters = [weight.parameter for weight in weights]
+            parameters = [weight.tensor() for weight in weights]
         gradients: list[Tensor | None] = []
         if weights:
             gradients = _gradients(
@@ -112,7 +111,7 @@ class LossPass(Pass):
             )
         of_parameters = gradients[: len(parameters)]
         if request.wants(WEIGHT_GRADIENTS):
-            measured[WEIGHT_GRADIENTS] = _pairs(weights, of_parameters)
+            measured[WEIGHT_GRADIENTS] = _pairs(weights, parameters, of_parameters)
         if request.wants(LAYER_OUTPUTS):
             measured[LAYER_OUTPUTS] = tuple(
                 call.with_gradient(gradient)
@@ -130,7 +129,7 @@ class LossPass(Pass):
             )
         if twice:
             products = _gradient_products(request, parameters, of_parameters)
-            measured[GRADIENT_PRODUCTS] = _pairs(weights, products)
+            measured[GRADIENT_PRODUCTS] = _pairs(weights, parameters, products)
         return Measured(measured)
 
 
@@ -164,11 +163,13 @@ GRADIENT_PRODUCTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
 
 
 def _pairs(
-    weights: Sequence[LayerWeight], gradients: Sequence[Tensor | None]
+    weights: Sequence[LayerWeight],
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
 ) -> tuple[WeightGradient, ...]:
     return tuple(
-        WeightGradient(weight.name, weight.parameter.detach(), gradient.detach())
-        for weight, gradient in zip(weights, gradients, strict=True)
+        WeightGradient(weight.name, widened(tensor), widened(gradient))
+        for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
         if gradient is not None
     )
 
@@ -198,12 +199,13 @@ def _check_differentiable_inputs(request: Request) -> None:
     readers = request.who_reads([INPUT_GRADIENTS])
     if request.batch.size < 2:
         raise BatchError(
-            f"the batch has one sample, and {readers} compare samples; pass at least two"
+            f"the batch has one sample, and samples are compared by {readers}; pass at least two"
         )
     if not any(tensor.is_floating_point() for tensor in request.batch.tensors()):
         raise BatchError(
-            f"{readers} differentiate with respect to the inputs, and these are all integers; "
-            "choose other proxies for such a network, or pass embedded inputs"
+            "the inputs are all integers, with respect to which nothing can be differentiated, "
+            f"and their gradient is read by {readers}; choose other proxies for such a network, "
+            "or pass embedded inputs"
         )
 
 
@@ -233,7 +235,7 @@ def _loss(request: Request, output: Tensor) -> Tensor:
     if not bool(torch.isfinite(loss)):
         readers = request.who_reads(key for key in request.readers if key.needs_labels)
         raise UndefinedScoreError(
-            f"the loss is {loss.item()}, so {readers} have no value: the network's initial "
+            f"the loss is {loss.item()}, which leaves {readers} without a value: the initial "
             "weights or the inputs are too large; check the initialisation and the normalisation"
         )
     return loss
@@ -246,6 +248,11 @@ def _check_classes(output: Tensor, targets: Any) -> None:
     """
     if not isinstance(targets, Tensor) or targets.is_floating_point() or output.dim() == 0:
         return
+    if output.dim() == 2 and targets.shape != output.shape[:1]:
+        raise LabelsError(
+            f"the labels have shape {tuple(targets.shape)}, and the output of shape "
+            f"{tuple(output.shape)} wants one class for each of {output.size(0)} samples"
+        )
     classes = output.size(min(1, output.dim() - 1))
     ignored = -100  # the default ignore_index of cross_entropy
     wrong = targets[(targets != ignored) & ((targets < 0) | (targets >= classes))]
@@ -268,14 +275,41 @@ def _gradient_products(
     ]
     if not terms:  # the loss is linear in the weights
         return [None] * len(parameters)
+    agreement = torch.stack(terms).sum()
+    readers = request.who_reads([GRADIENT_PRODUCTS])
+    if _is_cut(agreement):
+        raise _no_second_derivative(readers, "its backward is marked once_differentiable")
     try:
-        return _gradients(torch.stack(terms).sum(), parameters)
+        return _gradients(agreement, parameters)
     except RuntimeError as error:
-        raise SecondDerivativeError(
-            f"{request.who_reads([GRADIENT_PRODUCTS])} need second derivatives, and an operation "
-            f"of the network has none: {error}. Leave them out for this network, or replace the "
-            "operation by one that can be differentiated twice"
-        ) from error
+        raise _no_second_derivative(readers, str(error)) from error
+
+
+def _no_second_derivative(readers: str, reason: str) -> SecondDerivativeError:
+    return SecondDerivativeError(
+        "an operation of the network has no second derivative, which is read by "
+        f"{readers}: {reason.rstrip('.')}. Leave that proxy out for this network, or replace the "
+        "operation by one that can be differentiated twice"
+    )
+
+
+def _is_cut(scalar: Tensor) -> bool:
+    """Return whether ``scalar`` depends on a function that is marked ``once_differentiable``.
+
+    For these torch cuts the graph at a node that raises; but with ``torch.autograd.grad`` that
+    node is not on the way to any variable, so the derivative would silently lack a part.
+    """
+    seen = set()
+    waiting = [scalar.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        if node.name() == "torch::autograd::Error":
+            return True
+        seen.add(node)
+        waiting.extend(following for following, _ in node.next_functions)
+    return False
 
 
 @dataclass(frozen=True)
@@ -287,13 +321,12 @@ class _Call:
 
     def with_gradient(self, gradient: Tensor) -> LayerOutput:
         activation, gradient = self._by_channel(self.output), self._by_channel(gradient)
-        weight = self.layer.weight
-        assert isinstance(weight, Tensor)
+        weight = LayerWeight("", self.layer, "weight", ()).tensor()
         return LayerOutput(activation, gradient, weight.numel() // activation.size(1))
 
     def _by_channel(self, value: Tensor) -> Tensor:
         """Arrange (N, C, H, W), or (N, T, C) of a linear layer, as (N, C, S)."""
-        value = value.detach()
+        value = widened(value)
         if isinstance(self.layer, nn.Linear):
             value = value.unsqueeze(0) if value.dim() == 1 else value
             return value.flatten(1, -2).transpose(1, 2) if value.dim() > 2 else value.unsqueeze(2)

@@ -174,7 +174,8 @@ class Measured:
 
 def pass_failed(source: Pass, proxies: str, error: Exception) -> PassError:
     """Return the error that says which pass, for which proxies, ``error`` interrupted."""
+    reason = f"{type(error).__name__}: {error}".rstrip(".: ")
     return PassError(
-        f"the {source.name} pass (for {proxies}) failed: {type(error).__name__}: {error}. "
+        f"the {source.name} pass (for {proxies}) failed with {reason}. "
         "Run network(inputs) and the loss on the same batch by hand to see it alone"
     )

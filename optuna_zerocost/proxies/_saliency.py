@@ -11,7 +11,7 @@ from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
 from optuna_zerocost.proxies._loss_pass import GRADIENT_PRODUCTS, WEIGHT_GRADIENTS
 from optuna_zerocost.proxies._pass import Measured
 from optuna_zerocost.proxies._registry import register
-from optuna_zerocost.proxies._total import total
+from optuna_zerocost.proxies._tensors import total
 
 __all__ = ["grad_norm", "grasp", "plain", "snip", "synflow"]
 
@@ -63,7 +63,9 @@ def grasp(measured: Measured) -> float:
 
     The sign is that of Abdelfattah et al. (ICLR 2021), temperature 1, one minibatch.
     """
-    return -total(torch.sum(item.weight * item.gradient) for item in measured[GRADIENT_PRODUCTS])
+    return 0.0 - total(
+        torch.sum(item.weight * item.gradient) for item in measured[GRADIENT_PRODUCTS]
+    )
 
 
 @register(

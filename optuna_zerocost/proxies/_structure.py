@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from optuna_zerocost.proxies._errors import NetworkError
 
@@ -29,10 +30,28 @@ _ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight
 
 @dataclass(frozen=True)
 class LayerWeight:
-    """One weight that counts: its qualified name and the parameter."""
+    """One weight that counts.
+
+    Attributes:
+        name: Its qualified name.
+        module: The layer that owns it.
+        attribute: What the layer calls it.
+        parameters: What it is made of: itself, or the originals of a parametrised weight.
+    """
 
     name: str
-    parameter: nn.Parameter
+    module: nn.Module
+    attribute: str
+    parameters: tuple[nn.Parameter, ...]
+
+    def tensor(self) -> Tensor:
+        """Return the weight, as the layer's forward sees it.
+
+        A parametrised weight is computed anew each time, but for inside ``parametrize.cached()``.
+        """
+        value = getattr(self.module, self.attribute)
+        assert isinstance(value, Tensor)
+        return value
 
 
 @dataclass(frozen=True)
@@ -47,35 +66,47 @@ class Structure:
     modules: tuple[nn.Module, ...]
     parameters: tuple[tuple[str, nn.Parameter], ...]
     weights: tuple[LayerWeight, ...]
+    replaced: tuple[str, ...]
 
     @classmethod
     def of(cls, network: nn.Module) -> Structure:
         """Walk ``network``."""
         modules = []
         parameters: dict[nn.Parameter, str] = {}
-        weights: dict[nn.Parameter, LayerWeight] = {}
+        weights: dict[tuple[nn.Parameter, ...], LayerWeight] = {}
+        replaced = []
         for prefix, module in network.named_modules():
             modules.append(module)
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    parameters.setdefault(parameter, f"{prefix}.{name}".lstrip("."))
-            for name, weight in _own_weights(module):
-                if isinstance(weight, nn.Parameter):
-                    qualified = f"{prefix}.{name}".lstrip(".")
-                    weights.setdefault(weight, LayerWeight(qualified, weight))
+                    parameters.setdefault(parameter, _qualified(prefix, name))
+            for name in _own_weights(module):
+                sources = _parameters_of(module, name)
+                weight = LayerWeight(_qualified(prefix, name), module, name, sources)
+                if sources:
+                    weights.setdefault(sources, weight)
+                elif name not in module._parameters:
+                    replaced.append(weight.name)
         return cls(
             network,
             tuple(modules),
             tuple((name, parameter) for parameter, name in parameters.items()),
             tuple(weights.values()),
+            tuple(replaced),
         )
 
     def require_weights(self, *, readers: str) -> tuple[LayerWeight, ...]:
         """Return the weights that count, frozen ones included.
 
         Raises:
-            NetworkError: If there are none.
+            NetworkError: If there are none, or one is not a parameter.
         """
+        if self.replaced:
+            raise NetworkError(
+                f"{self.replaced[0]!r}, which {readers} would read, is not a parameter, as after "
+                "torch.nn.utils.weight_norm or prune; use torch.nn.utils.parametrizations "
+                "instead, or apply it after scoring"
+            )
         if not self.weights:
             raise NetworkError(
                 f"{type(self.network).__name__} has no weight that {readers} could read: those of "
@@ -84,16 +115,34 @@ class Structure:
             )
         return self.weights
 
+    def require_gradients(self) -> None:
+        """Let the weights that count be differentiated, frozen ones too."""
+        for weight in self.weights:
+            for parameter in weight.parameters:
+                parameter.requires_grad_()
 
-def _own_weights(module: nn.Module) -> Iterator[tuple[str, Tensor | None]]:
-    """Yield the names and weights that count among the module's own, not its children's."""
+
+def _qualified(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _own_weights(module: nn.Module) -> Iterator[str]:
+    """Yield the names of the weights that count among the module's own, not its children's."""
     if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
-        yield "weight", module.weight
+        yield "weight"
     elif isinstance(module, nn.MultiheadAttention):
         # Its output projection is a Linear of its own.
-        for name in _ATTENTION:
-            yield name, getattr(module, name)
+        yield from _ATTENTION
     elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
-        for name, parameter in module.named_parameters(recurse=False):
-            if name.startswith("weight_"):
-                yield name, parameter
+        yield from (name for name in module._parameters if name.startswith("weight_"))
+
+
+def _parameters_of(module: nn.Module, name: str) -> tuple[nn.Parameter, ...]:
+    parameter = module._parameters.get(name)
+    if parameter is not None:
+        return (parameter,)
+    if parametrize.is_parametrized(module, name):
+        parametrizations = module.parametrizations
+        assert isinstance(parametrizations, nn.ModuleDict)
+        return tuple(parametrizations[name].parameters())
+    return ()

@@ -1,0 +1,48 @@
+"""What passes and proxies do with tensors, whatever they hold."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from optuna_zerocost.proxies._structure import Structure
+
+__all__ = ["total", "unfused", "widened"]
+
+
+def total(terms: Iterable[Tensor]) -> float:
+    """Return the sum of scalars, one a layer, rounded once; 0 if there are none.
+
+    The terms leave the device together, which on a GPU is one wait instead of one a layer.
+    """
+    scalars = list(terms)
+    if not scalars:
+        return 0.0
+    values: list[float] = torch.stack(scalars).tolist()
+    # fsum refuses to add infinities of both signs, for which the plain sum is NaN.
+    return math.fsum(values) if all(map(math.isfinite, values)) else sum(values)
+
+
+def widened(tensor: Tensor) -> Tensor:
+    """Return the tensor detached, in float32 if it is of half precision, which sums badly."""
+    tensor = tensor.detach()
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+@contextlib.contextmanager
+def unfused(structure: Structure) -> Iterator[None]:
+    """Context manager: inside, attention and recurrent layers do not use fused kernels.
+
+    Those have no second derivative, or are not counted as operations.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
+        # The switch belongs to the process, so it is left alone where it does not matter.
+        if any(isinstance(module, nn.RNNBase) for module in structure.modules):
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        yield
