@@ -78,6 +78,11 @@ class Snapshot:
         )
         self.considered: list[FrozenTrial] = []
 
+    @property
+    def other_trials(self) -> list[FrozenTrial]:
+        """All trials but the one that the drawing is for."""
+        return [trial for trial in self.all_trials if trial.number != self.trial.number]
+
     def consider(self, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> None:
         """Show a candidate to the later draws as a running trial, so that they avoid it."""
         trial = create_trial(

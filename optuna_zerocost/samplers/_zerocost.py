@@ -16,9 +16,9 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._attributes import PREFIX, write_json
+from optuna_zerocost.samplers._attributes import PREFIX
 from optuna_zerocost.samplers._candidates import Draw, draw_candidates, draw_relative
-from optuna_zerocost.samplers._known import CHOSEN_KEY, KnownArchitectures, is_undecided
+from optuna_zerocost.samplers._known import KnownArchitectures, choose, claim_best
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 from optuna_zerocost.samplers._warmup import Pool, PoolSource, Warmup
 from optuna_zerocost.scoring._candidate import Candidate, History
@@ -137,11 +137,11 @@ class ZeroCostSampler(BaseSampler):
         # and what was said already.
         self._hand_over: dict[int, dict[str, Any] | None] = {}
         self._pools: dict[str, Pool] = {}
-        self._pool_lock = threading.Lock()
+        self._lock = threading.Lock()
         self._logged: set[str] = set()
 
     def __getstate__(self) -> dict[str, Any]:
-        transient = {"_hand_over", "_pools", "_pool_lock", "_logged"}
+        transient = {"_hand_over", "_pools", "_lock", "_logged"}
         return {name: value for name, value in vars(self).items() if name not in transient}
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
@@ -251,10 +251,6 @@ class ZeroCostSampler(BaseSampler):
             score_directions=score_directions_of(self._scorer),
         )
 
-    def _known(self, snapshot: Snapshot) -> KnownArchitectures:
-        number = snapshot.trial.number
-        return KnownArchitectures(t for t in snapshot.all_trials if t.number != number)
-
     def _from_warmup(
         self, snapshot: Snapshot, space: dict[str, BaseDistribution]
     ) -> _Proposal | None:
@@ -263,28 +259,17 @@ class ZeroCostSampler(BaseSampler):
         if not pool.candidates:
             self._warn_no_candidate("warmup", pool.rejected, pool.reason)
             return None
-        # The pool may have taken a while; other workers have gone on meanwhile.
-        snapshot = Snapshot(snapshot.study, snapshot.trial)
-        known = self._known(snapshot)
-        order = best_first(self._ranking, pool.candidates, self._history(snapshot))
-        left = [i for i in order if pool.candidates[i].key not in known]
-        # Trials that started earlier and have not chosen yet will take the best that are left.
-        ahead = sum(
-            is_undecided(trial)
-            for trial in snapshot.all_trials
-            if trial.number < snapshot.trial.number
-        )
-        if ahead >= len(left):
+        with self._lock:
+            # The pool may have taken a while; other trials have made their choice meanwhile.
+            snapshot = Snapshot(snapshot.study, snapshot.trial)
+            order = best_first(self._ranking, pool.candidates, self._history(snapshot))
+            candidate = claim_best(snapshot, [pool.candidates[index] for index in order])
+        if candidate is None:
             return None
         # The base sampler is asked as well: its attributes make the trial part of its history, and
         # the parameters outside of the architecture are its own.
-        return _Proposal(
-            "warmup",
-            pool.candidates[left[ahead]],
-            draw_relative(self._base_sampler, snapshot, space),
-            len(pool.candidates),
-            pool.rejected,
-        )
+        draw = draw_relative(self._base_sampler, snapshot, space)
+        return _Proposal("warmup", candidate, draw, len(pool.candidates), pool.rejected)
 
     def _pool(self, study: Study, trial: FrozenTrial) -> Pool:
         assert self._warmup is not None
@@ -296,7 +281,7 @@ class ZeroCostSampler(BaseSampler):
             seed=self._seed,
         )
         # The threads of one process score one pool after the other: they would share its cores.
-        with self._pool_lock:
+        with self._lock:
             key = source.key()
             if key not in self._pools:
                 self._pools[key] = source.get(worker=trial.number)
@@ -310,7 +295,7 @@ class ZeroCostSampler(BaseSampler):
             self._scorer,
             snapshot,
             space,
-            self._known(snapshot),
+            KnownArchitectures(snapshot.other_trials),
             count=self._moves,
         )
         rejected = len(draws.rejected)
@@ -334,8 +319,8 @@ class ZeroCostSampler(BaseSampler):
         def set_system_attr(key: str, value: Any) -> None:
             storage.set_trial_system_attr(trial_id, key, value)
 
-        if proposal.candidate is not None:
-            write_json(set_system_attr, CHOSEN_KEY, dict(proposal.candidate.key))
+        if proposal.candidate is not None and proposal.source != "warmup":
+            choose(study, trial, proposal.candidate)
         for key, value in proposal.draw.written.items():
             set_system_attr(key, value)
         attributes = {

@@ -93,26 +93,25 @@ def test_a_small_space_may_be_exhausted() -> None:
     assert all("zerocost:size" in trial.user_attrs for trial in study.trials)
 
 
-def test_running_and_waiting_and_failed_trials_count_as_known() -> None:
+def test_running_and_waiting_trials_count_as_known_and_failed_ones_the_second_time() -> None:
+    """Of depth 1 to 6 the highest that is not known yet is proposed."""
+
+    def space(trial: Any) -> int:
+        return int(trial.suggest_int("depth", 1, 6))
+
     sampler = ZeroCostSampler(
-        lambda trial: {"depth": trial.suggest_int("depth", 1, 6)},
-        base_sampler=BASES["random"](),
-        warmup=None,
-        moves=100,
+        size_scorer(space), base_sampler=BASES["random"](), warmup=None, moves=100
     )
     study = optuna.create_study(sampler=sampler)
-    study.enqueue_trial({"depth": 6})
-    failed = study.ask()
-    assert failed.suggest_int("depth", 1, 6) == 6
-    study.tell(failed, state=TrialState.FAIL)
-    chosen = study.ask()
-    study.sampler.infer_relative_search_space(study, study.trials[-1])  # not even suggested yet
-    study.enqueue_trial({"depth": 4})
-    second = study.ask()
-    assert second.suggest_int("depth", 1, 6) == 4
-    third = study.ask()
-    assert third.suggest_int("depth", 1, 6) == 3
-    assert chosen.number == 1
+    for _ in range(2):
+        failed = study.ask()
+        assert space(failed) == 6
+        study.tell(failed, state=TrialState.FAIL)
+    chosen_only = study.ask()
+    sampler.infer_relative_search_space(study, study.trials[chosen_only.number])  # takes 5
+    following = study.ask()
+    study.enqueue_trial({"depth": 4})  # waits while the next one chooses
+    assert space(following) == 3
 
 
 def test_enqueued_values_are_kept_and_the_rest_is_the_best_for_them() -> None:
