@@ -1,0 +1,179 @@
+"""An error says what was seen, why it is wrong, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from optuna_zerocost import proxies
+from tests.proxies.networks import build
+
+X, Y = torch.randn(6, 5, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3
+
+
+def mlp() -> nn.Module:
+    return build("mlp")[0]
+
+
+class Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return 2 * gradient
+
+
+class OnceDifferentiable(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return Once.apply(x)
+
+
+def with_nan() -> nn.Module:
+    network = mlp()
+    with torch.no_grad():
+        network[0].weight[0, 0] = float("nan")
+    return network
+
+
+def constant() -> nn.Module:
+    network = mlp()
+    nn.init.zeros_(network[0].weight)
+    return network
+
+
+def inference_network() -> nn.Module:
+    with torch.inference_mode():
+        return nn.Linear(5, 3)
+
+
+def exploding() -> nn.Module:
+    layers = [nn.Linear(32, 32) for _ in range(300)]
+    for layer in layers:
+        nn.init.constant_(layer.weight, 100.0)
+    return nn.Sequential(nn.Linear(5, 32), *layers, nn.Linear(32, 3))
+
+
+def pruned() -> nn.Module:
+    network = mlp()
+    prune.identity(network[0], "weight")
+    return network
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], Any, list[str], type[Exception], str]] = {
+    "unknown name": (mlp, (X, Y), ["synflw"], proxies.UnknownProxyError, "did you mean 'synflow'"),
+    "one string": (mlp, (X, Y), "snip", proxies.UnknownProxyError, r"\['snip'\]"),  # type: ignore[dict-item]
+    "no labels": (mlp, (X, None), ["snip"], proxies.LabelsError, "no labels, and snip"),
+    "labels absent": (mlp, (X,), ["fisher"], proxies.LabelsError, "no labels, and fisher"),
+    "class too high": (mlp, (X, Y + 1), ["snip"], proxies.LabelsError, "class 3.*0 to 2"),
+    "class below zero": (mlp, (X, Y - 1), ["snip"], proxies.LabelsError, "class -1.*0 to 2"),
+    "too few labels": (mlp, (X, Y[:4]), ["snip"], proxies.LabelsError, r"\(4,\).*6 samples"),
+    "bare tensor": (mlp, X, ["params"], proxies.BatchError, r"\(inputs, targets\)"),
+    "triple": (mlp, (X, Y, Y), ["params"], proxies.BatchError, "length 3"),
+    "no tensor": (mlp, ({"x": 3}, Y), ["params"], proxies.BatchError, "without any tensor"),
+    "no sample": (mlp, (X[:0], Y[:0]), ["snip"], proxies.BatchError, "no sample"),
+    "nan inputs": (mlp, (X * float("nan"), Y), ["snip"], proxies.BatchError, "30 of 30"),
+    "one sample": (mlp, (X[:1], Y[:1]), ["jacob_cov"], proxies.BatchError, "at least two"),
+    "one value a channel": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+        (X[:1], Y[:1]),
+        ["snip"],
+        proxies.BatchError,
+        "BatchNorm.*at least two",
+    ),
+    "integers": (
+        lambda: nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 3)),
+        (torch.ones(6, 2, dtype=torch.long), Y),
+        ["jacob_cov"],
+        proxies.BatchError,
+        "integers.*jacob_cov",
+    ),
+    "nan weight": (with_nan, (X, Y), ["synflow"], proxies.NetworkError, r"'0\.weight' holds 1"),
+    "lazy": (lambda: nn.LazyLinear(3), (X, Y), ["params"], proxies.NetworkError, "once before"),
+    "meta": (lambda: mlp().to("meta"), (X, Y), ["snip"], proxies.NetworkError, "meta device"),
+    "inference": (inference_network, (X, Y), ["snip"], proxies.NetworkError, "inference_mode"),
+    "no weights": (nn.Tanh, (X, Y), ["synflow"], proxies.NetworkError, "no weight that synflow"),
+    "pruned": (pruned, (X, Y), ["snip"], proxies.NetworkError, r"'0\.weight'.*parametrizations"),
+    "no module": (lambda: torch.tanh, (X, Y), ["snip"], proxies.NetworkError, "nn.Module"),  # type: ignore[dict-item,return-value]
+    "tuple": (lambda: nn.LSTM(5, 3), (X, Y), ["snip"], proxies.OutputError, "tuple.*forward_fn"),
+    "dead": (constant, (X, Y), ["jacob_cov"], proxies.UndefinedScoreError, "constant for 6 of 6"),
+    "overflow": (exploding, (X, Y), ["synflow"], proxies.UndefinedScoreError, "float64.*synflow"),
+    "loss": (exploding, (X, Y), ["snip"], proxies.UndefinedScoreError, "loss is.*snip"),
+    "once differentiable": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.Tanh(), OnceDifferentiable(), nn.Linear(4, 3)),
+        (X, Y),
+        ["snip", "grasp"],
+        proxies.SecondDerivativeError,
+        "no second derivative, which is read by grasp",
+    ),
+    "wrong shape": (
+        mlp,
+        (X[:, :4], Y),
+        ["snip"],
+        proxies.PassError,
+        "loss pass.*snip.*RuntimeError",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_message(case: str) -> None:
+    make, batch, asked, kind, message = CASES[case]
+    with pytest.raises(kind, match=f"(?s){message}") as caught:
+        proxies.score_network(make(), batch, asked)
+    assert type(caught.value) is kind
+    assert isinstance(caught.value, proxies.ProxyError)
+
+
+def test_an_operation_that_torch_cannot_differentiate_twice() -> None:
+    def unsupported(output: Tensor, targets: Tensor) -> Tensor:
+        log_probabilities = output.log_softmax(1).unsqueeze(1).expand(-1, 2, -1).transpose(0, 1)
+        lengths = torch.ones(len(output), dtype=torch.long)
+        labels = targets[:, None] % 2 + 1
+        return nn.functional.ctc_loss(log_probabilities, labels, 2 * lengths, lengths)
+
+    network = mlp()
+    scores = proxies.score_network(network, (X, Y), ["snip"], loss_fn=unsupported)
+    assert scores["snip"] > 0
+    with pytest.raises(proxies.SecondDerivativeError, match="read by grasp") as caught:
+        proxies.score_network(network, (X, Y), ["grasp"], loss_fn=unsupported)
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+def test_a_loss_of_several_numbers() -> None:
+    with pytest.raises(proxies.OutputError, match="mean over the batch"):
+        proxies.score_network(mlp(), (X, Y), ["snip"], loss_fn=lambda output, targets: output)
+
+
+def test_an_output_of_integers() -> None:
+    def predict(network: nn.Module, inputs: Tensor) -> Tensor:
+        classes: Tensor = network(inputs).argmax(1)
+        return classes
+
+    with pytest.raises(proxies.OutputError, match="int64.*logits"):
+        proxies.score_network(mlp(), (X, Y), ["synflow"], forward_fn=predict)
+
+
+@pytest.mark.parametrize("proxy", ["params", "jacob_cov", "flops"])
+def test_a_network_without_weights_is_fine_where_none_is_read(proxy: str) -> None:
+    assert set(proxies.score_network(nn.Tanh(), (X, None), [proxy])) == {proxy}
+
+
+def test_labels_of_a_regression_are_not_classes() -> None:
+    scores = proxies.score_network(
+        mlp(), (X, torch.full((6, 3), 40.0)), ["snip"], loss_fn=nn.functional.mse_loss
+    )
+    assert scores["snip"] > 0
+
+
+def test_ignored_labels_are_not_out_of_range() -> None:
+    targets = Y.clone()
+    targets[0] = -100
+    assert proxies.score_network(mlp(), (X, targets), ["snip"])["snip"] > 0

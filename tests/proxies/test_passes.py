@@ -1,0 +1,154 @@
+"""Passes run once, compute only what is read, and take batches of many forms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from optuna_zerocost import proxies
+from optuna_zerocost.proxies import _loss_pass
+from tests.proxies.networks import CLASSES, build, build_any
+
+ALL = proxies.names()
+
+
+class Counted(nn.Module):
+    """Counts its calls."""
+
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        type(self).calls += 1
+        return x
+
+
+@pytest.mark.parametrize(
+    ("asked", "forwards"),
+    [
+        (["params", "l2_norm"], 0),
+        (["grad_norm", "plain", "snip", "grasp", "fisher", "jacob_cov"], 1),
+        (["snip", "synflow"], 2),
+        (ALL, 3),
+    ],
+)
+def test_each_pass_runs_the_network_once(asked: list[str], forwards: int) -> None:
+    network, batch = build("mlp")
+    counted = nn.Sequential(Counted(), network)
+    Counted.calls = 0
+    proxies.score_network(counted, batch, asked)
+    assert Counted.calls == forwards
+
+
+@pytest.mark.parametrize(
+    ("asked", "derivatives"),
+    [
+        (["snip", "plain", "fisher"], [(False, False)]),
+        (["jacob_cov"], [(False, False)]),
+        (["snip", "jacob_cov"], [(True, False), (False, False)]),
+        (["grasp"], [(True, True), (False, False)]),
+        (["grasp", "jacob_cov", "fisher"], [(True, True), (True, False), (False, False)]),
+    ],
+)
+def test_only_the_derivatives_that_are_read_are_computed(
+    asked: list[str], derivatives: list[tuple[bool, bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    original = torch.autograd.grad
+
+    def recorded(*arguments: Any, retain_graph: bool, create_graph: bool, **rest: Any) -> Any:
+        seen.append((retain_graph, create_graph))
+        return original(*arguments, retain_graph=retain_graph, create_graph=create_graph, **rest)
+
+    monkeypatch.setattr(_loss_pass.torch.autograd, "grad", recorded)
+    network, batch = build("mlp")
+    proxies.score_network(network, batch, asked)
+    assert seen == derivatives
+
+
+@pytest.mark.parametrize("asked", ["snip", "fisher"])
+def test_layers_are_hooked_only_for_a_proxy_that_reads_their_outputs(asked: str) -> None:
+    class Spies(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            hooked.append(len(layer._forward_hooks))
+            return x
+
+    hooked: list[int] = []
+    layer = nn.Linear(5, CLASSES)
+    _, batch = build("mlp")
+    proxies.score_network(nn.Sequential(Spies(), layer), batch, [asked])
+    assert hooked == [1 if asked == "fisher" else 0]
+
+
+class TwoInputs(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(5, 4), nn.Linear(2, 4)
+        self.head = nn.Linear(4, CLASSES)
+
+    def forward(self, left: Tensor, right: Tensor, scale: float = 1.0) -> Tensor:
+        return self.head(torch.tanh(self.left(left) + self.right(right)) * scale)
+
+
+def test_inputs_may_be_a_tuple_or_a_mapping_or_pass_through_forward_fn() -> None:
+    network = build_any(TwoInputs)
+    _, (left, targets) = build("mlp")
+    right = left[:, :2] + 1
+
+    def forward(module: nn.Module, inputs: Tensor) -> Tensor:
+        output: Tensor = module(inputs[:, :5], inputs[:, 5:])
+        return output
+
+    expected = proxies.score_network(network, ((left, right), targets), ALL)
+    keywords = {"right": right, "scale": 1.0, "left": left}
+    joined = torch.cat([left, right], dim=1)
+    for inputs, forward_fn in (([left, right], None), (keywords, None), (joined, forward)):
+        scores = proxies.score_network(network, (inputs, targets), ALL, forward_fn=forward_fn)
+        assert scores == pytest.approx(expected, rel=1e-5)
+
+
+def test_tokens_with_a_mask_are_scored() -> None:
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(11, 8)
+            self.layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)
+            self.head = nn.Linear(8, CLASSES)
+
+        def forward(self, tokens: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
+            hidden = self.layer(self.embedding(tokens), src_key_padding_mask=attention_mask == 0)
+            return {"logits": self.head(hidden.mean(1))}
+
+    tokens = torch.arange(24).reshape(6, 4) % 11
+    batch = ({"tokens": tokens, "attention_mask": torch.ones_like(tokens)}, torch.arange(6) % 3)
+    asked = [name for name in ALL if name != "jacob_cov"]
+    scores = proxies.score_network(
+        build_any(Classifier),
+        batch,
+        asked,
+        forward_fn=lambda network, inputs: network(**inputs)["logits"],
+    )
+    assert list(scores) == asked
+
+
+def test_scores_are_python_floats_in_the_order_asked() -> None:
+    network, batch = build("small_cnn")
+    asked = list(reversed(ALL))
+    scores = proxies.score_network(network, batch, asked)
+    assert list(scores) == asked
+    assert {type(value) for value in scores.values()} == {float}
+
+
+def test_nothing_asked_is_nothing_scored() -> None:
+    network, batch = build("mlp")
+    assert proxies.score_network(network, batch, []) == {}
+
+
+def test_a_compiled_network_scores_like_the_one_it_wraps() -> None:
+    network, batch = build("mlp")
+    compiled = torch.compile(network, backend="eager")
+    assert proxies.score_network(compiled, batch, ["snip"]) == proxies.score_network(
+        network, batch, ["snip"]
+    )
