@@ -1,0 +1,243 @@
+"""``ModelScorer``: one architecture has one score, and nobody notices that it was computed."""
+
+from __future__ import annotations
+
+import pickle
+import random
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+import torch
+from optuna.trial import FixedTrial
+from torch import nn
+
+from optuna_zerocost import ModelScorer, Scorer, Warmup, ZeroCostSampler
+from optuna_zerocost.proxies import score_network
+
+
+def build(trial: Any) -> nn.Module:
+    width = trial.suggest_categorical("width", [4, 8, 16])
+    layers: list[nn.Module] = [nn.Conv2d(3, width, 3), nn.ReLU()]
+    for index in range(trial.suggest_int("depth", 0, 2)):
+        activation = trial.suggest_categorical(f"activation{index}", ["relu", "gelu"])
+        layers += [
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU() if activation == "relu" else nn.GELU(),
+        ]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5))
+
+
+ARCHITECTURES: list[dict[str, Any]] = [
+    {"width": 4, "depth": 0},
+    {"width": 8, "depth": 1, "activation0": "relu"},
+    {"width": 16, "depth": 2, "activation0": "gelu", "activation1": "relu"},
+]
+
+
+@pytest.fixture
+def batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(8, 3, 8, 8, generator=generator)
+    return inputs, torch.arange(8) % 5
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("params", ARCHITECTURES, ids=str)
+def test_a_score_is_that_of_the_network_built_under_the_seed(
+    params: dict[str, Any], batch: Any
+) -> None:
+    torch.manual_seed(11)
+    network = build(FixedTrial(params))
+    expected = score_network(network, batch, ("synflow", "jacob_cov", "snip"))
+    scorer = ModelScorer(build, batch, ("synflow", "jacob_cov", "snip"), seed=11)
+    assert scorer(FixedTrial(params)) == pytest.approx(expected, rel=1e-6)
+    assert list(scorer(FixedTrial(params))) == ["synflow", "jacob_cov", "snip"]
+
+
+def test_scores_do_not_depend_on_order_global_state_or_process(batch: Any) -> None:
+    first = ModelScorer(build, batch, ["synflow", "snip"])
+    forwards = [first(FixedTrial(params)) for params in ARCHITECTURES]
+    torch.manual_seed(999)
+    random.seed(999)
+    second = pickle.loads(pickle.dumps(ModelScorer(build, batch, ["synflow", "snip"])))
+    backwards = [second(FixedTrial(params)) for params in reversed(ARCHITECTURES)]
+    assert forwards == backwards[::-1]
+
+
+def test_the_global_random_states_are_left_as_they_were(batch: Any) -> None:
+    def states() -> tuple[Any, ...]:
+        return random.random(), np.random.random(), torch.rand(3).tolist()
+
+    def seed() -> None:
+        random.seed(5)
+        np.random.seed(5)
+        torch.manual_seed(5)
+
+    seed()
+    expected = states()
+    seed()
+    ModelScorer(build, batch)(FixedTrial(ARCHITECTURES[2]))
+    assert states() == expected
+
+
+def test_the_global_random_states_survive_a_builder_that_raises(batch: Any) -> None:
+    def broken(trial: Any) -> nn.Module:
+        torch.rand(7)
+        raise RuntimeError("too deep")
+
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    with pytest.raises(RuntimeError, match="too deep"):
+        ModelScorer(broken, batch)(FixedTrial({}))
+    assert torch.equal(torch.rand(3), expected)
+
+
+class GloballyRandomSampler(optuna.samplers.RandomSampler):
+    """Draws from the global random state, as a user's own sampler may."""
+
+    def sample_independent(
+        self, study: Any, trial: Any, param_name: str, param_distribution: Any
+    ) -> Any:
+        torch.rand(1)
+        index = random.randrange(1000)
+        if isinstance(param_distribution, optuna.distributions.CategoricalDistribution):
+            return param_distribution.choices[index % len(param_distribution.choices)]
+        return param_distribution.low + index % (
+            param_distribution.high - param_distribution.low + 1
+        )
+
+
+def test_a_sampler_that_uses_the_global_state_still_draws_different_architectures(
+    batch: Any,
+) -> None:
+    """The builder is seeded, what the sampler draws in the middle of it is not."""
+    scorer = ModelScorer(build, batch)
+    sampler = ZeroCostSampler(scorer, base_sampler=GloballyRandomSampler(), warmup=None, moves=12)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(lambda trial: len(list(build(trial).children())), n_trials=1)
+    assert study.trials[0].user_attrs["zerocost:candidates"] > 3
+    params = study.trials[0].params
+    # Drawing did not move the weights: the stored score is that of a fresh scorer.
+    assert study.trials[0].user_attrs["zerocost:synflow"] == pytest.approx(
+        ModelScorer(build, batch)(FixedTrial(params))["synflow"], rel=1e-12
+    )
+
+
+def test_an_architecture_is_scored_once(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from optuna_zerocost.scoring import _model_scorer
+
+    calls: list[int] = []
+    original = score_network
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(_model_scorer._proxies, "score_network", counting)
+    scorer = ModelScorer(build, batch)
+    for _ in range(3):
+        for params in ARCHITECTURES:
+            scorer(FixedTrial(params))
+    assert len(calls) == len(ARCHITECTURES)
+    calls.clear()
+    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=60, trials=5), moves=10, seed=0)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(lambda trial: len(list(build(trial).children())), n_trials=8)
+    assert len(calls) <= 3 * (1 + 2 + 4) - len(ARCHITECTURES)  # the whole space, less those above
+
+
+def test_a_changed_result_does_not_change_the_cache(batch: Any) -> None:
+    scorer = ModelScorer(build, batch)
+    scores = scorer(FixedTrial(ARCHITECTURES[0]))
+    kept = dict(scores)
+    scores["synflow"] = -1.0
+    assert scorer(FixedTrial(ARCHITECTURES[0])) == kept
+
+
+def test_the_batch_is_not_changed(batch: Any) -> None:
+    inputs, targets = batch[0].clone(), batch[1].clone()
+    ModelScorer(build, batch, ["jacob_cov", "synflow", "fisher"])(FixedTrial(ARCHITECTURES[1]))
+    assert torch.equal(batch[0], inputs) and torch.equal(batch[1], targets)
+    assert not batch[0].requires_grad
+
+
+def test_threads_get_the_same_scores_as_one(batch: Any) -> None:
+    expected = [ModelScorer(build, batch)(FixedTrial(params)) for params in ARCHITECTURES]
+    scorer = ModelScorer(build, batch)
+    results: dict[int, dict[str, float]] = {}
+
+    def work(index: int) -> None:
+        results[index] = scorer(FixedTrial(ARCHITECTURES[index % 3]))
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [results[index] for index in range(6)] == expected * 2
+
+
+def other_build(trial: Any) -> nn.Module:
+    return build(trial)
+
+
+def test_the_fingerprint_tells_what_changes_scores(batch: Any) -> None:
+    inputs, targets = batch
+    same = ModelScorer(build, (inputs.clone(), targets.clone())).fingerprint
+    assert ModelScorer(build, batch).fingerprint == same
+    others = [
+        ModelScorer(build, batch, seed=1),
+        ModelScorer(build, batch, ["snip"]),
+        ModelScorer(build, (inputs + 1e-3, targets)),
+        ModelScorer(build, (inputs, targets.flip(0))),
+        ModelScorer(build, batch, loss_fn=nn.functional.multi_margin_loss),
+        ModelScorer(other_build, batch),
+    ]
+    fingerprints = {same, *(scorer.fingerprint for scorer in others)}
+    assert len(fingerprints) == 1 + len(others)
+
+
+def test_it_is_a_scorer_with_names_and_directions(batch: Any) -> None:
+    scorer = ModelScorer(build, batch, ["synflow", "params"])
+    assert isinstance(scorer, Scorer)
+    assert scorer.score_names == ("synflow", "params")
+    assert scorer.score_directions == {"synflow": "maximize", "params": "maximize"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"build_model": 3}, TypeError, "function that makes a network"),
+        ({"proxies": []}, ValueError, "at least one proxy"),
+        ({"proxies": ["snip", "snip"]}, ValueError, "each once"),
+        ({"proxies": ["sinp"]}, ValueError, "snip"),
+        ({"batch": torch.zeros(2, 3)}, ValueError, "pair"),
+        ({"batch": (1, 2, 3)}, ValueError, "pair"),
+    ],
+)
+def test_wrong_arguments_get_clear_errors(
+    arguments: dict[str, Any], error: type[Exception], message: str, batch: Any
+) -> None:
+    with pytest.raises(error, match=message):
+        ModelScorer(**{"build_model": build, "batch": batch, **arguments})
+
+
+def test_a_builder_that_returns_no_network_is_told(batch: Any) -> None:
+    with pytest.raises(TypeError, match="returned tuple.*torch.nn.Module"):
+        ModelScorer(lambda trial: (1, 2), batch)(FixedTrial({}))  # type: ignore[arg-type, return-value]
+
+
+def test_one_name_may_be_given_as_a_string(batch: Any) -> None:
+    assert ModelScorer(build, batch, "snip").score_names == ("snip",)
