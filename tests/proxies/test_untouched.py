@@ -153,3 +153,14 @@ def test_a_graph_that_was_built_before_can_still_be_differentiated() -> None:
     proxies.score_network(network, (inputs, targets), proxies.names())
     loss.backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("proxy", proxies.names())
+def test_a_network_may_write_into_its_inputs(proxy: str) -> None:
+    network, (inputs, targets) = build("mlp")
+    before = inputs.clone()
+    writes = nn.Sequential(nn.ReLU(inplace=True), network)
+    reads = nn.Sequential(nn.ReLU(), network)
+    scores = proxies.score_network(writes, (inputs, targets), [proxy])
+    assert torch.equal(inputs, before)
+    assert scores == proxies.score_network(reads, (inputs, targets), [proxy])
