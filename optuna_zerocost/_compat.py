@@ -14,7 +14,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, TPESampler
-from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.storages import BaseStorage
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
@@ -25,7 +25,6 @@ __all__ = [
     "default_base_sampler",
     "draws_are_given",
     "fixed_parameters",
-    "is_shared",
     "quiet",
     "single_value",
     "storage_of",
@@ -56,11 +55,6 @@ def trial_id_of(trial: FrozenTrial) -> int:
 def all_trials(study: Study) -> list[FrozenTrial]:
     """Return every trial of the whole study, whatever bracket a pruner shows to the sampler."""
     return list(study._storage.get_all_trials(study._study_id, deepcopy=False))
-
-
-def is_shared(study: Study) -> bool:
-    """Return whether other processes may work on ``study``."""
-    return not isinstance(study._storage, InMemoryStorage)
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:

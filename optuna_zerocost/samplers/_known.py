@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX, read_json, write_json
-from optuna_zerocost.samplers._study_view import Snapshot
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, architecture_key
 
 __all__ = ["KnownArchitectures", "choose", "claim_best"]
@@ -21,13 +20,11 @@ __all__ = ["KnownArchitectures", "choose", "claim_best"]
 # appear one by one, and only when the objective asks for them.
 CHOSEN_KEY = f"{PREFIX}chosen"
 
-
 # A failure may be a bug that was mended, or a worker that was killed; a second one is believed.
 _FAILURES = 2
 
-
-# Longer than a worker takes from reading the trials to storing its choice.
-_SETTLING_SECONDS = 0.2
+# Seconds for which an earlier trial waits for a later one with the same choice to move on.
+_PATIENCE = 2.0
 
 
 def choose(study: Study, trial: FrozenTrial, candidate: Candidate) -> None:
@@ -40,50 +37,55 @@ def choose(study: Study, trial: FrozenTrial, candidate: Candidate) -> None:
     write_json(write, CHOSEN_KEY, dict(candidate.key))
 
 
-def claim_best(snapshot: Snapshot, candidates: Sequence[Candidate]) -> Candidate | None:
-    """Choose for a trial the first candidate that no other trial has; store the choice.
+def claim_best(
+    study: Study, trial: FrozenTrial, candidates: Sequence[Candidate]
+) -> Candidate | None:
+    """Choose for ``trial`` the first candidate that no other trial has; store the choice.
 
-    No storage has a lock. So where other workers may be choosing at the same moment, a choice is
-    stored, given time to settle, and compared with theirs (Fischer's algorithm): of several trials
-    with one candidate the first in number keeps it, the next ones take the next candidates. If the
-    storage is slower than that, an architecture is trained twice, which is all that can happen.
+    No storage has a lock. So a choice is stored first and compared with those of the other trials
+    afterwards, and a trial keeps only what no other has chosen: of two workers that choose the
+    same at the same moment, one at least sees the other. The later in number moves on; the earlier
+    gives it time to do so, and moves on itself only if the other had been there before.
 
     Args:
-        snapshot: The study and the trial.
+        study: The study, or the part of it that Hyperband shows.
+        trial: The trial to choose for.
         candidates: Best first, each architecture once.
 
     Returns:
         The choice, or ``None`` if there is none left.
     """
-    study, trial = snapshot.study, snapshot.trial
-    is_contested = _compat.is_shared(study) and any(map(_is_undecided, snapshot.other_trials))
     position = 0
     while True:
-        known = KnownArchitectures(snapshot.other_trials)
+        known = KnownArchitectures(_other_trials(study, trial))
         left = (candidate for candidate in candidates if candidate.key not in known)
         candidate = next(itertools.islice(left, position, None), None)
         if candidate is None:
             return None
         choose(study, trial, candidate)
-        if not is_contested:
+        rivals = _rivals(study, trial, candidate)
+        patience = _PATIENCE
+        while rivals and min(rivals) > trial.number and patience > 0:
+            time.sleep(_PATIENCE / 20)
+            patience -= _PATIENCE / 20
+            rivals = _rivals(study, trial, candidate)
+        if not rivals:
             return candidate
-        time.sleep(_SETTLING_SECONDS)
-        snapshot = Snapshot(study, trial)
-        rivals = [t.number for t in snapshot.other_trials if _chosen_key(t) == candidate.key]
-        position = sum(number < trial.number for number in rivals)
-        if position == 0:
-            return candidate
-        # The first of the rivals keeps what all of them have chosen; it is known from now on.
-        position -= 1
+        # One of the rivals keeps what all of them have chosen; the others share what comes next.
+        position = max(0, sum(number < trial.number for number in rivals) - 1)
 
 
-def _is_undecided(trial: FrozenTrial) -> bool:
-    """Return whether ``trial`` runs, and as far as we know has no architecture yet."""
-    return (
-        not trial.state.is_finished()
-        and "fixed_params" not in trial.system_attrs
-        and CHOSEN_KEY not in trial.system_attrs
-    )
+def _rivals(study: Study, trial: FrozenTrial, candidate: Candidate) -> list[int]:
+    """Return the numbers of the other trials that are to be ``candidate``."""
+    return [
+        other.number
+        for other in _other_trials(study, trial)
+        if other.state != TrialState.FAIL and _chosen_key(other) == candidate.key
+    ]
+
+
+def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
+    return [other for other in _compat.all_trials(study) if other.number != trial.number]
 
 
 def _chosen_key(trial: FrozenTrial) -> ArchitectureKey | None:

@@ -259,11 +259,12 @@ class ZeroCostSampler(BaseSampler):
         if not pool.candidates:
             self._warn_no_candidate("warmup", pool.rejected, pool.reason)
             return None
+        # The pool may have taken a while; other trials have finished meanwhile.
+        snapshot = Snapshot(snapshot.study, snapshot.trial)
+        order = best_first(self._ranking, pool.candidates, self._history(snapshot))
+        ordered = [pool.candidates[index] for index in order]
         with self._lock:
-            # The pool may have taken a while; other trials have made their choice meanwhile.
-            snapshot = Snapshot(snapshot.study, snapshot.trial)
-            order = best_first(self._ranking, pool.candidates, self._history(snapshot))
-            candidate = claim_best(snapshot, [pool.candidates[index] for index in order])
+            candidate = claim_best(snapshot.study, snapshot.trial, ordered)
         if candidate is None:
             return None
         # The base sampler is asked as well: its attributes make the trial part of its history, and
