@@ -1,0 +1,134 @@
+"""The command ``optuna-zerocost``.
+
+Subcommands import what they need when they run, so that ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    # Parsers are generic in typeshed, but not when the program runs.
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+__all__ = ["main"]
+
+_PROGRAM = "optuna-zerocost"
+_FAILED, _INTERRUPTED = 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: Its arguments. Default: those of the process.
+
+    Returns:
+        The exit code: 0, or 1 if a subcommand could not do what was asked, or 130 if it was
+        interrupted.
+
+    Raises:
+        SystemExit: With code 2 for wrong arguments, with code 0 after ``--help``.
+    """
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM, description="Zero-cost proxies for neural architecture search, in Optuna."
+    )
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(subparsers)
+    arguments = parser.parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    return command(arguments)
+
+
+def _add_demo(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "demo",
+        help="search with and without zero-cost proxies on real images, and compare",
+        description=(
+            "Train small convolutional networks on scikit-learn's handwritten digits, chosen by "
+            "TPE alone and by TPE with zero-cost proxies, the same number with each, and compare. "
+            "The studies stay in the storage; a second run adds its own beside them "
+            "(…-run2) rather than resume them."
+        ),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--trials", type=_positive, default=30, metavar="N", help="networks that each study trains"
+    )
+    parser.add_argument(
+        "--seeds", type=_positive, default=3, metavar="K", help="studies of each kind"
+    )
+    parser.add_argument(
+        "--seed",
+        type=_natural,
+        default=0,
+        metavar="S",
+        help="seed of the first study of each kind; the next ones follow",
+    )
+    parser.add_argument(
+        "--storage",
+        default="sqlite:///zerocost-demo.db",
+        metavar="URL",
+        help="database that keeps the studies",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=_natural,
+        default=0,
+        metavar="J",
+        help="studies that run at a time, each in a process of its own; 0: one a core",
+    )
+    parser.set_defaults(command=_demo)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    import joblib
+
+    from optuna_zerocost import demo
+
+    url = arguments.storage
+    try:
+        settings = demo.Settings(
+            trials=arguments.trials,
+            seeds=tuple(range(arguments.seed, arguments.seed + arguments.seeds)),
+            jobs=arguments.jobs or joblib.cpu_count(),
+        )
+        demo.load_digits()  # before there is a file
+        with demo.open_storage(url) as storage:
+            print(demo.describe_settings(settings), end="\n\n", flush=True)
+            started = time.perf_counter()
+            arms = demo.run(
+                settings, storage, report=lambda arm: print(demo.describe_arm(arm), flush=True)
+            )
+            seconds = time.perf_counter() - started
+    except demo.DemoError as error:
+        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
+        return _FAILED
+    except KeyboardInterrupt:
+        print(f"{_PROGRAM}: interrupted; what was trained is in {url}", file=sys.stderr)
+        return _INTERRUPTED
+    print(f"\n{demo.render(demo.compare(settings, arms))}\n")
+    print(f"Done in {seconds:.0f} s. To look at the studies:\n\n  optuna-dashboard {url}")
+    return 0
+
+
+def _positive(text: str) -> int:
+    return _integer(text, 1)
+
+
+def _natural(text: str) -> int:
+    return _integer(text, 0)
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least {least}")
+    return number
