@@ -33,6 +33,8 @@ class ModelScorer:
             targets a tensor, or ``None`` if no proxy needs them. It is read, never changed.
         proxies: Names of proxies, see :func:`optuna_zerocost.proxies.names`.
         loss_fn: ``(outputs, targets) → scalar``, the mean over the batch. Default: cross-entropy.
+        forward_fn: ``(network, inputs) → outputs``, for a network that returns something else than
+            the tensor that the loss needs. Default: the network is called with the inputs.
         device: Where networks and batch are scored. Default: where ``build_model`` puts them.
         seed: Seeds the weights and whatever is random in a pass.
 
@@ -47,6 +49,7 @@ class ModelScorer:
         proxies: Sequence[str] = ("synflow",),
         *,
         loss_fn: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
+        forward_fn: Callable[[nn.Module, Any], torch.Tensor] | None = None,
         device: torch.device | str | None = None,
         seed: int = 0,
     ) -> None:
@@ -74,6 +77,7 @@ class ModelScorer:
         self._build_model = build_model
         self._batch = (batch[0], batch[1])
         self._loss_fn = loss_fn or nn.functional.cross_entropy
+        self._forward_fn = forward_fn
         self._device = device
         self._seed = seed
         self._cache: dict[ArchitectureKey, dict[str, float]] = {}
@@ -110,7 +114,12 @@ class ModelScorer:
         if self._device is not None:
             network = network.to(self._device)
         scores = _proxies.score_network(
-            network, self._batch, self.score_names, loss_fn=self._loss_fn, seed=self._seed
+            network,
+            self._batch,
+            self.score_names,
+            loss_fn=self._loss_fn,
+            forward_fn=self._forward_fn,
+            seed=self._seed,
         )
         self._cache[key] = scores
         return dict(scores)
@@ -120,7 +129,7 @@ class ModelScorer:
         """Changes when the scores would: builder's name, proxies, loss, seed, batch."""
         if self._fingerprint is None:
             digest = hashlib.sha256()
-            for function in (self._build_model, self._loss_fn):
+            for function in (self._build_model, self._loss_fn, self._forward_fn):
                 digest.update(f"{qualified_name(function)};".encode())
             digest.update(f"{self.score_names};{self._seed};".encode())
             _digest_tensors(digest, self._batch)

@@ -1,0 +1,64 @@
+# `make demo` and `make test` set up what they need, in a virtual environment of their own.
+#
+# Variables:
+#   PYTHON      the interpreter that the environment is made with (3.10 or newer)
+#   VENV        where the environment is
+#   TORCH       the release of PyTorch that is installed where none is there
+#   TORCH_ARGS  further arguments for its installation, such as another package index
+#   OPTUNA      the release of Optuna that is installed, e.g. optuna==4.6.0
+#   DEMO        arguments of the demo, e.g. DEMO="--trials 10"
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH ?= torch==2.13.0
+TORCH_ARGS ?=
+OPTUNA ?= optuna
+DEMO ?=
+PYTEST ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+
+.PHONY: help demo test test-oldest lint clean
+
+help:
+	@echo "make demo         search for digit classifiers with and without zero-cost proxies"
+	@echo "make test         run the tests"
+	@echo "make test-oldest  run the sampler tests with the oldest supported Optuna"
+	@echo "make lint         check style (ruff) and types (mypy, strict)"
+	@echo "make clean        remove the virtual environments"
+
+demo: $(VENV)/.demo
+	@echo "==> running the demo: optuna-zerocost demo $(DEMO)"
+	$(BIN)/optuna-zerocost demo $(DEMO)
+
+test: $(VENV)/.test
+	@echo "==> running the tests"
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-oldest:
+	$(MAKE) test VENV=.venv-oldest OPTUNA=optuna==4.6.0 PYTEST="tests/samplers tests/conformance tests/scoring"
+
+lint: $(VENV)/.lint
+	@echo "==> checking style and types"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv .venv-oldest
+
+$(VENV)/.torch:
+	@echo "==> making a virtual environment in $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c "import torch" 2>/dev/null || { \
+		echo "==> installing PyTorch ($(TORCH))"; \
+		$(PIP) install --quiet $(TORCH_ARGS) "$(TORCH)" \
+		|| $(PIP) install --quiet $(TORCH_ARGS) "torch>=2.4"; }
+	@touch $@
+
+# One rule for every extra: .demo installs optuna-zerocost[demo], and so on.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.torch pyproject.toml
+	@echo "==> installing optuna-zerocost with what '$*' needs"
+	$(PIP) install --quiet --editable ".[$*]" "$(OPTUNA)"
+	@touch $@

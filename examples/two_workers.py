@@ -1,0 +1,63 @@
+"""Several workers on one study: start this script as often as you have machines.
+
+    python examples/two_workers.py sqlite:///shared.db & python examples/two_workers.py sqlite:///shared.db
+
+The first to arrive begins to score the pool of the warmup; the others join in, and each trains
+other networks. No worker waits for another, and one that dies is made up for.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import optuna
+import torch
+from torch import nn
+
+from optuna_zerocost import ModelScorer, RankSum, Warmup, ZeroCostSampler
+
+
+def build_model(trial: optuna.Trial) -> nn.Module:
+    width = trial.suggest_int("width", 8, 64, log=True)
+    layers: list[nn.Module] = [nn.Linear(10, width)]
+    for i in range(trial.suggest_int("depth", 1, 4)):
+        layers += [
+            nn.ReLU() if trial.suggest_categorical(f"relu{i}", [True, False]) else nn.Tanh()
+        ]
+        layers += [nn.Linear(width, width)]
+    return nn.Sequential(*layers, nn.Linear(width, 2))
+
+
+def data() -> tuple[torch.Tensor, torch.Tensor]:
+    inputs = torch.randn(512, 10, generator=torch.Generator().manual_seed(0))
+    return inputs, (inputs[:, :5].prod(dim=1) > 0).long()
+
+
+def objective(trial: optuna.Trial) -> float:
+    inputs, targets = data()
+    network = build_model(trial)
+    rate = trial.suggest_float("learning_rate", 1e-3, 1e-1, log=True)
+    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(network(inputs), targets)
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+if __name__ == "__main__":
+    storage = sys.argv[1] if len(sys.argv) > 1 else "sqlite:///shared.db"
+    inputs, targets = data()
+    scorer = ModelScorer(build_model, (inputs[:64], targets[:64]), ["jacob_cov", "grad_norm"])
+    sampler = ZeroCostSampler(
+        scorer,
+        ranking=RankSum("jacob_cov", "grad_norm"),
+        warmup=Warmup(candidates=128, trials=10),
+        moves=16,
+    )
+    study = optuna.create_study(
+        study_name="shared", storage=storage, sampler=sampler, load_if_exists=True
+    )
+    study.optimize(objective, n_trials=int(sys.argv[2]) if len(sys.argv) > 2 else 20)
+    print(f"{len(study.trials)} trials, best loss {study.best_value:.3f}")
