@@ -24,7 +24,13 @@ __all__ = [
 ]
 
 RANKED = ("synflow", "jacob_cov", "snip")
-"""The proxies whose ranks, added up, order the demo's candidates; see the survey."""
+"""The proxies whose ranks, added up, order the demo's candidates.
+
+They are those of the vote of Abdelfattah et al. (ICLR 2021). Of all 165 rank sums of two or three
+of :data:`PROXIES`, theirs agreed best with accuracy in two surveys of 300 random architectures
+(Spearman ρ .73 and .78, seeds 1000 and 5000), and better than any single proxy (snip .59 and .56,
+jacob_cov .57 and .63, synflow .42 and .46, flops .39 and .20, params .31 and .15).
+"""
 
 PROXIES = (
     *RANKED,

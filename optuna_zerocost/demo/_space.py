@@ -3,7 +3,13 @@
 A network is 1 to 5 blocks (convolution, normalisation, activation, perhaps a skip connection,
 perhaps pooling), then average pooling to 2×2 and a linear layer. The ways to go wrong are those of
 real spaces: saturating activations without normalisation, 1×1 kernels that never see a neighbour,
-four channels where thirty-two are needed. No single parameter decides on its own.
+four channels where thirty-two are needed. No single parameter decides on its own. The linear
+layer sees 2×2 pixels since that spreads accuracy most: in first trials the whole map made most
+networks good, and a single pixel left half of them below 30 %.
+
+Of 300 random architectures with random training hyperparameters (:mod:`.survey`, seed 1000) a
+tenth stays below 24 % validation accuracy, half below 78 % (quartiles 53 and 88 %), and a tenth
+exceeds 93 %.
 """
 
 from __future__ import annotations

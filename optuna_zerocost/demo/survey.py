@@ -85,10 +85,10 @@ def _report(trained: Trained) -> Iterator[str]:
     yield "\nSpearman ρ with accuracy, over all and over the best half"
     for agreement in agreements([trained]):
         yield f"  {agreement.score:<12}  {agreement.pooled:5.2f}   {agreement.best_half:5.2f}"
-    yield "\nRank sums of two and three proxies with the highest of these ρ, and single proxies"
+    yield "\nThe rank sums of two and three proxies with the highest ρ, and single proxies"
     rhos = {names: _rho(trained, names) for n in (2, 3) for names in combinations(PROXIES, n)}
     leading = sorted(rhos, key=lambda names: -rhos[names])[:_SHOWN]
-    yield f"  ρ      mean, best of the {_TAKEN} first of {_POOL}"
+    yield f"  ρ, mean and best accuracy of the first {_TAKEN} of {_POOL}"
     for names in [*dict.fromkeys([*leading, RANKED]), *((name,) for name in PROXIES), ()]:
         mean, best = _warmup(trained, names)
         rho = _rho(trained, names) if names else 0.0
