@@ -267,7 +267,7 @@ def _matched(comparison: Comparison) -> str:
     )
     return (
         f"To match the best of all {_count(trials, 'training')} of TPE alone, zero-cost needed "
-        f"{needed} (for the {_seeds(comparison)})."
+        f"{needed} ({_seeds(comparison)})."
     )
 
 
@@ -286,7 +286,7 @@ def _same_time(comparison: Comparison) -> str:
     counts = comparison.in_same_time
     text = (
         f"In the seconds that TPE alone took for everything, zero-cost trained "
-        f"{_enumerate(map(str, counts))} networks (for the {_seeds(comparison)})"
+        f"{_enumerate(map(str, counts))} networks ({_seeds(comparison)})"
     )
     if min(counts) == 0:
         return f"{text}: it was still scoring where it trained none."

@@ -8,6 +8,8 @@ takes longer, there is time for more of both.
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -211,7 +213,7 @@ def run(
         finished = joblib.Parallel(
             n_jobs=min(settings.jobs, len(tasks)), return_as="generator_unordered"
         )(
-            joblib.delayed(_run_study)(arm, seed, names[arm, seed], settings, storage)
+            joblib.delayed(_run_task)(os.getpid(), arm, seed, names[arm, seed], settings, storage)
             for arm, seed in tasks
         )
         for arm in finished:
@@ -245,6 +247,15 @@ def _create_studies(settings: Settings, storage: RDBStorage) -> dict[tuple[str, 
             except DuplicatedStudyError:
                 pass  # another demo, started at the same moment, has taken the name
         attempt += 1
+
+
+def _run_task(
+    parent: int, arm: str, seed: int, study_name: str, settings: Settings, storage: RDBStorage
+) -> Arm:
+    """Run one study; in a process of its own, leave interrupts to the process that started it."""
+    if os.getpid() != parent:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return _run_study(arm, seed, study_name, settings, storage)
 
 
 def _run_study(
