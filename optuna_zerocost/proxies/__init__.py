@@ -4,7 +4,17 @@
 reads *quantities* (the constants in capitals) that a *pass* over the network hands over.
 """
 
-from optuna_zerocost.proxies import _capacity, _fisher, _jacob_cov, _saliency
+from optuna_zerocost.proxies import (
+    _activation_patterns,
+    _capacity,
+    _epe_nas,
+    _feature_maps,
+    _fisher,
+    _gradient_agreement,
+    _jacob_cov,
+    _saliency,
+)
+from optuna_zerocost.proxies._batch import Minibatches
 from optuna_zerocost.proxies._capacity_pass import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
 from optuna_zerocost.proxies._errors import (
     BatchError,
@@ -20,6 +30,9 @@ from optuna_zerocost.proxies._errors import (
 )
 from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
 from optuna_zerocost.proxies._loss_pass import (
+    ACTIVATION_AGREEMENT,
+    CLASSES,
+    FEATURE_MAPS,
     GRADIENT_PRODUCTS,
     INPUT_GRADIENTS,
     LAYER_OUTPUTS,
@@ -28,16 +41,22 @@ from optuna_zerocost.proxies._loss_pass import (
     WeightGradient,
 )
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
+from optuna_zerocost.proxies._per_sample_pass import GRADIENT_SIGNS, MINIBATCH_GRADIENTS
 from optuna_zerocost.proxies._registry import Direction, Proxy, describe, names, register
 from optuna_zerocost.proxies._score import score_network
 
 __all__ = [
+    "ACTIVATION_AGREEMENT",
+    "CLASSES",
+    "FEATURE_MAPS",
     "FLOP_COUNT",
     "FLOW_GRADIENTS",
     "GRADIENT_PRODUCTS",
+    "GRADIENT_SIGNS",
     "INPUT_GRADIENTS",
     "LAYER_OUTPUTS",
     "LAYER_WEIGHTS",
+    "MINIBATCH_GRADIENTS",
     "PARAMETER_COUNT",
     "WEIGHT_GRADIENTS",
     "BatchError",
@@ -45,6 +64,7 @@ __all__ = [
     "LabelsError",
     "LayerOutput",
     "Measured",
+    "Minibatches",
     "NetworkError",
     "OutputError",
     "Pass",
@@ -65,4 +85,13 @@ __all__ = [
 ]
 
 # Importing the families registers our own proxies, before anything else of the package can run.
-_FAMILIES = (_capacity, _fisher, _jacob_cov, _saliency)
+_FAMILIES = (
+    _activation_patterns,
+    _capacity,
+    _epe_nas,
+    _feature_maps,
+    _fisher,
+    _gradient_agreement,
+    _jacob_cov,
+    _saliency,
+)

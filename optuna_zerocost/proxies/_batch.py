@@ -11,7 +11,26 @@ from torch import Tensor
 
 from optuna_zerocost.proxies._errors import BatchError
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "Minibatches"]
+
+
+class Minibatches:
+    """Several minibatches, for proxies that compare them (zico); the others read the first.
+
+    Args:
+        *batches: Pairs ``(inputs, targets)``, at least two.
+
+    Raises:
+        BatchError: If there are fewer.
+    """
+
+    def __init__(self, *batches: Any) -> None:
+        if len(batches) < 2:
+            raise BatchError(
+                f"Minibatches was given {len(batches)}, and they are there to be compared; pass "
+                "at least two pairs, Minibatches((inputs, targets), (inputs, targets))"
+            )
+        self.batches = batches
 
 
 @dataclass(frozen=True)
@@ -114,6 +133,25 @@ class Batch:
             return tensor[:1].clone() if self._is_batched(tensor) else tensor.clone()
 
         return _map(self.inputs, first)
+
+    def part(self, start: int, stop: int) -> Batch:
+        """Return the samples from ``start`` to ``stop`` with their labels, as a batch.
+
+        Raises:
+            BatchError: If the labels have no row for each sample.
+        """
+
+        def rows(tensor: Tensor) -> Tensor:
+            return tensor[start:stop] if self._is_batched(tensor) else tensor
+
+        for tensor in _leaves(self.targets):
+            if not self._is_batched(tensor):
+                raise BatchError(
+                    f"the labels have shape {tuple(tensor.shape)}, which is not one row for each "
+                    f"of {self.size} samples, so the minibatch cannot be cut; arrange them as "
+                    "(samples, ...), and let loss_fn flatten them"
+                )
+        return Batch(_map(self.inputs, rows), _map(self.targets, rows), stop - start)
 
     def ones(self, *, dtype: torch.dtype) -> Any:
         """Return one sample of the inputs' shape that is 1 everywhere.

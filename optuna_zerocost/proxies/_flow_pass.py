@@ -8,30 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.parametrize import cached
 
 from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._loss_pass import WeightGradient
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._structure import Structure
+from optuna_zerocost.proxies._structure import NORMALISATIONS, Structure
 
 __all__ = ["FLOW_GRADIENTS", "FlowPass", "normalisation_bypassed"]
-
-NORMALISATIONS = (
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.LocalResponseNorm,
-    nn.CrossMapLRN2d,
-    nn.RMSNorm,
-)
 
 
 @dataclass(frozen=True)

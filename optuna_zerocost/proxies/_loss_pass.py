@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import cached
 
-from optuna_zerocost.proxies._errors import (
-    BatchError,
-    LabelsError,
-    OutputError,
-    SecondDerivativeError,
-    UndefinedScoreError,
+from optuna_zerocost.proxies._activations import ActivationWatch, agreement, leading_to
+from optuna_zerocost.proxies._derivatives import (
+    forward_in_train_mode,
+    gradient_products,
+    gradients_of,
+    mean_loss,
 )
+from optuna_zerocost.proxies._errors import BatchError, LabelsError, NetworkError
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._structure import CONVOLUTIONS, LayerWeight
 from optuna_zerocost.proxies._tensors import unfused, widened
 
 __all__ = [
+    "ACTIVATION_AGREEMENT",
+    "CLASSES",
+    "FEATURE_MAPS",
     "GRADIENT_PRODUCTS",
     "INPUT_GRADIENTS",
     "LAYER_OUTPUTS",
@@ -76,9 +80,14 @@ class LossPass(Pass):
         if request.wants(INPUT_GRADIENTS):
             _check_differentiable_inputs(request)
         weights: tuple[LayerWeight, ...] = ()
-        of_weights = [key for key in request.readers if key.needs_labels]
+        of_weights = [
+            key
+            for key in (WEIGHT_GRADIENTS, LAYER_OUTPUTS, GRADIENT_PRODUCTS)
+            if request.wants(key)
+        ]
         if of_weights:
             weights = request.structure.require_weights(readers=request.who_reads(of_weights))
+        if of_weights or request.wants(ACTIVATION_AGREEMENT):
             request.structure.require_gradients()
         request.network.train()
         twice = request.wants(GRADIENT_PRODUCTS)
@@ -89,24 +98,30 @@ class LossPass(Pass):
     def _differentiate(self, request: Request, weights: Sequence[LayerWeight]) -> Measured:
         measured: dict[Quantity[Any], object] = {}
         leaves: list[Tensor] = []
-        if request.wants(INPUT_GRADIENTS):
+        if request.wants(INPUT_GRADIENTS) or request.wants(ACTIVATION_AGREEMENT):
             inputs, leaves = request.batch.differentiable()
         else:
             inputs = request.batch.copied()
-        calls: list[_Call] = []
-        with _recorded(request, calls):
-            output = _forward(request, inputs)
+        record = _Record()
+        with _recorded(request, record):
+            output = forward_in_train_mode(request, inputs, samples=request.batch.size)
 
+        if request.wants(CLASSES):
+            measured[CLASSES] = _classes(request)
+        if request.wants(FEATURE_MAPS):
+            measured[FEATURE_MAPS] = _required_maps(request, record)
+        if request.wants(ACTIVATION_AGREEMENT):
+            measured[ACTIVATION_AGREEMENT] = _agreement_in_all(request, record, output)
         twice = request.wants(GRADIENT_PRODUCTS)
         parameters: list[Tensor] = []
         if twice or request.wants(WEIGHT_GRADIENTS):
             parameters = [weight.tensor() for weight in weights]
         gradients: list[Tensor | None] = []
         if weights:
-            gradients = _gradients(
-                _loss(request, output),
-                [*parameters, *(call.output for call in calls)],
-                retain_graph=twice or bool(leaves),
+            gradients = gradients_of(
+                mean_loss(request, output, request.batch),
+                [*parameters, *(call.output for call in record.calls)],
+                retain_graph=twice or request.wants(INPUT_GRADIENTS),
                 create_graph=twice,
             )
         of_parameters = gradients[: len(parameters)]
@@ -115,11 +130,11 @@ class LossPass(Pass):
         if request.wants(LAYER_OUTPUTS):
             measured[LAYER_OUTPUTS] = tuple(
                 call.with_gradient(gradient)
-                for call, gradient in zip(calls, gradients[len(parameters) :], strict=True)
+                for call, gradient in zip(record.calls, gradients[len(parameters) :], strict=True)
                 if gradient is not None
             )
         if request.wants(INPUT_GRADIENTS):
-            found = _gradients(output.sum(), leaves, retain_graph=twice)
+            found = gradients_of(output.sum(), leaves, retain_graph=twice)
             measured[INPUT_GRADIENTS] = torch.cat(
                 [
                     (torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
@@ -128,7 +143,8 @@ class LossPass(Pass):
                 dim=1,
             )
         if twice:
-            products = _gradient_products(request, parameters, of_parameters)
+            readers = request.who_reads([GRADIENT_PRODUCTS])
+            products = gradient_products(parameters, of_parameters, readers=readers)
             measured[GRADIENT_PRODUCTS] = _pairs(weights, parameters, products)
         return Measured(measured)
 
@@ -153,6 +169,20 @@ INPUT_GRADIENTS: Quantity[Tensor] = Quantity(
     LOSS,
     "the gradient of the summed logits with respect to each sample, flattened, (N, D)",
 )
+CLASSES: Quantity[Tensor] = Quantity(
+    "classes", LOSS, "the class of each sample, (N,), integers", needs_labels=True
+)
+ACTIVATION_AGREEMENT: Quantity[Tensor] = Quantity(
+    "activation agreement",
+    LOSS,
+    "for each pair of samples the number of units, of all ReLU-like activations that reach the "
+    "output, that both switch on or both switch off, (N, N), float64 on the CPU",
+)
+FEATURE_MAPS: Quantity[tuple[Tensor, ...]] = Quantity(
+    "feature maps",
+    LOSS,
+    "what each call of a module put out for the first sample, if it has positions, (C, S)",
+)
 GRADIENT_PRODUCTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
     "Hessian-gradient products",
     LOSS,
@@ -174,27 +204,6 @@ def _pairs(
     )
 
 
-def _gradients(
-    scalar: Tensor,
-    variables: Sequence[Tensor],
-    *,
-    retain_graph: bool = False,
-    create_graph: bool = False,
-) -> list[Tensor | None]:
-    """Differentiate ``scalar``; None for what it does not depend on."""
-    if not scalar.requires_grad or not variables:
-        return [None] * len(variables)
-    return list(
-        torch.autograd.grad(
-            scalar,
-            variables,
-            retain_graph=retain_graph,
-            create_graph=create_graph,
-            allow_unused=True,
-        )
-    )
-
-
 def _check_differentiable_inputs(request: Request) -> None:
     readers = request.who_reads([INPUT_GRADIENTS])
     if request.batch.size < 2:
@@ -207,109 +216,6 @@ def _check_differentiable_inputs(request: Request) -> None:
             f"and their gradient is read by {readers}; choose other proxies for such a network, "
             "or pass embedded inputs"
         )
-
-
-def _forward(request: Request, inputs: Any) -> Tensor:
-    try:
-        return request.forward(inputs)
-    except ValueError as error:
-        if request.batch.size == 1 and "more than 1 value per channel" in str(error):
-            raise BatchError(
-                "the batch has one sample, and a BatchNorm layer sees one value a channel of it, "
-                "which has no variance; pass at least two samples"
-            ) from error
-        raise
-
-
-def _loss(request: Request, output: Tensor) -> Tensor:
-    targets = request.batch.targets
-    if request.loss_fn is nn.functional.cross_entropy:
-        _check_classes(output, targets)
-    loss = request.loss_fn(output, targets)
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        seen = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
-        raise OutputError(
-            f"loss_fn returned {seen}, and the proxies differentiate one number; return the mean "
-            "over the batch"
-        )
-    if not bool(torch.isfinite(loss)):
-        readers = request.who_reads(key for key in request.readers if key.needs_labels)
-        raise UndefinedScoreError(
-            f"the loss is {loss.item()}, which leaves {readers} without a value: the initial "
-            "weights or the inputs are too large; check the initialisation and the normalisation"
-        )
-    return loss
-
-
-def _check_classes(output: Tensor, targets: Any) -> None:
-    """Raise LabelsError for a class that the output does not have.
-
-    On a GPU, torch would abort the process's CUDA context instead of raising.
-    """
-    if not isinstance(targets, Tensor) or targets.is_floating_point() or output.dim() == 0:
-        return
-    if output.dim() == 2 and targets.shape != output.shape[:1]:
-        raise LabelsError(
-            f"the labels have shape {tuple(targets.shape)}, and the output of shape "
-            f"{tuple(output.shape)} wants one class for each of {output.size(0)} samples"
-        )
-    classes = output.size(min(1, output.dim() - 1))
-    ignored = -100  # the default ignore_index of cross_entropy
-    wrong = targets[(targets != ignored) & ((targets < 0) | (targets >= classes))]
-    if wrong.numel():
-        raise LabelsError(
-            f"the labels hold class {int(wrong[0])}, and the output of shape "
-            f"{tuple(output.shape)} has classes 0 to {classes - 1}; make the network's last layer "
-            "as wide as there are classes, or number the labels from 0"
-        )
-
-
-def _gradient_products(
-    request: Request, parameters: Sequence[Tensor], gradients: Sequence[Tensor | None]
-) -> list[Tensor | None]:
-    """Return Hg for each parameter, as the gradient of Σ g·stop(g)."""
-    terms = [
-        torch.sum(gradient * gradient.detach())
-        for gradient in gradients
-        if gradient is not None and gradient.requires_grad
-    ]
-    if not terms:  # the loss is linear in the weights
-        return [None] * len(parameters)
-    agreement = torch.stack(terms).sum()
-    readers = request.who_reads([GRADIENT_PRODUCTS])
-    if _is_cut(agreement):
-        raise _no_second_derivative(readers, "its backward is marked once_differentiable")
-    try:
-        return _gradients(agreement, parameters)
-    except RuntimeError as error:
-        raise _no_second_derivative(readers, str(error)) from error
-
-
-def _no_second_derivative(readers: str, reason: str) -> SecondDerivativeError:
-    return SecondDerivativeError(
-        "an operation of the network has no second derivative, which is read by "
-        f"{readers}: {reason.rstrip('.')}. Leave that proxy out for this network, or replace the "
-        "operation by one that can be differentiated twice"
-    )
-
-
-def _is_cut(scalar: Tensor) -> bool:
-    """Return whether ``scalar`` depends on a function that is marked ``once_differentiable``.
-
-    For these torch cuts the graph at a node that raises; but with ``torch.autograd.grad`` that
-    node is not on the way to any variable, so the derivative would silently lack a part.
-    """
-    seen = set()
-    waiting = [scalar.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        if node.name() == "torch::autograd::Error":
-            return True
-        seen.add(node)
-        waiting.extend(following for following, _ in node.next_functions)
-    return False
 
 
 @dataclass(frozen=True)
@@ -337,25 +243,87 @@ class _Call:
         return value.flatten(2)
 
 
-@contextlib.contextmanager
-def _recorded(request: Request, calls: list[_Call]) -> Iterator[None]:
-    """Context manager: inside, note every call of a layer whose output is wanted."""
+@dataclass
+class _Record:
+    """What is noted during the forward pass."""
 
-    def note(layer: nn.Module, _arguments: Any, output: Tensor) -> Tensor | None:
+    calls: list[_Call] = field(default_factory=list)
+    maps: list[Tensor] = field(default_factory=list)
+    agreements: list[tuple[Any, Tensor]] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def _recorded(request: Request, record: _Record) -> Iterator[None]:
+    """Context manager: inside, note what is wanted of the forward pass."""
+
+    def note_call(layer: nn.Module, _arguments: Any, output: Tensor) -> Tensor | None:
         if not output.requires_grad:
             return None
-        calls.append(_Call(layer, output))
+        record.calls.append(_Call(layer, output))
         # An activation in place overwrites what comes next, so that gets a copy: the output, and
         # the gradient with respect to it, stay the layer's own.
         return output.clone()
 
-    handles = []
-    try:
-        if request.wants(LAYER_OUTPUTS):
-            for module in request.structure.modules:
-                if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
-                    handles.append(module.register_forward_hook(note))
+    def note_map(_module: nn.Module, _arguments: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() > 2 and len(output) == request.batch.size:
+            record.maps.append(widened(output[0]).flatten(1).clone())
+
+    def note_codes(codes: Tensor, result: Tensor) -> None:
+        record.agreements.append((result.grad_fn, agreement(codes)))
+
+    with contextlib.ExitStack() as stack:
+        if request.wants(ACTIVATION_AGREEMENT):
+            readers = request.who_reads([ACTIVATION_AGREEMENT])
+            stack.enter_context(
+                ActivationWatch(samples=request.batch.size, readers=readers, note=note_codes)
+            )
+        for module in request.structure.modules:
+            if request.wants(LAYER_OUTPUTS) and isinstance(module, (*CONVOLUTIONS, nn.Linear)):
+                stack.callback(module.register_forward_hook(note_call).remove)
+            if request.wants(FEATURE_MAPS):
+                stack.callback(module.register_forward_hook(note_map).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
+
+
+def _classes(request: Request) -> Tensor:
+    targets = request.batch.targets
+    if (
+        not isinstance(targets, Tensor)
+        or targets.is_floating_point()
+        or targets.shape != (request.batch.size,)
+    ):
+        seen = (
+            f"of {targets.dtype} and shape {tuple(targets.shape)}"
+            if isinstance(targets, Tensor)
+            else f"a {type(targets).__name__}"
+        )
+        raise LabelsError(
+            f"the labels are {seen}, and {request.who_reads([CLASSES])} wants one class for each "
+            f"of {request.batch.size} samples, as integers; choose other proxies where samples "
+            "have no classes"
+        )
+    return targets
+
+
+def _required_maps(request: Request, record: _Record) -> tuple[Tensor, ...]:
+    if not record.maps:
+        raise NetworkError(
+            f"no module of {type(request.network).__name__} put out a map (N, channels, "
+            f"positions), which {request.who_reads([FEATURE_MAPS])} reads; choose other proxies "
+            "for a network of vectors"
+        )
+    return tuple(record.maps)
+
+
+def _agreement_in_all(request: Request, record: _Record, output: Tensor) -> Tensor:
+    """Return the sum over the activations that reach the output."""
+    reaching = leading_to(output, (node for node, _ in record.agreements))
+    found = [agreement for node, agreement in record.agreements if node in reaching]
+    if not found:
+        raise NetworkError(
+            f"no ReLU-like activation of {type(request.network).__name__} reaches the output, and "
+            f"{request.who_reads([ACTIVATION_AGREEMENT])} reads their inputs' signs "
+            f"({len(record.agreements)} were called); ReLU, GELU, SiLU and their kin count, tanh "
+            "and sigmoid do not"
+        )
+    return torch.stack(found).sum(0)

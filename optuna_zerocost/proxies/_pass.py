@@ -36,10 +36,11 @@ class Request:
 
     Attributes:
         structure: The network, whose state the caller restores after the pass, and its parts.
-        batch: The minibatch, on the network's device.
+        batch: The minibatch, on the network's device; the first of several.
         readers: For each quantity that is wanted, the names of the proxies that read it.
         loss_fn: From the output and the labels to the mean loss of the minibatch, a scalar.
         forward_fn: From the network and the inputs to the output, or None to call the network.
+        more_batches: The other minibatches, if several were given.
     """
 
     structure: Structure
@@ -47,6 +48,7 @@ class Request:
     readers: Mapping[Quantity[Any], tuple[str, ...]]
     loss_fn: Callable[[Tensor, Tensor], Tensor]
     forward_fn: Callable[[nn.Module, Any], Tensor] | None
+    more_batches: tuple[Batch, ...] = ()
 
     @property
     def network(self) -> nn.Module:

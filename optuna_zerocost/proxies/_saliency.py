@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import torch
 
+from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
 from optuna_zerocost.proxies._loss_pass import GRADIENT_PRODUCTS, WEIGHT_GRADIENTS
 from optuna_zerocost.proxies._pass import Measured
 from optuna_zerocost.proxies._registry import register
 from optuna_zerocost.proxies._tensors import total
 
-__all__ = ["grad_norm", "grasp", "plain", "snip", "synflow"]
+__all__ = ["grad_norm", "grasp", "logsynflow", "plain", "snip", "synflow"]
 
 
 @register(
@@ -81,5 +82,31 @@ def synflow(measured: Measured) -> float:
     """
     return total(
         torch.linalg.vector_norm(item.weight * item.gradient, ord=1)
+        for item in measured[FLOW_GRADIENTS]
+    )
+
+
+@register(
+    "logsynflow",
+    reads=(FLOW_GRADIENTS,),
+    summary="Σ |W⊙log(∂R/∂W + 1)|, R = Σ f(1) with absolute weights",
+    paper="Cavagnero et al., WACV 2023",
+)
+def logsynflow(measured: Measured) -> float:
+    """Σ |W⊙log(∂R/∂W + 1)|, from the pass of synflow, whose huge gradients it tames.
+
+    Raises:
+        UndefinedScoreError: If a gradient is −1 or less, so that the logarithm does not exist.
+    """
+    for item in measured[FLOW_GRADIENTS]:
+        least = float(item.gradient.min())
+        if least <= -1.0:
+            raise UndefinedScoreError(
+                f"the flow falls with the weight {item.name!r} (∂R/∂W = {least:g}), and "
+                "log(∂R/∂W + 1) exists only above -1: an operation such as softmax or a "
+                "difference turns the sign; use synflow for this network"
+            )
+    return total(
+        torch.linalg.vector_norm(item.weight * torch.log1p(item.gradient), ord=1)
         for item in measured[FLOW_GRADIENTS]
     )

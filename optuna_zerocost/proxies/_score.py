@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from optuna_zerocost.proxies._batch import Batch
+from optuna_zerocost.proxies._batch import Batch, Minibatches
 from optuna_zerocost.proxies._errors import (
     NetworkError,
     ProxyDefinitionError,
@@ -50,7 +50,8 @@ def score_network(
         network: The network, with initial weights. ``torch.compile`` is looked through.
         batch: ``(inputs, targets)``; moved to the network's device. Inputs are a tensor with N
             samples in its first dimension, a tuple (positional arguments) or a mapping (keyword
-            arguments). Targets may be None for proxies that need no labels.
+            arguments). Targets may be None for proxies that need no labels. For zico it may be
+            ``Minibatches`` of several such pairs, of which the other proxies read the first.
         proxies: Names of registered proxies, or `Proxy` objects.
         loss_fn: From the output and the targets to the mean loss over the batch, a scalar.
         forward_fn: From the network and the inputs to the tensor of logits, for a network that
@@ -68,11 +69,13 @@ def score_network(
     network = getattr(network, "_orig_mod", network)
     with torch.inference_mode(False):
         structure = _inspected(network, asked)
-        minibatch = Batch.of(batch, device=_device(network))
+        device = _device(network)
+        pairs = batch.batches if isinstance(batch, Minibatches) else (batch,)
+        first, *more = (Batch.of(pair, device=device) for pair in pairs)
         values: dict[str, float] = {}
         for source in dict.fromkeys(proxy.source for proxy in asked):
             readers = [proxy for proxy in asked if proxy.source == source]
-            request = Request(structure, minibatch, _wanted(readers), loss_fn, forward_fn)
+            request = Request(structure, first, _wanted(readers), loss_fn, forward_fn, tuple(more))
             with preserved(structure), SeededRandomState(seed):
                 values |= _run(source, request, readers)
     return {proxy.name: values[proxy.name] for proxy in asked}

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from optuna_zerocost.proxies._errors import NetworkError
 
-__all__ = ["CONVOLUTIONS", "LayerWeight", "Structure"]
+__all__ = ["CONVOLUTIONS", "NORMALISATIONS", "LayerWeight", "Structure"]
 
 CONVOLUTIONS = (
     nn.Conv1d,
@@ -24,6 +24,20 @@ CONVOLUTIONS = (
     nn.ConvTranspose1d,
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
+)
+NORMALISATIONS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    nn.BatchNorm3d,
+    nn.SyncBatchNorm,
+    nn.InstanceNorm1d,
+    nn.InstanceNorm2d,
+    nn.InstanceNorm3d,
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.LocalResponseNorm,
+    nn.CrossMapLRN2d,
+    nn.RMSNorm,
 )
 _ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")
 

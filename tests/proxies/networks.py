@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from optuna_zerocost import proxies
+
 CLASSES = 3
 SAMPLES = 6
 
@@ -147,7 +149,7 @@ def frozen() -> nn.Module:
 
 def dropout() -> nn.Module:
     return nn.Sequential(
-        nn.Linear(5, 9), nn.LayerNorm(9), nn.Dropout(0.5), nn.GELU(), nn.Linear(9, CLASSES)
+        nn.Linear(5, 24), nn.LayerNorm(24), nn.Dropout(0.5), nn.GELU(), nn.Linear(24, CLASSES)
     )
 
 
@@ -204,3 +206,23 @@ def build_any(make: Callable[[], nn.Module], seed: int = 0) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return make()
+
+
+_VECTORS_ONLY = ("mlp", "dead_branch", "shared", "frozen", "dropout", "parametrised", "recurrent")
+_NO_ACTIVATION = ("mlp_on_sequences", "dead_branch", "shared", "parametrised", "recurrent")
+
+# Where a proxy has no value, and the error that says so.
+UNDEFINED: dict[str, dict[str, type[proxies.ProxyError]]] = {
+    "meco": dict.fromkeys(_VECTORS_ONLY, proxies.NetworkError),
+    "naswot": dict.fromkeys(_NO_ACTIVATION, proxies.NetworkError),
+}
+
+
+def is_defined(proxy: str, network_name: str) -> bool:
+    """Return whether a proxy has a value for a network."""
+    return network_name not in UNDEFINED.get(proxy, {})
+
+
+def defined(network_name: str) -> list[str]:
+    """Return the proxies that have a value for a network."""
+    return [name for name in proxies.names() if is_defined(name, network_name)]

@@ -67,6 +67,26 @@ def pruned() -> nn.Module:
     return network
 
 
+class Transposed(nn.Module):
+    """Puts time first, as recurrent networks like it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.layer(x.transpose(0, 1))).mean(0)
+
+
+class Falling(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return -5 * self.layer(x)
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], Any, list[str], type[Exception], str]] = {
     "unknown name": (mlp, (X, Y), ["synflw"], proxies.UnknownProxyError, "did you mean 'synflow'"),
     "one string": (mlp, (X, Y), "snip", proxies.UnknownProxyError, r"\['snip'\]"),  # type: ignore[dict-item]
@@ -106,6 +126,63 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, list[str], type[Exception],
     "dead": (constant, (X, Y), ["jacob_cov"], proxies.UndefinedScoreError, "constant for 6 of 6"),
     "overflow": (exploding, (X, Y), ["synflow"], proxies.UndefinedScoreError, "float64.*synflow"),
     "loss": (exploding, (X, Y), ["snip"], proxies.UndefinedScoreError, "loss is.*snip"),
+    "equal samples": (
+        mlp,
+        (X[:1].repeat(3, 1), Y[:3]),
+        ["naswot"],
+        proxies.UndefinedScoreError,
+        "samples 0 and 1 switch the same",
+    ),
+    "few units": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)),
+        (torch.randn(12, 5, generator=torch.Generator().manual_seed(1)) * 9, None),
+        ["naswot"],
+        proxies.UndefinedScoreError,
+        "samples . and . switch",
+    ),
+    "time first": (
+        lambda: Transposed(),
+        (torch.randn(6, 4, 5), None),
+        ["naswot"],
+        proxies.NetworkError,
+        r"shape \(4, 6, 8\).*batch_first",
+    ),
+    "no classes": (
+        mlp,
+        (X, torch.rand(6, 3)),
+        ["epe_nas"],
+        proxies.LabelsError,
+        "float32.*6 samples",
+    ),
+    "no gradient twice": (
+        mlp,
+        proxies.Minibatches((X, Y), (X, Y)),
+        ["zico"],
+        proxies.UndefinedScoreError,
+        "minibatches are equal",
+    ),
+    "one half": (mlp, (X[:1], Y[:1]), ["zico"], proxies.BatchError, "halves.*Minibatches"),
+    "labels without rows": (
+        mlp,
+        (X, torch.arange(12) % 3),
+        ["gradsign"],
+        proxies.BatchError,
+        r"\(12,\).*6 samples",
+    ),
+    "normalised alone": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+        (X, Y),
+        ["gradsign"],
+        proxies.BatchError,
+        "BatchNorm.*leave out gradsign",
+    ),
+    "falling flow": (
+        Falling,
+        (X, None),
+        ["logsynflow"],
+        proxies.UndefinedScoreError,
+        r"'layer\.weight'.*use synflow",
+    ),
     "once differentiable": (
         lambda: nn.Sequential(nn.Linear(5, 4), nn.Tanh(), OnceDifferentiable(), nn.Linear(4, 3)),
         (X, Y),
@@ -177,3 +254,8 @@ def test_ignored_labels_are_not_out_of_range() -> None:
     targets = Y.clone()
     targets[0] = -100
     assert proxies.score_network(mlp(), (X, targets), ["snip"])["snip"] > 0
+
+
+def test_one_minibatch_is_not_several() -> None:
+    with pytest.raises(proxies.BatchError, match="given 1.*at least two pairs"):
+        proxies.Minibatches((X, Y))

@@ -139,7 +139,9 @@ def test_every_built_in_proxy_is_described() -> None:
         assert proxy.summary
         assert proxy.paper or name in ("params", "flops")
     labelled = {name for name in proxies.names() if proxies.describe(name).needs_labels}
-    assert labelled == {"grad_norm", "plain", "snip", "grasp", "fisher"}
+    assert labelled == {
+        *("grad_norm", "plain", "snip", "grasp", "fisher", "epe_nas", "zico", "gradsign")
+    }
     second = {name for name in proxies.names() if proxies.describe(name).needs_second_derivatives}
     assert second == {"grasp"}
 

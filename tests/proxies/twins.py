@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from unittest import mock
 
 import numpy as np
 import torch
@@ -99,16 +101,12 @@ def fisher(network: nn.Module, batch: Batch, seed: int) -> float:
 
 
 def jacob_cov(network: nn.Module, batch: Batch, seed: int) -> float:
-    twin = prepared(network)
-    inputs = batch[0].clone().requires_grad_()
-    torch.manual_seed(seed)
-    twin(inputs * 1).sum().backward()
-    correlation = np.corrcoef(inputs.grad.flatten(1).double().numpy())
+    correlation = np.corrcoef(_input_gradients(network, batch, seed))
     values = np.linalg.svd(correlation, compute_uv=False)  # symmetric and not negative
     return -float(np.sum(np.log(values + 1e-5) + 1 / (values + 1e-5)))
 
 
-def synflow(network: nn.Module, batch: Batch, seed: int) -> float:
+def _flow(network: nn.Module, batch: Batch) -> list[tuple[Tensor, Tensor]]:
     twin = prepared(network).double().eval()
     for tensor in (*twin.parameters(), *twin.buffers()):
         if tensor.is_floating_point():
@@ -117,9 +115,127 @@ def synflow(network: nn.Module, batch: Batch, seed: int) -> float:
         if isinstance(module, NORMALISATIONS):
             module.forward = lambda x: x
     twin(torch.ones(1, *batch[0].shape[1:], dtype=torch.float64)).sum().backward()
-    return sum(
-        float((w.detach() * w.grad).abs().sum()) for w in weights(twin) if w.grad is not None
-    )
+    return [(w.detach(), w.grad) for w in weights(twin) if w.grad is not None]
+
+
+def synflow(network: nn.Module, batch: Batch, seed: int) -> float:
+    return sum(float((w * g).abs().sum()) for w, g in _flow(network, batch))
+
+
+def logsynflow(network: nn.Module, batch: Batch, seed: int) -> float:
+    return sum(float((w * (g + 1).log()).abs().sum()) for w, g in _flow(network, batch))
+
+
+def _input_gradients(network: nn.Module, batch: Batch, seed: int) -> np.ndarray:
+    twin = prepared(network)
+    inputs = batch[0].clone().requires_grad_()
+    torch.manual_seed(seed)
+    twin(inputs * 1).sum().backward()
+    return inputs.grad.flatten(1).double().numpy()
+
+
+def epe_nas(network: nn.Module, batch: Batch, seed: int) -> float:
+    gradients = _input_gradients(network, batch, seed)
+    score = 0.0
+    for label in np.unique(batch[1].numpy()):
+        rows = gradients[batch[1].numpy() == label]
+        score += abs(float(np.log(np.abs(np.corrcoef(rows)) + 1e-5).sum()))
+    return score
+
+
+ACTIVATIONS = ("relu", "gelu", "silu", "elu", "hardswish", "hardtanh")
+
+
+@contextlib.contextmanager
+def activations_recorded(network: nn.Module) -> Iterator[list[tuple[np.ndarray, Tensor]]]:
+    """Note codes and outputs by replacing torch's functions, and layers' references to them."""
+    seen: list[tuple[np.ndarray, Tensor]] = []
+
+    def recorded(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def call(x: Tensor, *rest: object, **named: object) -> Tensor:
+            code = (x.detach().flatten(1) > 0).numpy().copy()
+            before = len(seen)
+            output = function(x, *rest, **named)
+            del seen[before:]  # the functional calls the other
+            alias = output if not output.requires_grad else output * 1
+            if alias.requires_grad:
+                alias.retain_grad()
+            seen.append((code, alias))
+            return alias
+
+        return call
+
+    with contextlib.ExitStack() as stack:
+        for layer in network.modules():
+            if isinstance(layer, nn.TransformerEncoderLayer):
+                stack.enter_context(mock.patch.object(layer, "activation", recorded(torch.relu)))
+        for name in ACTIVATIONS:
+            function = recorded(getattr(nn.functional, name))
+            stack.enter_context(mock.patch.object(nn.functional, name, function))
+        stack.enter_context(mock.patch.object(torch, "relu", recorded(torch.relu)))
+        yield seen
+
+
+def naswot(network: nn.Module, batch: Batch, seed: int) -> float:
+    twin = prepared(network)
+    torch.manual_seed(seed)
+    with activations_recorded(twin) as seen:
+        twin(batch[0].clone()).sum().backward()
+    kernel = np.zeros((len(batch[0]), len(batch[0])))
+    for code, output in seen:
+        if output.grad is not None:
+            x = code.astype(float)
+            kernel += x @ x.T + (1 - x) @ (1 - x).T
+    return float(np.linalg.slogdet(kernel)[1])
+
+
+def meco(network: nn.Module, batch: Batch, seed: int) -> float:
+    twin = prepared(network)
+    least: list[float] = []
+
+    def watch(_module: nn.Module, _inputs: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.dim() > 2 and output[0, 0].numel() > 1:
+            rows = output[0].detach().flatten(1).double().numpy()
+            with np.errstate(invalid="ignore", divide="ignore"):
+                correlation = np.nan_to_num(np.corrcoef(rows)).reshape(len(rows), len(rows))
+            least.append(float(np.linalg.eigvals(correlation).real.min()))
+
+    for module in twin.modules():
+        module.register_forward_hook(watch)
+    torch.manual_seed(seed)
+    twin(batch[0].clone())
+    return sum(least)
+
+
+def zico(network: nn.Module, batch: Batch, seed: int) -> float:
+    twin = prepared(network)
+    half = len(batch[0]) // 2
+    torch.manual_seed(seed)
+    halves = []
+    for part in (slice(None, half), slice(half, None)):
+        twin.zero_grad()
+        nn.functional.cross_entropy(twin(batch[0][part].clone()), batch[1][part]).backward()
+        halves.append([None if w.grad is None else w.grad.clone() for w in weights(twin)])
+    score = 0.0
+    for first, second in zip(*halves, strict=True):
+        if first is not None:
+            both = np.stack([first.numpy(), second.numpy()])
+            deviation = both.std(0)
+            changes = deviation != 0
+            terms = np.abs(both).mean(0)[changes] / deviation[changes]
+            score += math.log(terms.sum()) if terms.size else 0.0
+    return score
+
+
+def gradsign(network: nn.Module, batch: Batch, seed: int) -> float:
+    twin = prepared(network)
+    torch.manual_seed(seed)
+    signs = []
+    for x, y in zip(*batch, strict=True):
+        twin.zero_grad()
+        nn.functional.cross_entropy(twin(x[None].clone()), y[None]).backward()
+        signs.append([np.sign(w.grad.numpy()) for w in weights(twin) if w.grad is not None])
+    return float(sum(np.abs(sum(of_weight)).sum() for of_weight in zip(*signs, strict=True)))
 
 
 def l2_norm(network: nn.Module, batch: Batch, seed: int) -> float:
@@ -131,13 +247,19 @@ def params(network: nn.Module, batch: Batch, seed: int) -> float:
 
 
 TWINS: dict[str, Callable[[nn.Module, Batch, int], float]] = {
+    "epe_nas": epe_nas,
     "fisher": fisher,
     "grad_norm": grad_norm,
+    "gradsign": gradsign,
     "grasp": grasp,
     "jacob_cov": jacob_cov,
     "l2_norm": l2_norm,
+    "logsynflow": logsynflow,
+    "meco": meco,
+    "naswot": naswot,
     "params": params,
     "plain": plain,
     "snip": snip,
     "synflow": synflow,
+    "zico": zico,
 }

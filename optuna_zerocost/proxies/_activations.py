@@ -1,0 +1,105 @@
+"""Which samples switch which units on: the codes of ReLU-like activations.
+
+An activation is ReLU-like if it is positive for positive inputs and (nearly) flat for negative
+ones: ReLU, ReLU6, LeakyReLU, PReLU, RReLU, ELU, CELU, SELU, GELU, SiLU, Mish and Hardswish. Its
+code is ``input > 0``. Calls are seen whether a module, a function or a method makes them, because
+all of these go through torch's function protocol; only those inside fused kernels
+(``nn.RNN(nonlinearity="relu")``, TorchScript) are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from optuna_zerocost.proxies._errors import NetworkError
+
+__all__ = ["ActivationWatch", "agreement", "leading_to"]
+
+_OUT_OF_PLACE = "relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish".split()
+_RELU_LIKE = frozenset([*_OUT_OF_PLACE, *(f"{name}_" for name in _OUT_OF_PLACE)])
+_COLUMNS = 2**20  # at a time: bounds the memory, and float32 counts exactly up to 2**24
+
+
+class ActivationWatch(TorchFunctionMode):
+    """Context manager: inside, ``note(codes, result)`` is called after each ReLU-like activation.
+
+    Codes are booleans, (N, units); the result is the activation's output.
+
+    Args:
+        samples: N, the number of samples.
+        readers: The proxies that want the codes, for the error message.
+        note: What to call.
+
+    Raises:
+        NetworkError: If an activation has no row for each sample.
+    """
+
+    def __init__(
+        self, *, samples: int, readers: str, note: Callable[[Tensor, Tensor], None]
+    ) -> None:
+        super().__init__()
+        self._samples = samples
+        self._readers = readers
+        self._note = note
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = kwargs or {}
+        if not _is_relu_like(func, args, named):
+            return func(*args, **named)
+        input: Tensor = args[0] if args else named["input"]
+        if input.dim() == 0 or input.size(0) != self._samples:
+            raise NetworkError(
+                f"an activation has inputs of shape {tuple(input.shape)}, and {self._readers} "
+                f"compare its {self._samples} samples row by row; let the first dimension be the "
+                "batch throughout the network (batch_first=True)"
+            )
+        # Before the call, for an activation in place overwrites its input.
+        codes = input.detach().flatten(1) > 0 if input.dim() > 1 else input.detach()[:, None] > 0
+        result = func(*args, **named)
+        self._note(codes, result)
+        return result
+
+
+def _is_relu_like(func: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -> bool:
+    name = getattr(func, "__name__", "")
+    if name in ("hardtanh", "hardtanh_"):  # which is what nn.ReLU6 calls
+        return bool((args[1] if len(args) > 1 else named.get("min_val", -1.0)) == 0)
+    return name in _RELU_LIKE
+
+
+def agreement(codes: Tensor) -> Tensor:
+    """Return for each pair of samples in how many units they agree, N×N, in float64 on the CPU.
+
+    That is XXᵀ + (1−X)(1−X)ᵀ for codes X of zeros and ones; with signs S = 2X − 1 it is
+    (SSᵀ + units) / 2, one product instead of two.
+    """
+    signs = torch.zeros(len(codes), len(codes), dtype=torch.float64)
+    for part in torch.split(codes, _COLUMNS, dim=1):
+        values = part.float().mul_(2).sub_(1)
+        signs += (values @ values.T).cpu()
+    return (signs + codes.size(1)) / 2
+
+
+def leading_to(output: Tensor, nodes: Iterable[Any]) -> set[Any]:
+    """Return those of the graph's ``nodes`` from which gradient reaches ``output``."""
+    wanted = set(nodes) - {None}
+    seen = set()
+    waiting = [output.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        waiting.extend(following for following, _ in node.next_functions)
+    return wanted & seen

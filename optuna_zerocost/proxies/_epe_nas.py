@@ -1,0 +1,42 @@
+"""Correlation of the input gradients within each class."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from optuna_zerocost.proxies._jacob_cov import correlation
+from optuna_zerocost.proxies._loss_pass import CLASSES, INPUT_GRADIENTS
+from optuna_zerocost.proxies._pass import Measured
+from optuna_zerocost.proxies._registry import register
+
+__all__ = ["epe_nas"]
+
+_STABILISER = 1e-5
+_MANY_CLASSES = 100
+
+
+@register(
+    "epe_nas",
+    reads=(INPUT_GRADIENTS, CLASSES),
+    summary="Σ_c |Σ log(|corrcoef(J_c)| + 1e-5)|, c the classes of the minibatch",
+    paper="Lopes et al., ICANN 2021",
+)
+def epe_nas(measured: Measured) -> float:
+    """Σ_c |s_c|, s_c = Σ log(|corrcoef(J_c)| + 1e-5).
+
+    J are the samples' gradients as for jacob_cov, J_c those of class c. With more than 100
+    classes in the minibatch it is the mean of |s_c − s_d| over the pairs of classes instead.
+    """
+    correlations = correlation(measured[INPUT_GRADIENTS])
+    classes = measured[CLASSES].cpu()
+    labels = sorted(set(classes.tolist()))
+    sums = torch.stack([_spread(correlations, classes == label) for label in labels])
+    if len(sums) <= _MANY_CLASSES:
+        return float(sums.abs().sum())
+    first, second = torch.combinations(sums).unbind(1)
+    return float((first - second).abs().mean())
+
+
+def _spread(correlations: Tensor, members: Tensor) -> Tensor:
+    return torch.log(correlations[members][:, members].abs() + _STABILISER).sum()

@@ -1,0 +1,35 @@
+"""How independent the channels of one image's feature maps are."""
+
+from __future__ import annotations
+
+import torch
+
+from optuna_zerocost.proxies._loss_pass import FEATURE_MAPS
+from optuna_zerocost.proxies._pass import Measured
+from optuna_zerocost.proxies._registry import register
+
+__all__ = ["meco"]
+
+
+@register(
+    "meco",
+    reads=(FEATURE_MAPS,),
+    summary="Σ over maps of the least eigenvalue of their channels' correlation",
+    paper="Jiang et al., NeurIPS 2023",
+)
+def meco(measured: Measured) -> float:
+    """Σ λ_min(corrcoef(map)), over the maps (channels × positions) of the first sample.
+
+    As in the published implementation, every module's output is a map, a container's too, which
+    repeats that of its last layer; and a constant channel correlates with nothing, itself
+    included, so that its map adds 0. So does a map with no more positions than channels.
+    """
+    return sum((_least_eigenvalue(map.cpu().double()) for map in measured[FEATURE_MAPS]), 0.0)
+
+
+def _least_eigenvalue(map: torch.Tensor) -> float:
+    channels, positions = map.shape
+    if positions <= channels or bool((map == map[:, :1]).all(1).any()):
+        return 0.0  # singular
+    correlation = torch.corrcoef(map).reshape(channels, channels)
+    return float(torch.linalg.eigvalsh(correlation)[0])
