@@ -6,6 +6,7 @@ reads *quantities* (the constants in capitals) that a *pass* over the network ha
 
 from optuna_zerocost.proxies import (
     _activation_patterns,
+    _az_nas,
     _capacity,
     _epe_nas,
     _feature_maps,
@@ -13,6 +14,9 @@ from optuna_zerocost.proxies import (
     _gradient_agreement,
     _jacob_cov,
     _saliency,
+    _swap,
+    _te_nas,
+    _zen,
 )
 from optuna_zerocost.proxies._batch import Minibatches
 from optuna_zerocost.proxies._capacity_pass import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
@@ -29,6 +33,13 @@ from optuna_zerocost.proxies._errors import (
     UnknownProxyError,
 )
 from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
+from optuna_zerocost.proxies._gaussian_pass import (
+    FEATURE_CHANGE,
+    NEURON_PATTERNS,
+    RUNNING_VARIANCES,
+    NeuronPatterns,
+)
+from optuna_zerocost.proxies._kaiming_pass import REGION_AGREEMENT, TANGENT_KERNEL
 from optuna_zerocost.proxies._loss_pass import (
     ACTIVATION_AGREEMENT,
     CLASSES,
@@ -44,10 +55,13 @@ from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._per_sample_pass import GRADIENT_SIGNS, MINIBATCH_GRADIENTS
 from optuna_zerocost.proxies._registry import Direction, Proxy, describe, names, register
 from optuna_zerocost.proxies._score import score_network
+from optuna_zerocost.proxies._stage_pass import STAGE_FEATURES, STAGE_GAINS, StageFeatures
+from optuna_zerocost.proxies._swap import reg_swap
 
 __all__ = [
     "ACTIVATION_AGREEMENT",
     "CLASSES",
+    "FEATURE_CHANGE",
     "FEATURE_MAPS",
     "FLOP_COUNT",
     "FLOW_GRADIENTS",
@@ -57,7 +71,13 @@ __all__ = [
     "LAYER_OUTPUTS",
     "LAYER_WEIGHTS",
     "MINIBATCH_GRADIENTS",
+    "NEURON_PATTERNS",
     "PARAMETER_COUNT",
+    "REGION_AGREEMENT",
+    "RUNNING_VARIANCES",
+    "STAGE_FEATURES",
+    "STAGE_GAINS",
+    "TANGENT_KERNEL",
     "WEIGHT_GRADIENTS",
     "BatchError",
     "Direction",
@@ -66,6 +86,7 @@ __all__ = [
     "Measured",
     "Minibatches",
     "NetworkError",
+    "NeuronPatterns",
     "OutputError",
     "Pass",
     "PassError",
@@ -75,11 +96,13 @@ __all__ = [
     "Quantity",
     "Request",
     "SecondDerivativeError",
+    "StageFeatures",
     "UndefinedScoreError",
     "UnknownProxyError",
     "WeightGradient",
     "describe",
     "names",
+    "reg_swap",
     "register",
     "score_network",
 ]
@@ -87,6 +110,7 @@ __all__ = [
 # Importing the families registers our own proxies, before anything else of the package can run.
 _FAMILIES = (
     _activation_patterns,
+    _az_nas,
     _capacity,
     _epe_nas,
     _feature_maps,
@@ -94,4 +118,7 @@ _FAMILIES = (
     _gradient_agreement,
     _jacob_cov,
     _saliency,
+    _swap,
+    _te_nas,
+    _zen,
 )

@@ -153,6 +153,38 @@ class Batch:
                 )
         return Batch(_map(self.inputs, rows), _map(self.targets, rows), stop - start)
 
+    def inputs_of(self, count: int) -> Batch:
+        """Return the first ``count`` samples without labels."""
+
+        def rows(tensor: Tensor) -> Tensor:
+            return tensor[:count] if self._is_batched(tensor) else tensor
+
+        return Batch(_map(self.inputs, rows), None, count)
+
+    def gaussian(self) -> Batch:
+        """Return inputs of the same shape from N(0, 1), drawn from the global random state.
+
+        Integers (tokens, masks), and numbers without a row a sample, stay as they are.
+        """
+
+        def draw(tensor: Tensor) -> Tensor:
+            if not (tensor.is_floating_point() and self._is_batched(tensor)):
+                return tensor
+            # On the CPU, so that the values do not depend on the device.
+            return torch.randn(tensor.shape).to(dtype=tensor.dtype, device=tensor.device)
+
+        return Batch(_map(self.inputs, draw), None, self.size)
+
+    def plus(self, other: Batch, factor: float) -> Any:
+        """Return the inputs plus ``factor`` times those of ``other``, where they differ."""
+        others = iter(other.tensors())
+
+        def add(tensor: Tensor) -> Tensor:
+            added = next(others)
+            return tensor.clone() if added is tensor else tensor + factor * added
+
+        return _map(self.inputs, add)
+
     def ones(self, *, dtype: torch.dtype) -> Any:
         """Return one sample of the inputs' shape that is 1 everywhere.
 
