@@ -2,16 +2,17 @@
 
 No storage has a lock, so the workers share by agreement instead. Every worker derives the same
 candidates from the same seed. The pool is cut into pieces; a worker draws and scores pieces that
-are not stored yet, in an order of its own, and stores each when it is done. Scores are a function
-of the architecture, so two writers of one piece agree; a dead worker's pieces are done by others;
-a study that is resumed finds what it had.
+are not stored yet, in an order of its own, announces each and stores it when it is done. Scores
+are a function of the architecture, so two writers of one piece agree; a dead worker's pieces are
+done by others; a study that is resumed finds what it had.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX, read_json, write_json
 from optuna_zerocost.samplers._candidate_trial import CandidateTrial
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate
+from optuna_zerocost.scoring._parallel import map_unordered
 from optuna_zerocost.scoring._scorer import (
     CandidateRejected,
     RepeatedArchitecture,
@@ -37,6 +39,10 @@ __all__ = ["Pool", "PoolSource", "Warmup"]
 
 _LONGEST_PIECE = 20
 _FEWEST_PIECES = 32
+_ANNOUNCED = "announced"
+
+# What _score_piece is called with, besides the scorer.
+_Task = tuple[str, int, tuple[int, int], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -124,9 +130,6 @@ class PoolSource:
             worker: A number that differs between workers, e.g. the trial's. Workers with different
                 numbers take the pieces in different orders.
         """
-        bounds = self._pieces()
-        # A random order of its own for each worker: two of them rarely meet at one piece.
-        random.Random(worker).shuffle(bounds)
         own: dict[str, Pool] = {}
         with tqdm(
             total=self._warmup.candidates,
@@ -135,23 +138,47 @@ class PoolSource:
             disable=None if self._warmup.show_progress_bar else True,
         ) as progress:
             while True:
-                attributes, seed = self._attributes_and_seed()
-                keys = {
-                    piece: f"{self._prefix}:{seed:016x}:{piece[0]}-{piece[1]}" for piece in bounds
-                }
-                stored = {key: read_json(attributes, key) for key in keys.values()}
-                missing = [p for p in bounds if stored[keys[p]] is None and keys[p] not in own]
-                progress.n = self._warmup.candidates - sum(stop - start for start, stop in missing)
-                progress.refresh()
-                if not missing:
+                is_complete = True
+                tasks = self._missing(worker, own, progress)
+                for key, piece in map_unordered(_score_piece, self._scorer, tasks):
+                    own[key] = piece
+                    self._store(key, piece)
+                    is_complete = False
+                if is_complete:
                     break
-                key = keys[missing[0]]
-                own[key] = self._score(seed, missing[0], progress.update)
-                self._store(key, own[key])
+        attributes, seed = self._attributes_and_seed()
         return _merge(
-            own[keys[piece]] if keys[piece] in own else _decode(stored[keys[piece]])
-            for piece in sorted(bounds)
+            own[key] if key in own else _decode(read_json(attributes, key))
+            for key in (self._key(seed, piece) for piece in self._pieces())
         )
+
+    def _missing(self, worker: int, own: Mapping[str, Pool], progress: Any) -> Iterator[_Task]:
+        """Yield what is to be scored, until all is there or under way here.
+
+        What another worker has announced comes last: it is only scored again if that worker does
+        not store it before everything else is done.
+        """
+        pieces = self._pieces()
+        # A random order of its own for each worker: two of them rarely meet at one piece.
+        random.Random(worker).shuffle(pieces)
+        taken: set[str] = set()
+        while True:
+            attributes, seed = self._attributes_and_seed()
+            keys = {self._key(seed, piece): piece for piece in pieces}
+            absent = [k for k in keys if k not in own and read_json(attributes, k) is None]
+            waiting = sum(keys[key][1] - keys[key][0] for key in absent)
+            progress.n = self._warmup.candidates - waiting
+            progress.refresh()
+            left = [key for key in absent if key not in taken]
+            if not left:
+                return
+            key = min(left, key=lambda key: f"{key}:{_ANNOUNCED}" in attributes)
+            self._storage.set_study_system_attr(self._study_id, f"{key}:{_ANNOUNCED}", worker)
+            taken.add(key)
+            yield key, seed, keys[key], self._fixed
+
+    def _key(self, seed: int, piece: tuple[int, int]) -> str:
+        return f"{self._prefix}:{seed:016x}:{piece[0]}-{piece[1]}"
 
     def _pieces(self) -> list[tuple[int, int]]:
         count = self._warmup.candidates
@@ -184,41 +211,41 @@ class PoolSource:
             encoded,
         )
 
-    def _score(self, seed: int, piece: tuple[int, int], advance: Callable[[int], Any]) -> Pool:
-        """Draw and score the candidates of one piece."""
-        scored: dict[ArchitectureKey, Candidate] = {}
-        rejected, reason = 0, ""
-        for index in range(*piece):
-            trial = self._draw(seed, index, scored)
-            try:
-                scores = evaluate(self._scorer, trial)
-            except CandidateRejected as error:
-                rejected, reason = rejected + 1, reason or str(error)
-            except RepeatedArchitecture:
-                pass
-            else:
-                candidate = Candidate(trial.params, trial.distributions, scores)
-                scored.setdefault(candidate.key, candidate)
-            advance(1)
-        return Pool(list(scored.values()), rejected, reason)
 
-    def _draw(self, seed: int, index: int, seen: Container[ArchitectureKey]) -> CandidateTrial:
-        # One generator a candidate: how the pool is cut does not change what is in it.
-        sampler = RandomSampler(seed=_hashed(f"{seed};{index}") % 2**32)
-        return CandidateTrial(
-            create_trial(state=TrialState.RUNNING),
-            # A random sampler does not look at the study.
-            lambda trial, name, distribution: sampler.sample_independent(
-                None,  # type: ignore[arg-type]
-                trial,
-                name,
-                distribution,
-            ),
-            fixed=self._fixed,
-            space={},
-            relative={},
-            is_repeated=lambda candidate: candidate.key in seen,
-        )
+def _score_piece(
+    scorer: Scorer, key: str, seed: int, piece: tuple[int, int], fixed: Mapping[str, Any]
+) -> tuple[str, Pool]:
+    """Draw and score the candidates of one piece; a function of its arguments alone."""
+    scored: dict[ArchitectureKey, Candidate] = {}
+    rejected, reason = 0, ""
+    for index in range(*piece):
+        trial = _draw(seed, index, fixed, scored)
+        try:
+            scores = evaluate(scorer, trial)
+        except CandidateRejected as error:
+            rejected, reason = rejected + 1, reason or str(error)
+        except RepeatedArchitecture:
+            pass
+        else:
+            candidate = Candidate(trial.params, trial.distributions, scores)
+            scored.setdefault(candidate.key, candidate)
+    return key, Pool(list(scored.values()), rejected, reason)
+
+
+def _draw(
+    seed: int, index: int, fixed: Mapping[str, Any], seen: Container[ArchitectureKey]
+) -> CandidateTrial:
+    # One generator a candidate: how the pool is cut does not change what is in it.
+    sampler = RandomSampler(seed=_hashed(f"{seed};{index}") % 2**32)
+    return CandidateTrial(
+        create_trial(state=TrialState.RUNNING),
+        # A random sampler does not look at the study.
+        functools.partial(sampler.sample_independent, None),  # type: ignore[arg-type]
+        fixed=fixed,
+        space={},
+        relative={},
+        is_repeated=lambda candidate: candidate.key in seen,
+    )
 
 
 def _hashed(text: str) -> int:

@@ -285,8 +285,15 @@ class ZeroCostSampler(BaseSampler):
         with self._lock:
             key = source.key()
             if key not in self._pools:
-                self._pools[key] = source.get(worker=trial.number)
-                self._log_rejections([self._pools[key].reason])
+                started = time.perf_counter()
+                pool = self._pools[key] = source.get(worker=trial.number)
+                if remember := getattr(self._scorer, "remember", None):
+                    remember(pool.candidates)
+                self._log_rejections([pool.reason])
+                _logger.info(
+                    f"The warmup's pool has {len(pool.candidates)} architectures; {pool.rejected} "
+                    f"draws were rejected. It took {time.perf_counter() - started:.1f} s."
+                )
             return self._pools[key]
 
     def _from_moves(self, snapshot: Snapshot, space: dict[str, BaseDistribution]) -> _Proposal:

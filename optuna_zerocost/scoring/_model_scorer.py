@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,10 +14,34 @@ from torch import nn
 
 from optuna_zerocost import proxies as _proxies
 from optuna_zerocost.proxies._random import SeededRandomState
-from optuna_zerocost.scoring._candidate import ArchitectureKey, architecture_key
+from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, architecture_key
 from optuna_zerocost.scoring._scorer import DrawingTrial, RepeatedArchitecture, qualified_name
 
-__all__ = ["ModelScorer"]
+__all__ = ["ModelScorer", "ScorerStatistics"]
+
+
+@dataclass(frozen=True)
+class ScorerStatistics:
+    """What a scorer has done so far in this process.
+
+    Attributes:
+        scored: Networks that were built and scored.
+        cache_hits: Calls that were answered from what was known; the network was only built, since
+            running the builder is what draws its parameters.
+        build_seconds: Time for building, all calls together.
+        score_seconds: Time for scoring, all calls together.
+    """
+
+    scored: int = 0
+    cache_hits: int = 0
+    build_seconds: float = 0.0
+    score_seconds: float = 0.0
+
+    @property
+    def seconds_per_candidate(self) -> float:
+        """Mean time for building a network, plus mean time for scoring one that is not known."""
+        calls = max(self.scored + self.cache_hits, 1)
+        return self.build_seconds / calls + self.score_seconds / max(self.scored, 1)
 
 
 class ModelScorer:
@@ -37,6 +64,9 @@ class ModelScorer:
             the tensor that the loss needs. Default: the network is called with the inputs.
         device: Where networks and batch are scored. Default: where ``build_model`` puts them.
         seed: Seeds the weights and whatever is random in a pass.
+        n_jobs: Number of processes that score a warmup's candidates, one torch thread each; ``-1``
+            for one a core, ``None`` for what ``joblib.parallel_config`` says. They import the
+            script that they are started from, so it needs ``if __name__ == "__main__":``.
 
     Raises:
         ValueError: If no proxy is named or one is unknown, or ``batch`` is not a pair.
@@ -52,6 +82,7 @@ class ModelScorer:
         forward_fn: Callable[[nn.Module, Any], torch.Tensor] | None = None,
         device: torch.device | str | None = None,
         seed: int = 0,
+        n_jobs: int | None = 1,
     ) -> None:
         if not callable(build_model):
             raise TypeError(
@@ -80,7 +111,10 @@ class ModelScorer:
         self._forward_fn = forward_fn
         self._device = device
         self._seed = seed
+        self.n_jobs = n_jobs
+        self._pid = os.getpid()
         self._cache: dict[ArchitectureKey, dict[str, float]] = {}
+        self._statistics = ScorerStatistics()
         self._fingerprint: str | None = None
 
     def __call__(self, trial: Any, /) -> dict[str, float]:
@@ -97,15 +131,29 @@ class ModelScorer:
             TypeError: If ``build_model`` returns something other than a network.
             optuna_zerocost.proxies.ProxyError: If a proxy is undefined for the network.
         """
+        started = time.perf_counter()
         with SeededRandomState(self._seed) as seeded:
             if isinstance(trial, DrawingTrial):
                 trial.around_draw = seeded.paused
             network = self._build_model(trial)
+        built = time.perf_counter()
         key = architecture_key(trial.params, trial.distributions)
-        if key in self._cache:
-            return dict(self._cache[key])
-        if isinstance(trial, DrawingTrial) and trial.is_repeated():
-            raise RepeatedArchitecture
+        is_known = key in self._cache
+        if not is_known:
+            if isinstance(trial, DrawingTrial) and trial.is_repeated():
+                raise RepeatedArchitecture
+            self._cache[key] = self._score(network)
+        scored = time.perf_counter()
+        was = self._statistics
+        self._statistics = ScorerStatistics(
+            was.scored + (not is_known),
+            was.cache_hits + is_known,
+            was.build_seconds + built - started,
+            was.score_seconds + (0.0 if is_known else scored - built),
+        )
+        return dict(self._cache[key])
+
+    def _score(self, network: Any) -> dict[str, float]:
         if not isinstance(network, nn.Module):
             raise TypeError(
                 f"build_model returned {type(network).__name__}, but it must return the untrained "
@@ -113,7 +161,7 @@ class ModelScorer:
             )
         if self._device is not None:
             network = network.to(self._device)
-        scores = _proxies.score_network(
+        return _proxies.score_network(
             network,
             self._batch,
             self.score_names,
@@ -121,8 +169,28 @@ class ModelScorer:
             forward_fn=self._forward_fn,
             seed=self._seed,
         )
-        self._cache[key] = scores
-        return dict(scores)
+
+    def remember(self, candidates: Iterable[Candidate]) -> None:
+        """Keep scores that were computed elsewhere, by another process or in an earlier run.
+
+        Args:
+            candidates: Scored by a scorer with the same fingerprint.
+        """
+        for candidate in candidates:
+            self._cache.setdefault(candidate.key, dict(candidate.scores))
+
+    @property
+    def statistics(self) -> ScorerStatistics:
+        """Networks scored, cache hits and times, in this process."""
+        return self._statistics
+
+    def prepare_worker(self) -> None:
+        """Use one torch thread, if this is another process than the one the scorer was made in.
+
+        Several processes share the cores; the threads of one process share its torch threads.
+        """
+        if os.getpid() != self._pid:
+            torch.set_num_threads(1)
 
     @property
     def fingerprint(self) -> str:

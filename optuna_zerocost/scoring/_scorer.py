@@ -37,6 +37,9 @@ class Scorer(Protocol):
     * ``score_names``: a sequence of the names that it returns, so that mistakes in a ranking are
       found before the first trial;
     * ``score_directions``: name → ``"maximize"`` or ``"minimize"`` (default: maximize);
+    * ``remember(candidates)``: takes scores that another process or an earlier run computed;
+    * ``n_jobs``: how many processes score a warmup (see ``joblib.Parallel``; default: 1), and
+      ``prepare_worker()``, which such a worker calls before it scores;
     * ``fingerprint``: a string that changes when the scores would. Workers whose scorers have
       the same fingerprint share one warmup. Default: the function's or class's qualified name.
     """
@@ -44,6 +47,10 @@ class Scorer(Protocol):
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
         """Return name → score for the architecture that ``trial`` suggests."""
         ...
+
+
+# Reasons are stored, and some errors quote half a traceback.
+_LONGEST_REASON = 500
 
 
 class DrawingTrial:
@@ -89,7 +96,10 @@ def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
     except RepeatedArchitecture:
         raise
     except Exception as error:
-        raise CandidateRejected(f"{type(error).__name__}: {error}") from error
+        reason = f"{type(error).__name__}: {error}"
+        if len(reason) > _LONGEST_REASON:
+            reason = f"{reason[:_LONGEST_REASON]}…"
+        raise CandidateRejected(reason) from error
     if not isinstance(scores, Mapping) or not scores:
         raise TypeError(
             f"The scorer returned {scores!r} ({type(scores).__name__}), but the sampler needs a "

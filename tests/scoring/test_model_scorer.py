@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 import threading
 from collections.abc import Iterator
 from typing import Any
 
+import joblib
 import numpy as np
 import optuna
 import pytest
@@ -156,6 +158,60 @@ def test_an_architecture_is_scored_once(batch: Any, monkeypatch: pytest.MonkeyPa
     study = optuna.create_study(sampler=sampler)
     study.optimize(lambda trial: len(list(build(trial).children())), n_trials=8)
     assert len(calls) <= 3 * (1 + 2 + 4) - len(ARCHITECTURES)  # the whole space, less those above
+
+
+def test_statistics_count_what_was_scored_and_what_was_known(batch: Any) -> None:
+    scorer = ModelScorer(build, batch)
+    for _ in range(3):
+        for params in ARCHITECTURES:
+            scorer(FixedTrial(params))
+    statistics = scorer.statistics
+    assert (statistics.scored, statistics.cache_hits) == (3, 6)
+    assert 0 < statistics.build_seconds and 0 < statistics.score_seconds
+    assert statistics.seconds_per_candidate == pytest.approx(
+        statistics.build_seconds / 9 + statistics.score_seconds / 3
+    )
+
+
+def first_trials(scorer: ModelScorer) -> list[dict[str, Any]]:
+    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=64, trials=4), moves=1, seed=0)
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(lambda trial: len(list(build(trial).children())), n_trials=4)
+    return [{**trial.params, **scores_of(trial)} for trial in study.trials]
+
+
+def scores_of(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
+    return {k: v for k, v in trial.user_attrs.items() if k != "zerocost:seconds"}
+
+
+@pytest.mark.parametrize("backend", ["loky", "threading"])
+def test_scores_do_not_depend_on_the_number_of_jobs_or_the_engine(
+    batch: Any, backend: str
+) -> None:
+    expected = first_trials(ModelScorer(build, batch, ["synflow"]))
+    with joblib.parallel_config(backend=backend):
+        scorer = ModelScorer(build, batch, ["synflow"], n_jobs=2)
+        assert first_trials(scorer) == expected
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        scorer = ModelScorer(build, batch, ["synflow"], n_jobs=None)
+        assert first_trials(scorer) == expected
+    # What the workers scored is known here: none of the pool's architectures is scored again.
+    before = scorer.statistics.scored
+    first_trials(scorer)
+    assert scorer.statistics.scored == before
+
+
+def threads_of_worker(scorer: ModelScorer) -> tuple[int, int]:
+    torch.set_num_threads(2)
+    scorer.prepare_worker()
+    return os.getpid(), torch.get_num_threads()
+
+
+def test_a_worker_process_uses_one_thread_and_a_worker_thread_changes_nothing(batch: Any) -> None:
+    scorer = ModelScorer(build, batch)
+    assert threads_of_worker(scorer) == (os.getpid(), 2)
+    [(process, threads)] = joblib.Parallel(n_jobs=2)([joblib.delayed(threads_of_worker)(scorer)])
+    assert process != os.getpid() and threads == 1
 
 
 def test_a_changed_result_does_not_change_the_cache(batch: Any) -> None:

@@ -1,0 +1,44 @@
+"""Scoring that is cut into pieces, done here or by joblib's workers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+import joblib
+
+from optuna_zerocost.scoring._scorer import Scorer
+
+__all__ = ["map_unordered"]
+
+T = TypeVar("T")
+
+
+def map_unordered(
+    function: Callable[..., T], scorer: Scorer, tasks: Iterable[tuple[Any, ...]]
+) -> Iterator[T]:
+    """Yield ``function(scorer, *task)`` for each task, as they are done.
+
+    Args:
+        function: A function of a module, so that other processes find it.
+        scorer: Its ``n_jobs`` is the number of workers: 1, the default, does the work in this
+            thread; ``None`` leaves the number to ``joblib.parallel_config``, which also chooses
+            the engine (processes by default). Its ``prepare_worker()`` is called before a task in a
+            worker.
+        tasks: Asked for one by one, shortly before a worker is free: what a task is may depend on
+            what was done until then.
+    """
+    n_jobs = getattr(scorer, "n_jobs", 1)
+    if n_jobs == 1:
+        yield from (function(scorer, *task) for task in tasks)
+        return
+    parallel = joblib.Parallel(
+        n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
+    )
+    yield from parallel(joblib.delayed(_in_worker)(function, scorer, task) for task in tasks)
+
+
+def _in_worker(function: Callable[..., T], scorer: Scorer, task: tuple[Any, ...]) -> T:
+    if prepare := getattr(scorer, "prepare_worker", None):
+        prepare()
+    return function(scorer, *task)
