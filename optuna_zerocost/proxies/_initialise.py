@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from optuna_zerocost.proxies._errors import NetworkError
-from optuna_zerocost.proxies._structure import NORMALISATIONS, Structure
+from optuna_zerocost.proxies._structure import NORMALISATIONS, Structure, own_weights
 
 __all__ = ["draw_gaussian", "draw_kaiming", "drawn_like"]
 
@@ -51,12 +51,11 @@ def _draw(structure: Structure, deviation: Callable[[Tensor], float], readers: s
                 "parametrisation may not allow; apply it after scoring"
             )
         parameter.data = drawn_like(parameter) * deviation(parameter)
-        for name, other in weight.module._parameters.items():
-            if other is not None and "bias" in name:
-                other.data = torch.zeros_like(other)
     for module in structure.modules:
-        if isinstance(module, nn.MultiheadAttention) and module.in_proj_bias is not None:
-            module.in_proj_bias.data = torch.zeros_like(module.in_proj_bias)
+        if any(True for _ in own_weights(module)):
+            for name, other in module._parameters.items():
+                if other is not None and "bias" in name:
+                    other.data = torch.zeros_like(other)
         if isinstance(module, NORMALISATIONS):
             for name, parameter in module._parameters.items():
                 if parameter is not None:

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from optuna_zerocost.proxies._errors import NetworkError
 
-__all__ = ["CONVOLUTIONS", "NORMALISATIONS", "LayerWeight", "Structure"]
+__all__ = ["CONVOLUTIONS", "NORMALISATIONS", "LayerWeight", "Structure", "own_weights"]
 
 CONVOLUTIONS = (
     nn.Conv1d,
@@ -94,7 +94,7 @@ class Structure:
             for name, parameter in module._parameters.items():
                 if parameter is not None:
                     parameters.setdefault(parameter, _qualified(prefix, name))
-            for name in _own_weights(module):
+            for name in own_weights(module):
                 sources = _parameters_of(module, name)
                 weight = LayerWeight(_qualified(prefix, name), module, name, sources)
                 if sources:
@@ -140,7 +140,7 @@ def _qualified(prefix: str, name: str) -> str:
     return f"{prefix}.{name}" if prefix else name
 
 
-def _own_weights(module: nn.Module) -> Iterator[str]:
+def own_weights(module: nn.Module) -> Iterator[str]:
     """Yield the names of the weights that count among the module's own, not its children's."""
     if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
         yield "weight"

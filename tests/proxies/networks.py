@@ -210,11 +210,25 @@ def build_any(make: Callable[[], nn.Module], seed: int = 0) -> Any:
 
 _VECTORS_ONLY = ("mlp", "dead_branch", "shared", "frozen", "dropout", "parametrised", "recurrent")
 _NO_ACTIVATION = ("mlp_on_sequences", "dead_branch", "shared", "parametrised", "recurrent")
+_ONE_STAGE = ("mlp_on_sequences", "conv1d", "dropout", "parametrised", "recurrent")
 
 # Where a proxy has no value, and the error that says so.
 UNDEFINED: dict[str, dict[str, type[proxies.ProxyError]]] = {
     "meco": dict.fromkeys(_VECTORS_ONLY, proxies.NetworkError),
     "naswot": dict.fromkeys(_NO_ACTIVATION, proxies.NetworkError),
+    "zen": dict.fromkeys(set(NETWORKS) - {"residual"}, proxies.NetworkError),
+    "swap": dict.fromkeys(_NO_ACTIVATION, proxies.NetworkError),
+    "linear_regions": dict.fromkeys(_NO_ACTIVATION, proxies.NetworkError),
+    "ntk_condition": {"parametrised": proxies.NetworkError},
+    "az_expressivity": {"parametrised": proxies.NetworkError},
+    "az_progressivity": {
+        **dict.fromkeys(_ONE_STAGE, proxies.UndefinedScoreError),
+        "parametrised": proxies.NetworkError,
+    },
+    "az_trainability": {
+        "depthwise": proxies.UndefinedScoreError,  # 6×6 positions become 4×4
+        **dict.fromkeys(_ONE_STAGE, proxies.NetworkError),
+    },
 }
 
 

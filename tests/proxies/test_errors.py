@@ -78,6 +78,38 @@ class Transposed(nn.Module):
         return torch.relu(self.layer(x.transpose(0, 1))).mean(0)
 
 
+class Summed(nn.Linear):
+    """Adds up the logits of all samples."""
+
+    def __init__(self) -> None:
+        super().__init__(5, 3)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).sum(0)
+
+
+class Ignorant(nn.Module):
+    """Normalises and pools what does not depend on the inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.head = nn.BatchNorm2d(3), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(torch.zeros_like(x)).mean((2, 3)))
+
+
+class Parallel(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right, self.constant = (nn.Linear(5, 4) for _ in range(3))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = torch.relu(self.left(x) + self.right(x))
+        return self.head(hidden + self.constant(torch.ones_like(x)))
+
+
 class Falling(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -183,6 +215,94 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, list[str], type[Exception],
         proxies.UndefinedScoreError,
         r"'layer\.weight'.*use synflow",
     ),
+    "no activation": (
+        lambda: nn.Linear(5, 3),
+        (X, Y),
+        ["swap"],
+        proxies.NetworkError,
+        "no ReLU-like.*swap",
+    ),
+    "no normalisation": (mlp, (X, Y), ["zen"], proxies.NetworkError, "no BatchNorm.*zen"),
+    "no pooling": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+        (X, Y),
+        ["zen"],
+        proxies.NetworkError,
+        "never pools.*flattens",
+    ),
+    "no noise": (
+        lambda: nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 3)),
+        (torch.ones(6, 2, dtype=torch.long), Y),
+        ["zen"],
+        proxies.BatchError,
+        "integers.*zen",
+    ),
+    "noise is ignored": (
+        lambda: Ignorant(),
+        (torch.ones(6, 3, 4, 4), Y),
+        ["zen"],
+        proxies.UndefinedScoreError,
+        "noise.*ignores its inputs",
+    ),
+    "kernel of equals": (
+        mlp,
+        (X[:1].repeat(3, 1), Y[:3]),
+        ["ntk_condition"],
+        proxies.UndefinedScoreError,
+        "3 samples is singular.*equal",
+    ),
+    "kernel of one": (mlp, (X[:1], None), ["ntk_condition"], proxies.BatchError, "at least two"),
+    "kernel without rows": (
+        lambda: Summed(),
+        (X, None),
+        ["ntk_condition"],
+        proxies.OutputError,
+        r"shape \(3,\).*6 samples",
+    ),
+    "one stage": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)),
+        (X, None),
+        ["az_progressivity"],
+        proxies.UndefinedScoreError,
+        "one stage.*'0'",
+    ),
+    "one stage for gradients": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)),
+        (X, None),
+        ["az_trainability"],
+        proxies.NetworkError,
+        "has 1 at its top level, '0'",
+    ),
+    "parallel stages": (
+        lambda: Parallel(),
+        (X, None),
+        ["az_trainability"],
+        proxies.UndefinedScoreError,
+        "'right' does not depend on 'left'",
+    ),
+    "constant stage": (
+        lambda: Parallel(),
+        (torch.ones(6, 5), None),
+        ["az_expressivity", "linear_regions"],
+        proxies.UndefinedScoreError,
+        "'constant' are constant",
+    ),
+    "stages that crop": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(64, 3)
+        ),
+        (torch.ones(6, 3, 6, 6), None),
+        ["az_trainability"],
+        proxies.UndefinedScoreError,
+        r"\(6, 6\) positions to \(4, 4\).*pad",
+    ),
+    "parametrised": (
+        lambda: build("parametrised")[0],
+        (X, Y),
+        ["linear_regions"],
+        proxies.NetworkError,
+        r"'0\.weight' is parametrised.*linear_regions",
+    ),
     "once differentiable": (
         lambda: nn.Sequential(nn.Linear(5, 4), nn.Tanh(), OnceDifferentiable(), nn.Linear(4, 3)),
         (X, Y),
@@ -259,3 +379,9 @@ def test_ignored_labels_are_not_out_of_range() -> None:
 def test_one_minibatch_is_not_several() -> None:
     with pytest.raises(proxies.BatchError, match="given 1.*at least two pairs"):
         proxies.Minibatches((X, Y))
+
+
+@pytest.mark.parametrize(("mu", "sigma"), [(float("nan"), 1.0), (1e6, 0.0), (1e6, -1.0)])
+def test_reg_swap_wants_a_positive_sigma(mu: float, sigma: float) -> None:
+    with pytest.raises(proxies.ProxyDefinitionError, match="positive sigma"):
+        proxies.reg_swap(mu=mu, sigma=sigma)

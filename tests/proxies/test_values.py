@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from optuna_zerocost import proxies
+from optuna_zerocost.proxies._stage_pass import _folded
 from tests.proxies.networks import (
     CLASSES,
     NETWORKS,
@@ -23,7 +25,7 @@ from tests.proxies.networks import (
     in_place,
     is_defined,
 )
-from tests.proxies.twins import TWINS
+from tests.proxies.twins import STAGE_TWINS, STAGES, TWINS
 
 BUILT_IN = proxies.names()
 # The twins walk named_parameters, where a parametrised weight does not appear.
@@ -55,8 +57,20 @@ def test_a_proxy_without_a_value_says_so(proxy: str, network_name: str) -> None:
         proxies.score_network(network, batch, [proxy])
 
 
+@pytest.mark.parametrize(
+    ("proxy", "network_name"),
+    [(proxy, name) for proxy in STAGE_TWINS for name in STAGES if is_defined(proxy, name)],
+)
+def test_equals_a_naive_twin_with_its_stages_named_by_hand(proxy: str, network_name: str) -> None:
+    network, batch = build(network_name)
+    with torch.random.fork_rng():
+        expected = STAGE_TWINS[proxy](network, batch, 5, STAGES[network_name])
+    score = proxies.score_network(network, batch, [proxy], seed=5)[proxy]
+    assert score == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
 def test_every_built_in_proxy_but_the_counter_has_a_twin() -> None:
-    assert set(TWINS) | {"flops"} == set(BUILT_IN)
+    assert set(TWINS) | set(STAGE_TWINS) | {"flops"} == set(BUILT_IN)
 
 
 @pytest.mark.parametrize("network_name", NETWORKS)
@@ -352,3 +366,151 @@ def test_epe_nas_of_many_classes_compares_them_in_pairs() -> None:
     pairs = [abs(a - b) for i, a in enumerate(sums) for b in sums[i + 1 :]]
     score = proxies.score_network(network, batch, ["epe_nas"])["epe_nas"]
     assert score == pytest.approx(sum(pairs) / len(pairs), rel=1e-4)
+
+
+REDRAWN = (
+    *("zen", "swap", "ntk_condition", "linear_regions"),
+    *("az_expressivity", "az_progressivity", "az_trainability"),
+)
+
+
+def test_proxies_that_draw_the_weights_anew_do_not_depend_on_the_ones_there_were() -> None:
+    network, batch = build("residual")
+    other, _ = build("residual", seed=1)
+    for weight in other.parameters():
+        weight.data.mul_(3.0).add_(0.1)
+    other(batch[0])  # and running statistics that have moved
+    expected = proxies.score_network(network, batch, REDRAWN, seed=4)
+    assert proxies.score_network(other, batch, REDRAWN, seed=4) == expected
+    again = proxies.score_network(network, batch, REDRAWN, seed=5)
+    assert all(again[name] != expected[name] for name in ("zen", "swap", "ntk_condition"))
+
+
+@pytest.mark.parametrize("pool", ["module", "function", "mean", "method"])
+def test_zen_finds_the_global_pooling_however_it_is_called(pool: str) -> None:
+    class Pools(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4)
+            self.head = nn.Linear(4, CLASSES)
+            self.pool = nn.AdaptiveAvgPool2d(1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.relu(self.norm(self.conv(x)))
+            if pool == "module":
+                x = self.pool(x).flatten(1)
+            elif pool == "function":
+                x = nn.functional.adaptive_avg_pool2d(x, (1, 1)).flatten(1)
+            elif pool == "mean":
+                x = torch.mean(x, dim=(2, 3))
+            else:
+                x = x.mean((2, 3), keepdim=True).squeeze()
+            return self.head(x)
+
+    _, batch = build("residual")
+    network = build_any(Pools)
+    score = proxies.score_network(network, batch, ["zen"])["zen"]
+    # By hand: the passes draw x, ε and the weights in this order.
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        x, noise = torch.randn(batch[0].shape), torch.randn(batch[0].shape)
+        kernel = torch.randn(4, 3, 3, 3)
+    outputs = [nn.functional.conv2d(i, kernel, padding=1) for i in (x, x + 0.01 * noise)]
+    first, second = (
+        torch.relu(nn.functional.batch_norm(o, None, None, training=True)) for o in outputs
+    )
+    change = (first - second).abs().sum((1, 2, 3)).mean()
+    running = torch.ones(4)
+    for output in outputs:
+        running = 0.9 * running + 0.1 * output.var((0, 2, 3))
+    expected = math.log(float(change)) + 0.5 * math.log(float(running.mean()))
+    assert score == pytest.approx(expected, rel=1e-4)
+
+
+def test_reg_swap_is_swap_where_the_network_has_the_preferred_size() -> None:
+    network, batch = build("mlp")
+    scores = proxies.score_network(network, batch, ["params", "swap"])
+    size = scores["params"]
+    near = proxies.reg_swap(mu=size, sigma=10.0)
+    assert proxies.score_network(network, batch, [near])["reg_swap"] == scores["swap"]
+    far = proxies.reg_swap(mu=size + 2, sigma=8.0)
+    both = proxies.score_network(network, batch, ["swap", far])
+    assert both["reg_swap"] == pytest.approx(scores["swap"] * math.exp(-4 / 8))
+
+
+def test_ntk_condition_does_not_depend_on_the_order_of_samples_nor_the_scale_of_logits() -> None:
+    network, (inputs, _) = build("mlp")
+    expected = proxies.score_network(network, (inputs, None), ["ntk_condition"])["ntk_condition"]
+    assert expected >= 1
+    for batch, factor in (((inputs.flip(0), None), 1), ((inputs, None), 4)):
+        score = proxies.score_network(
+            network, batch, ["ntk_condition"], forward_fn=lambda n, x, by=factor: n(x) * by
+        )
+        assert score["ntk_condition"] == pytest.approx(expected, rel=1e-4)
+
+
+@given(copies=st.integers(1, 4))
+@settings(max_examples=4, deadline=None)
+def test_repeated_samples_add_no_linear_region(copies: int) -> None:
+    network, (inputs, _) = build("mlp")
+    expected = proxies.score_network(network, (inputs, None), ["linear_regions"])
+    repeated = (inputs.repeat(copies, 1), None)
+    assert proxies.score_network(network, repeated, ["linear_regions"]) == expected
+    assert 1 <= expected["linear_regions"] <= len(inputs)
+
+
+def test_stages_of_a_nested_network_are_found_below_its_only_child() -> None:
+    _, batch = build("residual")
+    network = build_any(
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1),
+            nn.Conv2d(4, 8, 2, stride=2),
+            nn.Flatten(),
+            nn.Linear(72, 3),
+        )
+    )
+
+    class Wrapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.activation = nn.ReLU()
+            self.layers = nn.ModuleList(network)
+
+        def forward(self, x: Tensor) -> Tensor:
+            for layer in self.layers:
+                x = layer(x)
+            return x
+
+    asked = ["az_expressivity", "az_progressivity", "az_trainability"]
+    expected = proxies.score_network(network, batch, asked)
+    assert proxies.score_network(nn.Sequential(network), batch, asked) == expected
+    assert proxies.score_network(Wrapped(), batch, asked) == expected
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_positions_fold_like_pixel_unshuffle(stride: int) -> None:
+    value = torch.arange(2 * 3 * 36.0).reshape(2, 3, 6, 6)
+    folded = _folded(value, torch.Size((6 // stride, 6 // stride)))
+    assert folded is not None
+    assert torch.equal(folded, nn.functional.pixel_unshuffle(value, stride))
+
+
+@pytest.mark.parametrize("network_name", ["residual", "attention"])
+@pytest.mark.parametrize("proxy", BUILT_IN)
+def test_only_grasp_builds_a_graph_of_second_derivatives(
+    proxy: str, network_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not is_defined(proxy, network_name):
+        pytest.skip("it has no value")
+    differentiable = []
+    original = torch.autograd.grad
+
+    def watched(*arguments: Any, **named: Any) -> Any:
+        found = original(*arguments, **named)
+        differentiable.extend(g.requires_grad for g in found if g is not None)
+        return found
+
+    monkeypatch.setattr(torch.autograd, "grad", watched)
+    network, batch = build(network_name)
+    proxies.score_network(network, batch, [proxy])
+    assert any(differentiable) == (proxy == "grasp")

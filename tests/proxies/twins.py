@@ -238,6 +238,159 @@ def gradsign(network: nn.Module, batch: Batch, seed: int) -> float:
     return float(sum(np.abs(sum(of_weight)).sum() for of_weight in zip(*signs, strict=True)))
 
 
+def _drawn(network: nn.Module, deviation: Callable[[Tensor], float]) -> nn.Module:
+    """Draw weights anew in the twin: as the passes do, in the order of the modules."""
+    for weight in weights(network):
+        weight.data = torch.randn(weight.shape) * deviation(weight)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias") or ".bias_" in name:
+            parameter.data.zero_()
+    for module in network.modules():
+        if isinstance(module, NORMALISATIONS) and next(module.parameters(), None) is not None:
+            module.weight.data.fill_(1.0)
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            module.running_mean.zero_()
+            module.running_var.fill_(1.0)
+    return network
+
+
+def _gaussian(network: nn.Module) -> nn.Module:
+    return _drawn(network, lambda weight: 1.0)
+
+
+def _kaiming(network: nn.Module) -> nn.Module:
+    return _drawn(network, lambda weight: math.sqrt(2 / math.prod(weight.shape[1:])))
+
+
+def zen(network: nn.Module, batch: Batch, seed: int) -> float:
+    twin = prepared(network)
+    features: list[Tensor] = []
+    for module in twin.modules():
+        if isinstance(module, nn.AdaptiveAvgPool2d):
+            module.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
+    torch.manual_seed(seed)
+    x, noise = torch.randn(batch[0].shape), torch.randn(batch[0].shape)
+    _gaussian(twin)
+    with torch.no_grad():
+        twin(x.clone())
+        twin(x + 0.01 * noise)
+    score = math.log(float((features[0] - features[1]).abs().sum((1, 2, 3)).mean()))
+    for module in twin.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            score += math.log(math.sqrt(float(module.running_var.mean())))
+    return score
+
+
+def swap(network: nn.Module, batch: Batch, seed: int) -> float:
+    twin = prepared(network)
+    torch.manual_seed(seed)
+    counts = []
+    for _ in range(32):
+        _gaussian(twin)
+        with torch.no_grad(), activations_recorded(twin) as seen:
+            twin(batch[0][:16].clone())
+        units = np.concatenate([code for code, _ in seen], axis=1).T
+        counts.append(len(np.unique(units, axis=0)))
+    return float(np.mean(counts))
+
+
+def linear_regions(network: nn.Module, batch: Batch, seed: int) -> float:
+    twin = prepared(network)
+    torch.manual_seed(seed)
+    _kaiming(twin)
+    with activations_recorded(twin) as seen:
+        twin(batch[0].clone())
+    return float(len(np.unique(np.concatenate([code for code, _ in seen], axis=1), axis=0)))
+
+
+def ntk_condition(network: nn.Module, batch: Batch, seed: int) -> float:
+    twin = prepared(network)
+    torch.manual_seed(seed)
+    logits = _kaiming(twin)(batch[0].clone())
+    rows = []
+    for row in logits:
+        twin.zero_grad()
+        row.sum().backward(retain_graph=True)
+        found = [w.grad.flatten() for w in weights(twin) if w.grad is not None]
+        rows.append(torch.cat(found).double().numpy())
+    singular = np.linalg.svd(np.stack(rows), compute_uv=False)
+    return float((singular.max() / singular.min()) ** 2)
+
+
+# The stages by hand: which children of the network they are.
+STAGES = {
+    "small_cnn": ["0", "3"],
+    "residual": ["0", "2", "3"],
+    "depthwise": ["0", "1", "3", "4"],
+    "mlp": ["0", "2"],
+    "mlp_on_sequences": ["0"],
+    "conv1d": ["0"],
+    "in_place": ["0", "2"],
+    "dead_branch": ["features", "dead"],
+    "shared": ["first", "first", "tied"],
+    "frozen": ["0", "2"],
+    "dropout": ["0"],
+    "recurrent": ["recurrent"],
+    "attention": ["embed", "layer"],
+}
+
+
+def _stage_outputs(network: nn.Module, batch: Batch, seed: int, names: list[str]) -> list[Tensor]:
+    twin = prepared(network)
+    outputs: list[Tensor] = []
+
+    def watch(_stage: nn.Module, _inputs: object, output: object) -> object:
+        first = output[0] if isinstance(output, tuple) else output
+        outputs.append(first)
+        return (first * 1, *output[1:]) if isinstance(output, tuple) else first * 1
+
+    for name in set(names):
+        twin.get_submodule(name).register_forward_hook(watch)
+    torch.manual_seed(seed)
+    _kaiming(twin)
+    twin(torch.randn(batch[0].shape))
+    assert len(outputs) == len(names)
+    return outputs
+
+
+def _entropies(network: nn.Module, batch: Batch, seed: int, names: list[str]) -> list[float]:
+    found = []
+    for output in _stage_outputs(network, batch, seed, names):
+        rows = output.detach().double()
+        rows = rows if rows.dim() == 2 else rows.transpose(1, -1).flatten(0, -2)
+        if output.dim() == 3 and not any(isinstance(m, nn.Conv1d) for m in network.modules()):
+            rows = output.detach().double().flatten(0, 1)
+        values = np.linalg.eigvalsh(np.cov(rows.numpy(), rowvar=False, bias=True)).clip(0)
+        share = values / values.sum()
+        found.append(float(-(share * np.log(share + 1e-8)).sum()))
+    return found
+
+
+def az_expressivity(network: nn.Module, batch: Batch, seed: int, names: list[str]) -> float:
+    return sum(_entropies(network, batch, seed, names))
+
+
+def az_progressivity(network: nn.Module, batch: Batch, seed: int, names: list[str]) -> float:
+    return float(np.diff(_entropies(network, batch, seed, names)).min())
+
+
+def az_trainability(network: nn.Module, batch: Batch, seed: int, names: list[str]) -> float:
+    outputs = _stage_outputs(network, batch, seed, names)
+    terms = []
+    for before, after in zip(outputs, outputs[1:], strict=False):
+        signs = (torch.randint(0, 2, after.shape) * 2 - 1).float()
+        (gradient,) = torch.autograd.grad(after, before, signs, retain_graph=True)
+        if after.dim() == 4:
+            stride = before.size(2) // after.size(2)
+            gradient = nn.functional.pixel_unshuffle(gradient, stride)
+            gradient, signs = gradient.movedim(1, -1), signs.movedim(1, -1)
+        a = gradient.flatten(0, -2).double().numpy()
+        b = signs.flatten(0, -2).double().numpy()
+        largest = np.linalg.norm(a.T @ b / len(b), 2)
+        terms.append(2 - largest - 1 / (largest + 1e-6))
+    return float(np.mean(terms))
+
+
 def l2_norm(network: nn.Module, batch: Batch, seed: int) -> float:
     return sum(math.sqrt(float((w.detach() ** 2).sum())) for w in weights(network))
 
@@ -254,12 +407,22 @@ TWINS: dict[str, Callable[[nn.Module, Batch, int], float]] = {
     "grasp": grasp,
     "jacob_cov": jacob_cov,
     "l2_norm": l2_norm,
+    "linear_regions": linear_regions,
     "logsynflow": logsynflow,
     "meco": meco,
     "naswot": naswot,
+    "ntk_condition": ntk_condition,
     "params": params,
     "plain": plain,
     "snip": snip,
     "synflow": synflow,
+    "swap": swap,
+    "zen": zen,
     "zico": zico,
+}
+
+STAGE_TWINS: dict[str, Callable[[nn.Module, Batch, int, list[str]], float]] = {
+    "az_expressivity": az_expressivity,
+    "az_progressivity": az_progressivity,
+    "az_trainability": az_trainability,
 }

@@ -1,0 +1,72 @@
+"""How many patterns of samples the units of a network with Gaussian weights tell apart."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from optuna_zerocost.proxies._errors import ProxyDefinitionError
+from optuna_zerocost.proxies._gaussian_pass import NEURON_PATTERNS
+from optuna_zerocost.proxies._pass import Measured
+from optuna_zerocost.proxies._registry import Proxy, register
+
+__all__ = ["reg_swap", "swap"]
+
+_PAPER = "Peng et al., ICLR 2024"
+
+
+@register(
+    "swap",
+    reads=(NEURON_PATTERNS,),
+    summary="number of distinct rows of the activation codes, units × 16 samples",
+    paper=_PAPER,
+)
+def swap(measured: Measured) -> float:
+    """Return the number of distinct rows of the activation codes, units × samples.
+
+    The mean of 32 draws of the weights from N(0, 1); the first 16 samples, or all if there are
+    fewer, go through the network together. ReLU-like activations count, by the signs of their
+    inputs, which are those of their outputs.
+    """
+    return measured[NEURON_PATTERNS].distinct
+
+
+def reg_swap(*, mu: float, sigma: float) -> Proxy:
+    """Return swap·exp(−(P−μ)²/σ), which prefers networks of about μ parameters.
+
+    It is a ``Proxy`` to be passed beside the names of others,
+    ``score_network(network, batch, [reg_swap(mu=1e6, sigma=1e12), "synflow"])``, and has no entry
+    in the registry, for nobody but the user knows μ and σ. Far from μ, by more than 27√σ, it is 0.
+
+    Args:
+        mu: The preferred number of trainable parameters, P. The published implementation counts
+            in thousands: multiply its μ by 1e3.
+        sigma: How fast it falls off; not a standard deviation, but twice its square. Multiply the
+            published implementation's by 1e6.
+
+    Raises:
+        ProxyDefinitionError: If they are not finite, or σ is not positive.
+    """
+    if not (math.isfinite(mu) and math.isfinite(sigma) and sigma > 0):
+        raise ProxyDefinitionError(
+            f"reg_swap was given mu={mu} and sigma={sigma}; pass the preferred number of "
+            "parameters, and a positive sigma, which is twice the square of a width"
+        )
+    return Proxy(
+        "reg_swap",
+        _RegularisedSwap(mu, sigma),
+        "maximize",
+        (NEURON_PATTERNS,),
+        f"swap · exp(−(P − {mu:g})² / {sigma:g}), P trainable parameters",
+        _PAPER,
+    )
+
+
+@dataclass(frozen=True)
+class _RegularisedSwap:
+    mu: float
+    sigma: float
+
+    def __call__(self, measured: Measured) -> float:
+        excess = measured[NEURON_PATTERNS].parameters - self.mu
+        return swap(measured) * math.exp(-(excess**2) / self.sigma)
