@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ModelScorer,
         Ranking,
         RankSum,
+        ReducedTrainingScorer,
         Scorer,
         Vote,
     )
@@ -30,6 +31,7 @@ __all__ = [
     "ModelScorer",
     "RankSum",
     "Ranking",
+    "ReducedTrainingScorer",
     "Scorer",
     "Vote",
     "Warmup",

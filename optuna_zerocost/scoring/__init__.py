@@ -1,11 +1,12 @@
 """Scorers turn a trial into named scores; rankings turn candidates into an order.
 
-:class:`ModelScorer` needs torch and is imported on first use, so that a sampler over another
-scorer does not load it.
+Scorers that need torch are imported on first use, so that a sampler over another one does not
+load it.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from optuna_zerocost.scoring._candidate import Candidate, History
@@ -14,6 +15,7 @@ from optuna_zerocost.scoring._scorer import Scorer
 
 if TYPE_CHECKING:
     from optuna_zerocost.scoring._model_scorer import ModelScorer
+    from optuna_zerocost.scoring._reduced_training import ReducedTrainingScorer
 
 __all__ = [
     "ByScore",
@@ -22,14 +24,17 @@ __all__ = [
     "ModelScorer",
     "RankSum",
     "Ranking",
+    "ReducedTrainingScorer",
     "Scorer",
     "Vote",
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name != "ModelScorer":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from optuna_zerocost.scoring._model_scorer import ModelScorer
+# What needs torch.
+_LAZY = {"ModelScorer": "_model_scorer", "ReducedTrainingScorer": "_reduced_training"}
 
-    return ModelScorer
+
+def __getattr__(name: str) -> object:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
