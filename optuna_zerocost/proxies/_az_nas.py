@@ -66,9 +66,9 @@ def az_trainability(measured: Measured) -> float:
     """mean_l (2 − s − 1/(s + 1e-6)), at most 0: whether gradient keeps its size in each stage.
 
     s is the largest singular value of g_inᵀg_out/(BHW), g_out random signs at the output of stage
-    l and g_in the gradient that they become at that of the stage before. Where a stage has fewer
-    positions than the one before, neighbouring ones become channels. A stage that passes its
-    input on counts like any other; the published implementation scores −∞ for it.
+    l and g_in the gradient that they become at that of the stage before. Where one of both has
+    fewer positions than the other, neighbouring ones of the other become channels. A stage that
+    passes its input on counts like any other; the published implementation scores −∞ for it.
     """
     gains = [
         float(torch.linalg.matrix_norm(gain.cpu().double(), ord=2))

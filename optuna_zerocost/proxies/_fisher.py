@@ -21,7 +21,9 @@ def fisher(measured: Measured) -> float:
 
     a is the output of layer l, n runs over the samples, c over its channels and s over the
     positions; f_l is the number of weights a channel has, so that a layer counts by its size. A
-    layer that is called twice counts twice.
+    layer that is called twice counts twice. The layers are convolutions and linear ones: attention
+    and recurrent layers have no output before their nonlinearity, and their projections, inside
+    fused kernels, do not count.
     """
     return total(
         0.5

@@ -14,14 +14,20 @@ from torch.nn.utils.parametrize import cached
 from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._loss_pass import WeightGradient
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._structure import NORMALISATIONS, Structure
+from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, Structure
 
 __all__ = ["FLOW_GRADIENTS", "FlowPass", "normalisation_bypassed"]
 
 
 @dataclass(frozen=True)
 class FlowPass(Pass):
-    """Absolute weights in float64, no normalisation, eval mode, one input of ones."""
+    """Absolute weights in float64, no normalisation, eval mode, one input of ones.
+
+    Ones cannot be tokens: every embedding layer hands over ones instead of its vectors, so that
+    the flow starts there. Normalisation is bypassed wherever it is a layer of torch.nn, LayerNorm
+    too. All other operations stay, softmax among them: where all positions hold ones, attention is
+    uniform, and queries and keys, on which nothing then depends, add nothing.
+    """
 
     @property
     def name(self) -> str:
@@ -36,7 +42,11 @@ class FlowPass(Pass):
         request.structure.require_gradients()
         # In train mode, dropout would cut part of the flow at random.
         request.network.eval()
-        with normalisation_bypassed(request.structure), cached():
+        with (
+            normalisation_bypassed(request.structure),
+            _ones_embedded(request.structure),
+            cached(),
+        ):
             tensors = [weight.tensor() for weight in weights]
             flow = request.forward(request.batch.ones(dtype=torch.float64)).sum()
         if not bool(torch.isfinite(flow)):
@@ -78,6 +88,20 @@ def _make_absolute(structure: Structure) -> None:
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_floating_point():
                 module._buffers[name] = buffer.abs().double()
+
+
+@contextlib.contextmanager
+def _ones_embedded(structure: Structure) -> Iterator[None]:
+    """Context manager: inside, embedding layers return ones."""
+
+    def replace(_layer: Any, _arguments: Any, output: Tensor) -> Tensor:
+        return torch.ones_like(output)
+
+    with contextlib.ExitStack() as stack:
+        for module in structure.modules:
+            if isinstance(module, EMBEDDINGS):
+                stack.callback(module.register_forward_hook(replace).remove)
+        yield
 
 
 @contextlib.contextmanager

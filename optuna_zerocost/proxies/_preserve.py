@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from optuna_zerocost.proxies._structure import Structure
+from optuna_zerocost.proxies._structure import EMBEDDINGS, Structure
 
 __all__ = ["preserved"]
 
@@ -28,6 +30,11 @@ def preserved(structure: Structure) -> Iterator[None]:
         (parameter, parameter.data, parameter.requires_grad, parameter.grad)
         for _, parameter in structure.parameters
     ]
+    shortening: dict[Any, float] = {
+        module: module.max_norm
+        for module in modules
+        if isinstance(module, EMBEDDINGS) and module.max_norm is not None
+    }
     copies: dict[int, Tensor] = {}
     try:
         for module in modules:
@@ -35,8 +42,15 @@ def preserved(structure: Structure) -> Iterator[None]:
                 if buffer is not None:
                     # Two modules that share a buffer go on sharing its copy.
                     module._buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
+        for module, max_norm in shortening.items():
+            # Its forward pass would shorten the vectors that it looks up in place; here all are
+            # shortened beforehand, in a copy.
+            module.weight.data = torch.renorm(module.weight.data, module.norm_type, 0, max_norm)
+            module.max_norm = None
         yield
     finally:
+        for module, max_norm in shortening.items():
+            module.max_norm = max_norm
         for parameter, data, requires_grad, gradient in parameters:
             parameter.data = data
             parameter.requires_grad_(requires_grad)

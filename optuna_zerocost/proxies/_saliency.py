@@ -103,8 +103,8 @@ def logsynflow(measured: Measured) -> float:
         if least <= -1.0:
             raise UndefinedScoreError(
                 f"the flow falls with the weight {item.name!r} (∂R/∂W = {least:g}), and "
-                "log(∂R/∂W + 1) exists only above -1: an operation such as softmax or a "
-                "difference turns the sign; use synflow for this network"
+                "the logarithm that logsynflow takes exists only for ∂R/∂W > -1: an operation "
+                "such as a gate or a difference turns the sign; use synflow for this network"
             )
     return total(
         torch.linalg.vector_norm(item.weight * torch.log1p(item.gradient), ord=1)

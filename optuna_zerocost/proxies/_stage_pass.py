@@ -22,13 +22,12 @@ from optuna_zerocost.proxies._derivatives import forward_in_train_mode
 from optuna_zerocost.proxies._errors import NetworkError, UndefinedScoreError
 from optuna_zerocost.proxies._initialise import draw_kaiming
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._structure import NORMALISATIONS, own_weights
+from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, own_weights
 from optuna_zerocost.proxies._tensors import widened
 
 __all__ = ["STAGE_FEATURES", "STAGE_GAINS", "StageFeatures", "StagePass"]
 
 _CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d)
-_EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 _RESHAPES = (nn.Identity, nn.Flatten, nn.Unflatten, *NORMALISATIONS)
 _ELEMENTWISE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
 
@@ -133,7 +132,7 @@ def _transforms(stage: nn.Module) -> bool:
     """Return whether a part of the network is a stage."""
     leaves = [module for module in stage.modules() if next(module.children(), None) is None]
     if leaves == [stage]:
-        return isinstance(stage, _EMBEDDINGS) or any(True for _ in own_weights(stage))
+        return isinstance(stage, EMBEDDINGS) or any(True for _ in own_weights(stage))
     return any(
         not isinstance(leaf, _RESHAPES) and type(leaf).__module__ not in _ELEMENTWISE
         for leaf in leaves
@@ -184,14 +183,20 @@ def _gain(before: _Call, after: _Call, *, readers: str) -> Tensor:
             "as a sequence of stages"
         )
     inner, outer = before.by_channel(incoming), after.by_channel(outgoing)
-    folded = _folded(inner, outer.shape[2:])
-    if folded is None:
+    # The finer of both is folded to the positions of the coarser.
+    rows, columns = _folded(inner, outer.shape[2:]), _folded(outer, inner.shape[2:])
+    if rows is None and columns is None:
         raise UndefinedScoreError(
             f"the stage {after.name!r} takes {tuple(inner.shape[2:])} positions to "
             f"{tuple(outer.shape[2:])}, and {readers} compares gradients position by position; "
-            "pad, so that a stage divides its positions by a whole number"
+            "pad, so that a stage divides or multiplies its positions by a whole number"
         )
-    rows, columns = folded.movedim(1, -1).flatten(0, -2), outer.movedim(1, -1).flatten(0, -2)
+    if rows is None:
+        rows = inner
+    else:
+        columns = outer
+    assert columns is not None
+    rows, columns = (value.movedim(1, -1).flatten(0, -2) for value in (rows, columns))
     return rows.T @ columns / len(rows)
 
 

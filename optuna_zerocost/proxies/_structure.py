@@ -15,7 +15,14 @@ from torch.nn.utils import parametrize
 
 from optuna_zerocost.proxies._errors import NetworkError
 
-__all__ = ["CONVOLUTIONS", "NORMALISATIONS", "LayerWeight", "Structure", "own_weights"]
+__all__ = [
+    "CONVOLUTIONS",
+    "EMBEDDINGS",
+    "NORMALISATIONS",
+    "LayerWeight",
+    "Structure",
+    "own_weights",
+]
 
 CONVOLUTIONS = (
     nn.Conv1d,
@@ -25,6 +32,7 @@ CONVOLUTIONS = (
     nn.ConvTranspose2d,
     nn.ConvTranspose3d,
 )
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 NORMALISATIONS = (
     nn.BatchNorm1d,
     nn.BatchNorm2d,
