@@ -81,7 +81,7 @@ class FlopPass(Pass):
 
     def run(self, request: Request) -> Measured:
         """Run one sample under torch's counter."""
-        request.network.eval()
+        request.structure.set_mode(training=False)
         # Without gradients torch's attention layers take a fused path that the counter misses.
         request.structure.require_gradients()
         inputs: Any = request.batch.first_sample()

@@ -41,7 +41,7 @@ class FlowPass(Pass):
         _make_absolute(request.structure)
         request.structure.require_gradients()
         # In train mode, dropout would cut part of the flow at random.
-        request.network.eval()
+        request.structure.set_mode(training=False)
         with (
             normalisation_bypassed(request.structure),
             _ones_embedded(request.structure),
@@ -81,9 +81,21 @@ FLOW_GRADIENTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
 
 def _make_absolute(structure: Structure) -> None:
     """Put absolute float64 values behind every parameter and buffer of floating point."""
+    together: list[Tensor] = []
     for _, parameter in structure.parameters:
-        if parameter.is_floating_point():
+        if not parameter.is_floating_point():
+            continue
+        if parameter.is_contiguous() and parameter.device == structure.parameters[0][1].device:
+            together.append(parameter)
+        else:
             parameter.data = parameter.data.abs().double()
+    if together:
+        # One block of memory for all: of one for each, the system's page faults would take
+        # longer than the copying.
+        block = torch.cat([p.detach().flatten() for p in together]).double().abs_()
+        parts = torch.split(block, [p.numel() for p in together])
+        for flattened, part in zip(together, parts, strict=True):
+            flattened.data = part.view(flattened.shape)
     for module in structure.modules:
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_floating_point():

@@ -60,7 +60,7 @@ class NoisePass(Pass):
                 f"without which {readers} means nothing; choose other proxies"
             )
         draw_gaussian(request.structure, readers=readers)
-        request.network.train()
+        request.structure.set_mode(training=True)
         with torch.no_grad():
             before = self._features(request, inputs.copied())
             after = self._features(request, inputs.plus(noise, _NOISE))
@@ -138,7 +138,7 @@ class RedrawPass(Pass):
         batch = request.batch.inputs_of(min(_SAMPLES, request.batch.size))
         powers = 2 ** torch.arange(batch.size)
         counts = []
-        request.network.train()
+        request.structure.set_mode(training=True)
         for _ in range(_DRAWS):
             draw_gaussian(request.structure, readers=readers)
             # Which of the 2^16 patterns occur.

@@ -35,7 +35,7 @@ class KaimingPass(Pass):
             )
         draw_kaiming(request.structure, readers=request.who_reads(request.readers))
         request.structure.require_gradients()
-        request.network.train()
+        request.structure.set_mode(training=True)
         agreements: list[Tensor] = []
 
         def note(codes: Tensor, _result: Tensor) -> None:

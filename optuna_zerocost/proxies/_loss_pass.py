@@ -89,7 +89,7 @@ class LossPass(Pass):
             weights = request.structure.require_weights(readers=request.who_reads(of_weights))
         if of_weights or request.wants(ACTIVATION_AGREEMENT):
             request.structure.require_gradients()
-        request.network.train()
+        request.structure.set_mode(training=True)
         twice = request.wants(GRADIENT_PRODUCTS)
         # Inside cached(), a parametrised weight is the very tensor that the forward reads.
         with unfused(request.structure) if twice else contextlib.nullcontext(), cached():

@@ -104,7 +104,7 @@ def _weight_gradients(request: Request, batch: Batch) -> list[Tensor | None]:
     readers = request.who_reads(request.readers)
     weights = request.structure.require_weights(readers=readers)
     request.structure.require_gradients()
-    request.network.train()
+    request.structure.set_mode(training=True)
     with cached():
         output = forward_in_train_mode(request, batch.copied(), samples=batch.size)
         tensors = [weight.tensor() for weight in weights]

@@ -60,8 +60,7 @@ def preserved(structure: Structure) -> Iterator[None]:
             modules, training, registered, strict=True
         ):
             # Not train(mode): networks override it, and it would set the children too.
-            if module.training is not mode:
-                module.training = mode
+            vars(module)["training"] = mode
             module._parameters.clear()
             module._parameters.update(own_parameters)
             module._buffers.clear()

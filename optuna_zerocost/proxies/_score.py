@@ -69,7 +69,7 @@ def score_network(
     network = getattr(network, "_orig_mod", network)
     with torch.inference_mode(False):
         structure = _inspected(network, asked)
-        device = _device(network)
+        device = _device(structure)
         pairs = batch.batches if isinstance(batch, Minibatches) else (batch,)
         first, *more = (Batch.of(pair, device=device) for pair in pairs)
         values: dict[str, float] = {}
@@ -127,9 +127,13 @@ def _run(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[str, 
     return values
 
 
-def _device(network: nn.Module) -> torch.device:
-    for tensor in (*network.parameters(), *network.buffers()):
-        return tensor.device
+def _device(structure: Structure) -> torch.device:
+    for _, parameter in structure.parameters:
+        return parameter.device
+    for module in structure.modules:
+        for buffer in module._buffers.values():
+            if buffer is not None:
+                return buffer.device
     return torch.device("cpu")
 
 
@@ -163,12 +167,24 @@ def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
                 f"parameter {name!r} was made under inference_mode and cannot be "
                 "differentiated; build the network outside of it"
             )
-        # The sum is finite if all terms are, but for an overflow, which the second test tells.
-        if not math.isfinite(float(parameter.detach().sum())):
-            wrong = int((~torch.isfinite(parameter.detach())).sum())
-            if wrong:
-                raise NetworkError(
-                    f"parameter {name!r} holds {wrong} values that are NaN or infinite; "
-                    "initialise the network again"
-                )
+    _check_values(structure)
     return structure
+
+
+def _check_values(structure: Structure) -> None:
+    """Raise NetworkError if a parameter holds NaN or an infinity."""
+    # A sum is finite if all terms are, but for an overflow, which the second test tells. The
+    # sums of a kind leave the device together.
+    sums: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+    for _, parameter in structure.parameters:
+        kind = (parameter.dtype, parameter.device)
+        sums.setdefault(kind, []).append(parameter.detach().sum())
+    if all(math.isfinite(float(torch.stack(found).sum())) for found in sums.values()):
+        return
+    for name, parameter in structure.parameters:
+        wrong = int((~torch.isfinite(parameter.detach())).sum())
+        if wrong:
+            raise NetworkError(
+                f"parameter {name!r} holds {wrong} values that are NaN or infinite; "
+                "initialise the network again"
+            )

@@ -54,7 +54,7 @@ class StagePass(Pass):
         readers = request.who_reads(request.readers)
         draw_kaiming(request.structure, readers=readers)
         request.structure.require_gradients()
-        request.network.train()
+        request.structure.set_mode(training=True)
         inputs, _ = request.batch.gaussian().differentiable()
         calls: list[_Call] = []
         with _watched(request, calls):

@@ -137,6 +137,15 @@ class Structure:
             )
         return self.weights
 
+    def set_mode(self, *, training: bool) -> None:
+        """Do what ``network.train(training)`` does, in a tenth of its time."""
+        if any(type(module).train is not nn.Module.train for module in self.modules):
+            self.network.train(training)  # some part has a mode of its own
+            return
+        for module in self.modules:
+            # Past nn.Module's __setattr__, which looks for parameters and submodules first.
+            vars(module)["training"] = training
+
     def require_gradients(self) -> None:
         """Let the weights that count be differentiated, frozen ones too."""
         for weight in self.weights:
