@@ -39,9 +39,11 @@ def score_network(
     """Score an untrained network.
 
     Each pass over the network that the proxies need runs once, and computes only what they read.
-    A proxy's value does not depend on which others are asked for (beside one that needs second
-    derivatives, torch rounds gradients differently). All weights that count are scored,
-    frozen ones (``requires_grad=False``) too; ``params`` alone counts only what is trainable.
+    A proxy's value does not depend on which others are asked for, to the last bit; but beside one
+    that needs second derivatives (grasp), torch differentiates, and computes attention, in another
+    order, which moves scores by less than a millionth of the terms that they sum. All weights
+    that count are scored, frozen ones (``requires_grad=False``) too; ``params`` alone counts only
+    what is trainable.
 
     The network is left as it was, also when this raises: parameters, gradients, buffers, hooks,
     modes, flags; so are the batch and the global random states.

@@ -59,7 +59,9 @@ def test_alone_and_together_are_the_same_bits_without_second_derivatives(
 ) -> None:
     batch = models.minibatch(values["minibatch"])
     network = models.nasbench201("120342")
-    asked = [name for name in proxies.names() if name != "grasp"]
+    # Those that share their pass with no other are left to smaller networks, being slow.
+    apart = ("grasp", "swap", "gradsign", "zico", "zen", "ntk_condition", "linear_regions")
+    asked = [name for name in proxies.names() if name not in apart]
     together = proxies.score_network(network, batch, asked)
     for name in asked:
         assert proxies.score_network(network, batch, [name])[name] == together[name]
