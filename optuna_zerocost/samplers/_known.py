@@ -26,6 +26,9 @@ _FAILURES = 2
 # Seconds for which an earlier trial waits for a later one with the same choice to move on.
 _PATIENCE = 2.0
 
+# After so many choices that others had made as well, the last one is kept all the same.
+_MOST_ROUNDS = 100
+
 
 def choose(study: Study, trial: FrozenTrial, candidate: Candidate) -> None:
     """Store that ``trial`` is to be ``candidate``."""
@@ -55,8 +58,8 @@ def claim_best(
     Returns:
         The choice, or ``None`` if there is none left.
     """
-    position = 0
-    while True:
+    position, candidate = 0, None
+    for _ in range(_MOST_ROUNDS):
         known = KnownArchitectures(_other_trials(study, trial))
         left = (candidate for candidate in candidates if candidate.key not in known)
         candidate = next(itertools.islice(left, position, None), None)
@@ -73,6 +76,7 @@ def claim_best(
             return candidate
         # One of the rivals keeps what all of them have chosen; the others share what comes next.
         position = max(0, sum(number < trial.number for number in rivals) - 1)
+    return candidate
 
 
 def _rivals(study: Study, trial: FrozenTrial, candidate: Candidate) -> list[int]:
@@ -120,10 +124,9 @@ class KnownArchitectures:
 
 
 def _assigned_values(trial: FrozenTrial) -> dict[str, str]:
-    # The storage in memory hands out live trials: take what is there now.
+    # What was chosen counts, whether or not the objective asked for it. The storage in memory hands
+    # out live trials: take what is there now.
     assigned = dict(architecture_key(dict(trial.params), dict(trial.distributions)))
-    if not trial.state.is_finished():
-        enqueued = trial.system_attrs.get("fixed_params", {})
-        chosen = read_json(trial.system_attrs, CHOSEN_KEY) or {}
-        assigned = {**{name: repr(v) for name, v in enqueued.items()}, **chosen, **assigned}
-    return assigned
+    enqueued = trial.system_attrs.get("fixed_params", {})
+    chosen = read_json(trial.system_attrs, CHOSEN_KEY) or {}
+    return {**{name: repr(v) for name, v in enqueued.items()}, **chosen, **assigned}

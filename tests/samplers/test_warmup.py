@@ -81,6 +81,16 @@ def test_same_seed_same_warmup_and_other_seed_another() -> None:
     assert params(None, "a") == params(None, "a") != params(None, "b")
 
 
+def test_an_objective_that_never_asks_for_the_architecture_gets_on() -> None:
+    """Each trial is still given an architecture of its own, although none is ever asked for."""
+    study = optuna.create_study(sampler=make_sampler(size_scorer(SPACES["conditional"])))
+    study.optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=8)
+    scores = [trial.user_attrs["zerocost:size"] for trial in study.trials]
+    fresh = optuna.create_study(sampler=make_sampler(size_scorer(SPACES["conditional"])))
+    fresh.optimize(SPACES["conditional"], n_trials=8)
+    assert scores == [trial.user_attrs["zerocost:size"] for trial in fresh.trials]
+
+
 def test_enqueued_trials_take_no_place_from_the_pool() -> None:
     study = optuna.create_study(sampler=make_sampler(size_scorer(SPACES["conditional"])))
     study.enqueue_trial({"depth": 1, "width0": 16, "norm": False})
