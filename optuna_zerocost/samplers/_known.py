@@ -124,8 +124,8 @@ class KnownArchitectures:
 
 
 def _assigned_values(trial: FrozenTrial) -> dict[str, str]:
-    # What was chosen counts, whether or not the objective asked for it. The storage in memory hands
-    # out live trials: take what is there now.
+    # What was chosen counts, whether or not the objective asked for it. The storage in memory
+    # hands out live trials: take what is there now.
     assigned = dict(architecture_key(dict(trial.params), dict(trial.distributions)))
     enqueued = trial.system_attrs.get("fixed_params", {})
     chosen = read_json(trial.system_attrs, CHOSEN_KEY) or {}

@@ -1,0 +1,1 @@
+"""Benchmarks on which everybody can replay a search in minutes."""
