@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
@@ -133,7 +134,13 @@ def fingerprint_of(scorer: Scorer) -> str:
 
 
 def qualified_name(function: Any) -> str:
-    """Return where ``function``, or the class of a callable object, is defined."""
+    """Return where ``function``, or the class of a callable object, is defined.
+
+    For a ``functools.partial`` with the arguments that it binds.
+    """
+    if isinstance(function, functools.partial):
+        bound = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
+        return f"{qualified_name(function.func)}({', '.join(bound)})"
     named = function if hasattr(function, "__qualname__") else type(function)
     # A script's own module is called __mp_main__ in the processes that multiprocessing spawns.
     module = named.__module__.replace("__mp_main__", "__main__")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import random
@@ -245,7 +246,7 @@ def test_threads_get_the_same_scores_as_one(batch: Any) -> None:
     assert [results[index] for index in range(6)] == expected * 2
 
 
-def other_build(trial: Any) -> nn.Module:
+def other_build(trial: Any, depth: int = 2) -> nn.Module:
     return build(trial)
 
 
@@ -260,6 +261,8 @@ def test_the_fingerprint_tells_what_changes_scores(batch: Any) -> None:
         ModelScorer(build, (inputs, targets.flip(0))),
         ModelScorer(build, batch, loss_fn=nn.functional.multi_margin_loss),
         ModelScorer(other_build, batch),
+        ModelScorer(functools.partial(other_build), batch),
+        ModelScorer(functools.partial(other_build, depth=3), batch),
     ]
     fingerprints = {same, *(scorer.fingerprint for scorer in others)}
     assert len(fingerprints) == 1 + len(others)

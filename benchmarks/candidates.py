@@ -1,0 +1,92 @@
+"""How long a warmup takes: NAS-Bench-201 candidates drawn, built and scored by synflow.
+
+Measured in one run, side by side: the pool of a warmup in one process (one torch thread) and in
+two, and training passes (forward, backward) of such networks at batch 64 with all cores. The
+target: 1000 candidates on two cores take no longer than 50 training passes, and two processes are
+at least 1.7 times as fast as one.
+
+    python benchmarks/candidates.py [--candidates 1000] [--repeats 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import statistics
+import time
+
+import numpy as np
+import optuna
+import torch
+from torch import nn
+
+from optuna_zerocost import ModelScorer, Warmup
+from optuna_zerocost.benchmarks import nasbench201
+from optuna_zerocost.samplers._warmup import PoolSource
+
+BUILD = functools.partial(nasbench201.build_model, affine=False, live_only=True)
+
+
+def pool_seconds(candidates: int, processes: int, seed: int) -> float:
+    """Time for a pool; the processes are there already, as they are for a second pool."""
+    inputs = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    scorer = ModelScorer(BUILD, (inputs, None), ["synflow"], n_jobs=processes)
+    study = optuna.create_study()
+    warmup = Warmup(candidates=candidates, trials=1, show_progress_bar=False)
+    started = time.perf_counter()
+    PoolSource(study, scorer, warmup, fixed={}, seed=seed).get(worker=0)
+    return time.perf_counter() - started
+
+
+def training_seconds(networks: int) -> float:
+    """Median time of a forward and backward pass at batch 64, over random networks."""
+    generator = np.random.default_rng(0)
+    inputs = torch.randn(64, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(64) % 10
+    seconds = []
+    for _ in range(networks):
+        operations = tuple(str(o) for o in generator.choice(nasbench201.OPERATIONS, 6))
+        network = nasbench201.build_network(operations).train()
+        for measured in (False, True):
+            started = time.perf_counter()
+            loss = nn.functional.cross_entropy(network(inputs), targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            if measured:
+                seconds.append(time.perf_counter() - started)
+    return statistics.mean(seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--candidates", type=int, default=1000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--networks", type=int, default=20, help="networks that are trained")
+    arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    cores = os.cpu_count() or 1
+    pool_seconds(64, 2, seed=10**6)  # starts the processes
+    rows = []
+    for repeat in range(arguments.repeats):
+        torch.set_num_threads(cores)
+        training = training_seconds(arguments.networks)
+        torch.set_num_threads(1)
+        one = pool_seconds(arguments.candidates, 1, seed=repeat)
+        two = pool_seconds(arguments.candidates, 2, seed=repeat)
+        rows.append((training, one, two))
+        print(
+            f"run {repeat}: training pass {training * 1e3:.0f} ms, "
+            f"{arguments.candidates} candidates in {one:.1f} s by one process, in {two:.1f} s by two",
+            flush=True,
+        )
+    passes = statistics.median(two / training for training, _, two in rows)
+    speedup = statistics.median(one / two for _, one, two in rows)
+    each = statistics.median(one / arguments.candidates / training for training, one, _ in rows)
+    print(f"median of {len(rows)} runs, {cores} cores, torch {torch.__version__}:")
+    print(f"  {arguments.candidates} candidates by two processes: {passes:.1f} training passes")
+    print(f"  two processes are {speedup:.2f} times as fast as one")
+    print(f"  one candidate by one process: {each:.3f} training passes (all cores)")
+
+
+if __name__ == "__main__":
+    main()
