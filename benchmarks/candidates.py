@@ -76,7 +76,8 @@ def main() -> None:
         rows.append((training, one, two))
         print(
             f"run {repeat}: training pass {training * 1e3:.0f} ms, "
-            f"{arguments.candidates} candidates in {one:.1f} s by one process, in {two:.1f} s by two",
+            f"{arguments.candidates} candidates in {one:.1f} s by one process, "
+            f"in {two:.1f} s by two",
             flush=True,
         )
     passes = statistics.median(two / training for training, _, two in rows)
