@@ -36,7 +36,9 @@ def reg_swap(*, mu: float, sigma: float) -> Proxy:
 
     It is a ``Proxy`` to be passed beside the names of others,
     ``score_network(network, batch, [reg_swap(mu=1e6, sigma=1e12), "synflow"])``, and has no entry
-    in the registry, for nobody but the user knows μ and σ. Far from μ, by more than 27√σ, it is 0.
+    in the registry, for nobody but the user knows μ and σ. To give it one, where names are wanted:
+    ``register("reg_swap", reads=p.reads, summary=p.summary)(p.function)``, p what this returns.
+    Far from μ, by more than 27√σ, it is 0.
 
     Args:
         mu: The preferred number of trainable parameters, P. The published implementation counts

@@ -19,7 +19,7 @@ __all__ = ["zen"]
     paper="Lin et al., ICCV 2021",
 )
 def zen(measured: Measured) -> float:
-    """Log mean_n Σ|f(x) − f(x + 0.01ε)| + Σ_BN log √mean(running variance).
+    """Return log mean_n Σ|f(x) − f(x + 0.01ε)| + Σ_BN log √mean(running variance).
 
     f are the features before the last global pooling, whether a module, a function or ``mean``
     pools; weights, x and ε are N(0, 1). The running variances start at 1 and have seen both

@@ -139,6 +139,26 @@ def test_tokens_with_a_mask_are_scored() -> None:
     assert list(scores) == asked
 
 
+def test_a_part_that_keeps_its_own_mode_keeps_it() -> None:
+    modes = []
+
+    class Frozen(nn.BatchNorm1d):
+        def train(self, mode: bool = True) -> Frozen:
+            return super().train(False)
+
+        def forward(self, input: Tensor) -> Tensor:
+            modes.append((self.training, layer.training))
+            return super().forward(input)
+
+    layer = nn.Linear(5, CLASSES)
+    network = nn.Sequential(layer, Frozen(CLASSES))
+    _, batch = build("mlp")
+    network.eval()
+    proxies.score_network(network, batch, ["snip"])
+    assert modes == [(False, True)]
+    assert not layer.training
+
+
 def test_scores_are_python_floats_in_the_order_asked() -> None:
     network, batch = build("small_cnn")
     asked = list(reversed(defined("small_cnn")))

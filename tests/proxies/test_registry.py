@@ -131,6 +131,16 @@ def test_a_pass_of_ones_own_runs_once_for_all_that_read_it() -> None:
     assert list(scores) == ["a", "synflow", "b"]
 
 
+def test_a_configured_proxy_pickles_and_can_be_given_a_name() -> None:
+    proxy = proxies.reg_swap(mu=100.0, sigma=1e5)
+    network, batch = build("mlp")
+    expected = proxies.score_network(network, batch, [proxy])
+    assert 0 < expected["reg_swap"]
+    assert proxies.score_network(network, batch, [pickle.loads(pickle.dumps(proxy))]) == expected
+    proxies.register("reg_swap", reads=proxy.reads, summary=proxy.summary)(proxy.function)
+    assert proxies.score_network(network, batch, ["reg_swap"]) == expected
+
+
 def test_every_built_in_proxy_is_described() -> None:
     for name in proxies.names():
         proxy = proxies.describe(name)
