@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import cached
+from torch.overrides import TorchFunctionMode
 
 from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._loss_pass import WeightGradient
@@ -25,8 +26,8 @@ class FlowPass(Pass):
 
     Ones cannot be tokens: every embedding layer hands over ones instead of its vectors, so that
     the flow starts there. Normalisation is bypassed wherever it is a layer of torch.nn, LayerNorm
-    too. All other operations stay, softmax among them: where all positions hold ones, attention is
-    uniform, and queries and keys, on which nothing then depends, add nothing.
+    too. Softmax is held constant: attention passes on the mean of the values that its mask lets
+    through, and queries and keys add nothing. All other operations stay.
     """
 
     @property
@@ -45,6 +46,7 @@ class FlowPass(Pass):
         with (
             normalisation_bypassed(request.structure),
             _ones_embedded(request.structure),
+            _ConstantSoftmax(),
             cached(),
         ):
             tensors = [weight.tensor() for weight in weights]
@@ -100,6 +102,35 @@ def _make_absolute(structure: Structure) -> None:
         for name, buffer in module._buffers.items():
             if buffer is not None and buffer.is_floating_point():
                 module._buffers[name] = buffer.abs().double()
+
+
+class _ConstantSoftmax(TorchFunctionMode):
+    """Context manager: inside, no gradient flows through softmax, and attention is uniform.
+
+    With an input of ones all positions are alike, so attention is uniform anyway, and the gradient
+    with respect to queries and keys is 0 but for rounding. Without normalisation, though, layers
+    that follow each other multiply that rounding error beyond the flow itself, even to infinity.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        named = dict(kwargs or {})
+        name = getattr(func, "__name__", "")
+        if name in ("scaled_dot_product_attention", "multi_head_attention_forward"):
+            args = (*(torch.zeros_like(value) for value in args[:2]), *args[2:])
+            for key in ("query", "key"):
+                if key in named:
+                    named[key] = torch.zeros_like(named[key])
+        elif name == "softmax":
+            args = (*(value.detach() for value in args[:1]), *args[1:])
+            if "input" in named:
+                named["input"] = named["input"].detach()
+        return func(*args, **named)
 
 
 @contextlib.contextmanager

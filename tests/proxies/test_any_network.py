@@ -319,11 +319,51 @@ def test_a_flow_starts_at_the_embedding() -> None:
 
 def test_queries_and_keys_add_nothing_to_a_flow() -> None:
     network, batch, _ = prepared("attention")
-    expected = proxies.score_network(network, batch, ["synflow"])["synflow"]
+    expected = proxies.score_network(network, batch, ["synflow", "logsynflow"])
     with torch.no_grad():
         network.attention.q_proj_weight.mul_(3.0)
         network.attention.k_proj_weight.mul_(3.0)
-    assert proxies.score_network(network, batch, ["synflow"])["synflow"] == pytest.approx(expected)
+    assert proxies.score_network(network, batch, expected) == expected
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_flow_of_a_deep_transformer_is_not_lost_in_rounding_errors(seed: int) -> None:
+    def make() -> nn.Module:
+        layer = nn.TransformerEncoderLayer(64, 4, 256, batch_first=True)
+        encoder = nn.TransformerEncoder(layer, 6, enable_nested_tensor=False)
+        return nn.Sequential(nn.Linear(8, 64), encoder, nn.Linear(64, CLASSES))
+
+    network = build_any(make, seed)
+    batch = (torch.zeros(1, 6, 8), None)
+    expected = proxies.score_network(network, batch, ["synflow"])["synflow"]
+    # One position attends to itself alone, so that there is nothing for softmax to weigh.
+    alone = proxies.score_network(network, (torch.zeros(1, 1, 8), None), ["synflow"])["synflow"]
+    assert expected == pytest.approx(6 * alone, rel=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["fused", "softmax", "module", "method"])
+def test_attention_of_ones_own_is_uniform_in_a_flow(kind: str) -> None:
+    class Attends(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.project = nn.Linear(8, 24, bias=False)
+            self.softmax = nn.Softmax(dim=-1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            q, k, v = self.project(x).chunk(3, dim=-1)
+            if kind == "fused":
+                return nn.functional.scaled_dot_product_attention(q, k, v)
+            scores = q @ k.transpose(1, 2) / 8**0.5
+            if kind == "softmax":
+                return torch.softmax(scores, dim=-1) @ v
+            if kind == "module":
+                return self.softmax(scores) @ v
+            return scores.softmax(-1) @ v
+
+    network = build_any(Attends)
+    values = network.project.weight[16:].detach().double().abs()
+    score = proxies.score_network(network, (torch.zeros(1, 6, 8), None), ["synflow"])["synflow"]
+    assert score == pytest.approx(6 * float(values.sum()))
 
 
 def test_an_embedding_that_limits_norms_is_left_as_it_was_and_scored_as_it_runs() -> None:
