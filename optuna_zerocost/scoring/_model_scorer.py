@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -32,6 +33,9 @@ class ModelScorer(BuildingScorer):
         loss_fn: ``(outputs, targets) → scalar``, the mean over the batch. Default: cross-entropy.
         forward_fn: ``(network, inputs) → outputs``, for a network that returns something else than
             the tensor that the loss needs. Default: the network is called with the inputs.
+        on_undefined: What becomes of a network for which one of several proxies is undefined or
+            cannot be computed: ``"reject"`` it, or ``"omit"`` that score and go on with the
+            others. A candidate without a score that the ranking reads comes last.
         device: Where networks and batch are scored. Default: where ``build_model`` puts them.
         seed: Seeds the weights and whatever is random in a pass.
         n_jobs: Number of processes that score a warmup's candidates, one torch thread each; ``-1``
@@ -50,6 +54,7 @@ class ModelScorer(BuildingScorer):
         *,
         loss_fn: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
         forward_fn: Callable[[nn.Module, Any], torch.Tensor] | None = None,
+        on_undefined: Literal["reject", "omit"] = "reject",
         device: torch.device | str | None = None,
         seed: int = 0,
         n_jobs: int | None = 1,
@@ -68,22 +73,49 @@ class ModelScorer(BuildingScorer):
                 "Pass for example next(iter(data_loader)), or (inputs, None) if no proxy needs "
                 "targets."
             )
+        if on_undefined not in ("reject", "omit"):
+            raise ValueError(
+                f"on_undefined is {on_undefined!r}, but it must be 'reject' or 'omit'."
+            )
         described = [_proxies.describe(name) for name in proxies]
         self.score_names = tuple(proxy.name for proxy in described)
         self.score_directions = {proxy.name: proxy.direction for proxy in described}
         self._batch = (batch[0], batch[1])
         self._loss_fn = loss_fn or nn.functional.cross_entropy
         self._forward_fn = forward_fn
+        self._on_undefined = on_undefined
 
     def _score(self, network: nn.Module) -> dict[str, float]:
+        try:
+            return self._score_by(network, self.score_names)
+        except _proxies.ProxyError as error:
+            if self._on_undefined == "reject" or len(self.score_names) == 1:
+                raise
+            first_error = error
+        # One by one, to find out which of them there are. This is rare.
+        scores: dict[str, float] = {}
+        for name in self.score_names:
+            with contextlib.suppress(_proxies.ProxyError):
+                scores |= self._score_by(network, (name,))
+        if not scores:
+            raise first_error
+        return scores
+
+    def _score_by(self, network: nn.Module, names: Sequence[str]) -> dict[str, float]:
         return _proxies.score_network(
             network,
             self._batch,
-            self.score_names,
+            names,
             loss_fn=self._loss_fn,
             forward_fn=self._forward_fn,
             seed=self._seed,
         )
 
     def _determinants(self) -> Iterable[Any]:
-        return self.score_names, self._loss_fn, self._forward_fn, self._batch
+        return (
+            self.score_names,
+            self._loss_fn,
+            self._forward_fn,
+            self._on_undefined,
+            self._batch,
+        )

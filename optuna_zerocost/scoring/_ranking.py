@@ -161,6 +161,8 @@ def best_first(
 ) -> list[int]:
     """Apply ``ranking``, or where it is ``None`` the only score there is, and check the order.
 
+    Candidates without a score that the ranking reads come last, as long as there are others.
+
     Raises:
         ValueError: If several scores have no ranking, or the ranking returns something else than
             every index once.
@@ -168,6 +170,12 @@ def best_first(
     if ranking is None:
         ranking = as_ranking(None, list(candidates[0].scores))
         assert ranking is not None
+    read = getattr(ranking, "names", ())
+    whole = [i for i, c in enumerate(candidates) if all(name in c.scores for name in read)]
+    if 0 < len(whole) < len(candidates):
+        order = best_first(ranking, [candidates[index] for index in whole], history)
+        lacking = sorted(set(range(len(candidates))) - set(whole))
+        return [*(whole[index] for index in order), *lacking]
     order = [int(index) for index in ranking(candidates, history)]
     if sorted(order) != list(range(len(candidates))):
         raise ValueError(

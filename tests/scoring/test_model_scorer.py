@@ -19,7 +19,7 @@ from optuna.trial import FixedTrial
 from torch import nn
 
 from optuna_zerocost import ModelScorer, Scorer, Warmup, ZeroCostSampler
-from optuna_zerocost.proxies import score_network
+from optuna_zerocost.proxies import ProxyError, score_network
 
 
 def build(trial: Any) -> nn.Module:
@@ -284,6 +284,7 @@ def test_it_is_a_scorer_with_names_and_directions(batch: Any) -> None:
         ({"proxies": ["sinp"]}, ValueError, "snip"),
         ({"batch": torch.zeros(2, 3)}, ValueError, "pair"),
         ({"batch": (1, 2, 3)}, ValueError, "pair"),
+        ({"on_undefined": "ignore"}, ValueError, "'reject' or 'omit'"),
     ],
 )
 def test_wrong_arguments_get_clear_errors(
@@ -296,6 +297,43 @@ def test_wrong_arguments_get_clear_errors(
 def test_a_builder_that_returns_no_network_is_told(batch: Any) -> None:
     with pytest.raises(TypeError, match="returned tuple.*torch.nn.Module"):
         ModelScorer(lambda trial: (1, 2), batch)(FixedTrial({}))  # type: ignore[arg-type, return-value]
+
+
+class Dead(nn.Module):
+    """Its output does not depend on its input, so that the Jacobian's correlation is undefined."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(3 * 8 * 8, 5)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layer(0 * inputs.flatten(1))
+        return logits
+
+
+def build_dead_or_alive(trial: Any) -> nn.Module:
+    if trial.suggest_categorical("dead", [True, False]):
+        return Dead()
+    return nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 5))
+
+
+def test_an_undefined_score_rejects_the_network_or_is_left_out(batch: Any) -> None:
+    names = ("jacob_cov", "params", "snip")
+    dead, alive = FixedTrial({"dead": True}), FixedTrial({"dead": False})
+    rejecting = ModelScorer(build_dead_or_alive, batch, names)
+    with pytest.raises(ProxyError, match="correlates with no other"):
+        rejecting(dead)
+    omitting = ModelScorer(build_dead_or_alive, batch, names, on_undefined="omit")
+    assert list(omitting(dead)) == ["params", "snip"]
+    assert omitting(alive) == rejecting(alive) and list(omitting(alive)) == list(names)
+    with pytest.raises(ProxyError):  # nothing is left
+        ModelScorer(build_dead_or_alive, batch, ["jacob_cov"], on_undefined="omit")(dead)
+    sampler = ZeroCostSampler(
+        omitting, ranking="jacob_cov", warmup=Warmup(candidates=8, trials=2), moves=1, seed=0
+    )
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(lambda trial: trial.suggest_categorical("dead", [True, False]), n_trials=2)
+    assert [trial.params["dead"] for trial in study.trials] == [False, True]
 
 
 def test_one_name_may_be_given_as_a_string(batch: Any) -> None:

@@ -145,6 +145,24 @@ def test_as_ranking() -> None:
         as_ranking(Vote, ["a", "b"])  # type: ignore[arg-type]
 
 
+@given(TABLES, st.sets(st.integers(0, 11)))
+def test_candidates_without_a_score_that_is_read_come_last(table: Any, lacking: set[int]) -> None:
+    lacking &= set(range(len(table)))
+    pool = [
+        Candidate({}, {}, {"a": c.scores["a"]} if i in lacking else c.scores)
+        for i, c in enumerate(candidates(table))
+    ]
+    whole = [i for i in range(len(table)) if i not in lacking]
+    if not whole:
+        with pytest.raises(ValueError, match="'b'"):
+            best_first(RankSum("a", "b"), pool, HISTORY)
+        return
+    order = best_first(RankSum("a", "b"), pool, HISTORY)
+    among_whole = RankSum("a", "b")([pool[i] for i in whole], HISTORY)
+    assert order == [whole[i] for i in among_whole] + sorted(lacking)
+    assert best_first(ByScore("a"), pool, HISTORY) == ByScore("a")(pool, HISTORY)
+
+
 @pytest.mark.parametrize("order", [[0], [0, 0], [0, 2], [1, 0, 2]])
 def test_an_order_that_is_none_is_refused(order: list[int]) -> None:
     with pytest.raises(ValueError, match="each index from 0 to 1 once"):
