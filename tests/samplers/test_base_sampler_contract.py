@@ -89,12 +89,13 @@ def test_partial_fixed_sampler_inside_is_honoured_in_warmup_and_moves() -> None:
         size_scorer(SPACES["conditional"]),
         base_sampler=fixed,
         warmup=Warmup(candidates=20, trials=3),
-        moves=4,
+        moves=10,
     )
     study = optuna.create_study(sampler=sampler)
     study.optimize(SPACES["conditional"], n_trials=6)
     assert {trial.params["depth"] for trial in study.trials} == {2}
-    assert {trial.user_attrs["zerocost:source"] for trial in study.trials} == {"warmup", "move"}
+    sources = [trial.user_attrs["zerocost:source"] for trial in study.trials]
+    assert sources[:3] == ["warmup"] * 3 and "move" in sources
 
 
 def test_grid_sampler_passes_through() -> None:
