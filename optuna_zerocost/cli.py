@@ -6,6 +6,7 @@ Subcommands import what they need when they run, so that ``--help`` answers at o
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -39,9 +40,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(subparsers)
+    _add_proxies(subparsers)
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
-    return command(arguments)
+    try:
+        code = command(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, `head` say, has seen enough. Python would complain again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
 
 
 def _add_demo(subparsers: Subparsers) -> None:
@@ -113,6 +122,43 @@ def _demo(arguments: argparse.Namespace) -> int:
         return _INTERRUPTED
     print(f"\n{demo.render(demo.compare(settings, arms))}\n")
     print(f"Done in {seconds:.0f} s. To look at the studies:\n\n  optuna-dashboard {url}")
+    return 0
+
+
+def _add_proxies(subparsers: Subparsers) -> None:
+    parser = subparsers.add_parser(
+        "proxies",
+        help="list the zero-cost proxies",
+        description=(
+            "List the proxies: which direction is better, which pass over the network they share, "
+            "what they cost alone relative to one training pass, what they need, what they "
+            "compute, where they fail, and the paper."
+        ),
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument(
+        "--format", choices=["text", "markdown", "csv"], default="text", help="form of the table"
+    )
+    parser.add_argument(
+        "--measure",
+        action="store_true",
+        help="measure the costs on this machine (a minute or two)",
+    )
+    parser.set_defaults(command=_proxies)
+
+
+def _proxies(arguments: argparse.Namespace) -> int:
+    from optuna_zerocost import proxies, proxy_table
+
+    costs = proxy_table.MEASURED_COSTS
+    if arguments.measure:
+        costs = proxy_table.measure_costs(proxies.names())
+    render = {
+        "text": proxy_table.as_text,
+        "markdown": proxy_table.as_markdown,
+        "csv": proxy_table.as_csv,
+    }[arguments.format]
+    print(render(proxy_table.rows(costs)))
     return 0
 
 

@@ -17,6 +17,7 @@ __all__ = ["naswot"]
     reads=(ACTIVATION_AGREEMENT,),
     summary="log |det K|, K_ij = number of units in whose code samples i and j agree",
     paper="Mellor et al., ICML 2021",
+    fails="no ReLU-like activation; two samples with one code (the determinant is 0)",
 )
 def naswot(measured: Measured) -> float:
     """log|det K|, K = Σ XXᵀ + (1−X)(1−X)ᵀ over the activations that reach the output.

@@ -21,6 +21,7 @@ _PAPER = "Lee and Ham, CVPR 2024"
     reads=(STAGE_FEATURES,),
     summary="Σ_l entropy of the normalised eigenvalues of cov(features_l)",
     paper=_PAPER,
+    fails="no stage beside the classifier; parametrised weights",
 )
 def az_expressivity(measured: Measured) -> float:
     """Σ_l E_l, E_l = −Σ p log(p + 1e-8), p the eigenvalues of cov(features_l) over their sum.
@@ -39,6 +40,7 @@ def az_expressivity(measured: Measured) -> float:
     reads=(STAGE_FEATURES,),
     summary="min_l (E_l − E_{l−1}), E the stages' entropies as in az_expressivity",
     paper=_PAPER,
+    fails="fewer than two stages; parametrised weights",
 )
 def az_progressivity(measured: Measured) -> float:
     """min_l (E_l − E_{l−1}): by how much expressivity grows, at least, from stage to stage.
@@ -61,6 +63,7 @@ def az_progressivity(measured: Measured) -> float:
     reads=(STAGE_GAINS,),
     summary="mean_l (2 − s − 1/(s + 1e-6)), s the spectral norm of g_inᵀg_out/(BHW)",
     paper=_PAPER,
+    fails="fewer than two stages; maps that shrink by no whole factor; parametrised weights",
 )
 def az_trainability(measured: Measured) -> float:
     """mean_l (2 − s − 1/(s + 1e-6)), at most 0: whether gradient keeps its size in each stage.

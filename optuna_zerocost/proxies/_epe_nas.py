@@ -21,6 +21,7 @@ _MANY_CLASSES = 100
     reads=(INPUT_GRADIENTS, CLASSES),
     summary="Σ_c |Σ log(|corrcoef(J_c)| + 1e-5)|, c the classes of the minibatch",
     paper="Lopes et al., ICANN 2021",
+    fails="constant input gradients; classes with one sample say nothing; integer inputs",
 )
 def epe_nas(measured: Measured) -> float:
     """Σ_c |s_c|, s_c = Σ log(|corrcoef(J_c)| + 1e-5).

@@ -16,6 +16,7 @@ __all__ = ["meco"]
     reads=(FEATURE_MAPS,),
     summary="Σ over maps of the least eigenvalue of their channels' correlation",
     paper="Jiang et al., NeurIPS 2023",
+    fails="no feature maps with channels and positions",
 )
 def meco(measured: Measured) -> float:
     """Σ λ_min(corrcoef(map)), over the maps (channels × positions) of the first sample.

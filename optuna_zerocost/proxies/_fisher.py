@@ -15,6 +15,7 @@ __all__ = ["fisher"]
     reads=(LAYER_OUTPUTS,),
     summary="Σ_l f_l Σ_c ½ mean_n (Σ_s a·∂L/∂a)²",
     paper="Turner et al., ICLR 2020",
+    fails="sees convolutions and linear layers only; tiny but not 0 on a dead network",
 )
 def fisher(measured: Measured) -> float:
     """Σ_l f_l Σ_c ½ mean_n (Σ_s a·∂L/∂a)², how much the loss depends on each channel.

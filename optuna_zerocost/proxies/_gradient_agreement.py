@@ -20,6 +20,7 @@ __all__ = ["gradsign", "zico"]
     reads=(MINIBATCH_GRADIENTS,),
     summary="Σ_l log Σ mean_b|g_b| / std_b(g_b), b the minibatches, or two halves of one",
     paper="Li et al., ICLR 2023",
+    fails="halves a single minibatch, which changes BatchNorm's statistics; pass several",
 )
 def zico(measured: Measured) -> float:
     """Σ_l log Σ mean_b|g_b| / std_b(g_b): gradients that are large and agree.
@@ -52,6 +53,7 @@ def zico(measured: Measured) -> float:
     reads=(GRADIENT_SIGNS,),
     summary="Σ |Σ_n sign(g_n)|, g_n the gradient of sample n",
     paper="Zhang and Jia, ICLR 2022",
+    fails="BatchNorm over a single 1×1 map; slow on large batches",
 )
 def gradsign(measured: Measured) -> float:
     """Σ |Σ_n sign(g_n)|: on how many weights how many samples agree which way to go.

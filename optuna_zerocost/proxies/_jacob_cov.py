@@ -20,6 +20,7 @@ _STABILISER = 1e-5  # k of the paper
     reads=(INPUT_GRADIENTS,),
     summary="-Σ_i [log(v_i + k) + 1/(v_i + k)], v eigenvalues of corrcoef(J)",
     paper="Mellor et al., arXiv:2006.04647v1, 2020",
+    fails="constant input gradients (a dead network); integer inputs",
 )
 def jacob_cov(measured: Measured) -> float:
     """−Σ_i [log(v_i + k) + 1/(v_i + k)], k = 1e-5.

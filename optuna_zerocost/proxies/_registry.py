@@ -27,6 +27,7 @@ class Proxy:
         reads: The quantities it needs, all of one pass.
         summary: The formula, in one line.
         paper: Authors, venue and year; empty for a proxy without one.
+        fails: Where it is undefined or says little, in one line.
 
     Raises:
         ProxyDefinitionError: If these contradict one another.
@@ -38,6 +39,7 @@ class Proxy:
     reads: tuple[Quantity[Any], ...]
     summary: str
     paper: str = ""
+    fails: str = ""
 
     def __post_init__(self) -> None:
         if not self.name.isidentifier():
@@ -88,6 +90,7 @@ def register(
     summary: str,
     direction: Direction = "maximize",
     paper: str = "",
+    fails: str = "",
 ) -> Callable[[ProxyFunction], ProxyFunction]:
     """Return a decorator that registers a function as the proxy ``name``.
 
@@ -106,6 +109,7 @@ def register(
         summary: The formula, in one line.
         direction: Whether a better network has a larger or a smaller score.
         paper: Authors, venue and year.
+        fails: Where it is undefined or says little, in one line.
 
     Raises:
         ProxyDefinitionError: If the name is taken or the declaration contradicts itself.
@@ -117,7 +121,7 @@ def register(
                 f"the proxy name {name!r} is taken ({_PROXIES[name].summary}); "
                 "choose another name for yours"
             )
-        _PROXIES[name] = Proxy(name, function, direction, reads, summary, paper)
+        _PROXIES[name] = Proxy(name, function, direction, reads, summary, paper, fails)
         return function
 
     return decorate

@@ -22,6 +22,7 @@ __all__ = ["grad_norm", "grasp", "logsynflow", "plain", "snip", "synflow"]
     reads=(WEIGHT_GRADIENTS,),
     summary="Σ_l ‖g_l‖₂",
     paper="Abdelfattah et al., ICLR 2021",
+    fails="correlates negatively with accuracy on NAS-Bench-101",
 )
 def grad_norm(measured: Measured) -> float:
     """Σ_l ‖g_l‖₂, the sum of the layers' norms (not the norm of all gradients together)."""
@@ -33,6 +34,7 @@ def grad_norm(measured: Measured) -> float:
     reads=(WEIGHT_GRADIENTS,),
     summary="Σ W⊙g",
     paper="Mozer and Smolensky, NeurIPS 1989",
+    fails="noisy: signed terms cancel; two minibatches agree at ρ = .30",
 )
 def plain(measured: Measured) -> float:
     """Σ W⊙g, signed: by how much the loss would rise, to first order, were W to double."""
@@ -44,6 +46,7 @@ def plain(measured: Measured) -> float:
     reads=(WEIGHT_GRADIENTS,),
     summary="Σ |W⊙g|",
     paper="Lee et al., ICLR 2019",
+    fails="correlates negatively with accuracy on NAS-Bench-101",
 )
 def snip(measured: Measured) -> float:
     """Σ |W⊙g|: how much the loss depends on each connection being there."""
@@ -58,6 +61,7 @@ def snip(measured: Measured) -> float:
     reads=(GRADIENT_PRODUCTS,),
     summary="-Σ W⊙(Hg)",
     paper="Wang et al., ICLR 2020",
+    fails="operations without a second derivative; noisy: two minibatches agree at ρ = .77",
 )
 def grasp(measured: Measured) -> float:
     """−Σ W⊙(Hg): how much gradient flow would be lost without the weights.
@@ -74,6 +78,7 @@ def grasp(measured: Measured) -> float:
     reads=(FLOW_GRADIENTS,),
     summary="Σ |W⊙∂R/∂W|, R = Σ f(1) with absolute weights",
     paper="Tanaka et al., NeurIPS 2020",
+    fails="blind to data and activations; 0 if nothing reaches the output; spans 60 powers of ten",
 )
 def synflow(measured: Measured) -> float:
     """Σ |W⊙∂R/∂W|, R = Σ f(1), f the network with absolute weights and no normalisation.
@@ -91,6 +96,7 @@ def synflow(measured: Measured) -> float:
     reads=(FLOW_GRADIENTS,),
     summary="Σ |W⊙log(∂R/∂W + 1)|, R = Σ f(1) with absolute weights",
     paper="Cavagnero et al., WACV 2023",
+    fails="blind to data and activations; 0 if nothing reaches the output",
 )
 def logsynflow(measured: Measured) -> float:
     """Σ |W⊙log(∂R/∂W + 1)|, from the pass of synflow, whose huge gradients it tames.

@@ -20,6 +20,7 @@ _PAPER = "Peng et al., ICLR 2024"
     reads=(NEURON_PATTERNS,),
     summary="number of distinct rows of the activation codes, units × 16 samples",
     paper=_PAPER,
+    fails="no ReLU-like activation; parametrised weights",
 )
 def swap(measured: Measured) -> float:
     """Return the number of distinct rows of the activation codes, units × samples.

@@ -20,6 +20,7 @@ _PAPER = "Chen et al., ICLR 2021"
     summary="λ_max/λ_min of the neural tangent kernel",
     direction="minimize",
     paper=_PAPER,
+    fails="singular kernels (dead networks); parametrised weights; memory N × weights",
 )
 def ntk_condition(measured: Measured) -> float:
     """λ_max/λ_min of the N×N kernel of the samples' gradients; smaller is better.
@@ -47,6 +48,7 @@ def ntk_condition(measured: Measured) -> float:
     reads=(REGION_AGREEMENT,),
     summary="number of distinct activation patterns among the samples",
     paper=_PAPER,
+    fails="no ReLU-like activation; saturates at the number of samples",
 )
 def linear_regions(measured: Measured) -> float:
     """Return into how many linear regions the samples fall, at most N.

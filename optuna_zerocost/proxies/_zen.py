@@ -17,6 +17,7 @@ __all__ = ["zen"]
     reads=(FEATURE_CHANGE, RUNNING_VARIANCES),
     summary="log mean_n Σ|f(x) − f(x + 0.01ε)| + Σ_BN log √mean(running variance)",
     paper="Lin et al., ICCV 2021",
+    fails="no BatchNorm with running statistics; parametrised weights",
 )
 def zen(measured: Measured) -> float:
     """Return log mean_n Σ|f(x) − f(x + 0.01ε)| + Σ_BN log √mean(running variance).

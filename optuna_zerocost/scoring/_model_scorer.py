@@ -28,8 +28,9 @@ class ModelScorer(BuildingScorer):
             trial-like object; the parameters that it asks for make up the architecture.
         batch: ``(inputs, targets)``, one minibatch: inputs a tensor with the batch first, a tuple
             of tensors (positional arguments of the network) or a mapping (keyword arguments);
-            targets a tensor, or ``None`` if no proxy needs them. It is read, never changed.
-        proxies: Names of proxies, see :func:`optuna_zerocost.proxies.names`.
+            targets a tensor, or ``None`` if no proxy needs them. It is read, never changed. Or
+            several, as :class:`optuna_zerocost.proxies.Minibatches`, for proxies such as zico.
+        proxies: Names of proxies, see :func:`optuna_zerocost.proxies.names`, or ``Proxy`` objects.
         loss_fn: ``(outputs, targets) → scalar``, the mean over the batch. Default: cross-entropy.
         forward_fn: ``(network, inputs) → outputs``, for a network that returns something else than
             the tensor that the loss needs. Default: the network is called with the inputs.
@@ -49,8 +50,8 @@ class ModelScorer(BuildingScorer):
     def __init__(
         self,
         build_model: Callable[[Any], nn.Module],
-        batch: tuple[Any, torch.Tensor | None],
-        proxies: Sequence[str] = ("synflow",),
+        batch: tuple[Any, torch.Tensor | None] | _proxies.Minibatches,
+        proxies: Sequence[str | _proxies.Proxy] = ("synflow",),
         *,
         loss_fn: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
         forward_fn: Callable[[nn.Module, Any], torch.Tensor] | None = None,
@@ -60,14 +61,16 @@ class ModelScorer(BuildingScorer):
         n_jobs: int | None = 1,
     ) -> None:
         super().__init__(build_model, device=device, seed=seed, n_jobs=n_jobs)
-        if isinstance(proxies, str):
+        if isinstance(proxies, (str, _proxies.Proxy)):
             proxies = (proxies,)
-        if not proxies or len(set(proxies)) < len(proxies):
+        described = [_proxies.describe(p) if isinstance(p, str) else p for p in proxies]
+        if not described or len({proxy.name for proxy in described}) < len(described):
             raise ValueError(
                 f"proxies is {proxies!r}, but it must name at least one proxy, each once. "
                 f"Known are {', '.join(_proxies.names())}."
             )
-        if not isinstance(batch, (tuple, list)) or len(batch) != 2:
+        is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        if not is_pair and not isinstance(batch, _proxies.Minibatches):
             raise ValueError(
                 f"batch is a {type(batch).__name__}, but it must be a pair (inputs, targets). "
                 "Pass for example next(iter(data_loader)), or (inputs, None) if no proxy needs "
@@ -77,10 +80,10 @@ class ModelScorer(BuildingScorer):
             raise ValueError(
                 f"on_undefined is {on_undefined!r}, but it must be 'reject' or 'omit'."
             )
-        described = [_proxies.describe(name) for name in proxies]
+        self._proxies = {proxy.name: proxy for proxy in described}
         self.score_names = tuple(proxy.name for proxy in described)
         self.score_directions = {proxy.name: proxy.direction for proxy in described}
-        self._batch = (batch[0], batch[1])
+        self._batch = batch
         self._loss_fn = loss_fn or nn.functional.cross_entropy
         self._forward_fn = forward_fn
         self._on_undefined = on_undefined
@@ -105,17 +108,22 @@ class ModelScorer(BuildingScorer):
         return _proxies.score_network(
             network,
             self._batch,
-            names,
+            [self._proxies[name] for name in names],
             loss_fn=self._loss_fn,
             forward_fn=self._forward_fn,
             seed=self._seed,
         )
 
     def _determinants(self) -> Iterable[Any]:
+        batch = self._batch
         return (
-            self.score_names,
+            # A proxy may have parameters of its own, such as those of reg_swap.
+            [
+                (p.name, p.function, getattr(p.function, "__dict__", {}))
+                for p in self._proxies.values()
+            ],
             self._loss_fn,
             self._forward_fn,
             self._on_undefined,
-            self._batch,
+            batch.batches if isinstance(batch, _proxies.Minibatches) else batch,
         )

@@ -19,7 +19,7 @@ from optuna.trial import FixedTrial
 from torch import nn
 
 from optuna_zerocost import ModelScorer, Scorer, Warmup, ZeroCostSampler
-from optuna_zerocost.proxies import ProxyError, score_network
+from optuna_zerocost.proxies import Minibatches, ProxyError, reg_swap, score_network
 
 
 def build(trial: Any) -> nn.Module:
@@ -334,6 +334,24 @@ def test_an_undefined_score_rejects_the_network_or_is_left_out(batch: Any) -> No
     study = optuna.create_study(sampler=sampler)
     study.optimize(lambda trial: trial.suggest_categorical("dead", [True, False]), n_trials=2)
     assert [trial.params["dead"] for trial in study.trials] == [False, True]
+
+
+def test_several_minibatches_and_a_proxy_with_parameters(batch: Any) -> None:
+    inputs, targets = batch
+    pair = Minibatches((inputs, targets), (inputs.flip(0) + 0.1, targets.flip(0)))
+    asked = [reg_swap(mu=1e3, sigma=1e8), "zico", "snip"]
+    scorer = ModelScorer(build, pair, asked)
+    assert scorer.score_names == ("reg_swap", "zico", "snip")
+    params = ARCHITECTURES[1]
+    torch.manual_seed(0)
+    expected = score_network(build(FixedTrial(params)), pair, asked)
+    assert scorer(FixedTrial(params)) == pytest.approx(expected, rel=1e-6)
+    others = [
+        ModelScorer(build, pair, [reg_swap(mu=2e3, sigma=1e8), "zico", "snip"]),
+        ModelScorer(build, (inputs, targets), asked),
+    ]
+    assert scorer.fingerprint == ModelScorer(build, pair, asked).fingerprint
+    assert scorer.fingerprint not in {other.fingerprint for other in others}
 
 
 def test_one_name_may_be_given_as_a_string(batch: Any) -> None:
