@@ -49,7 +49,8 @@ def test_equals_a_naive_twin(proxy: str, network_name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("proxy", "network_name"), [(proxy, name) for proxy in UNDEFINED for name in UNDEFINED[proxy]]
+    ("proxy", "network_name"),
+    [(proxy, name) for proxy in UNDEFINED for name in sorted(UNDEFINED[proxy])],
 )
 def test_a_proxy_without_a_value_says_so(proxy: str, network_name: str) -> None:
     network, batch = build(network_name)
