@@ -96,18 +96,25 @@ def load(name: str, settings: Settings) -> Subject:
 
 
 def load_stages(name: str, settings: Settings) -> Subject:
-    """Build the same as the sequence of its stages, where it is one.
+    """Build the same as the sequence of its stages, which pytorchcv keeps in ``features``.
 
-    The models hold their stages inside a part ``features``.
+    A network that is no such sequence stays as it is.
     """
     subject = load(name, settings)
-    network = subject.network
-    features, output = network.get_submodule("features"), network.get_submodule("output")
-    staged = nn.Sequential(*features.children(), nn.Flatten(), output).eval()
-    with torch.no_grad():
-        one = subject.batch[0][:1]
-        same = torch.equal(staged(one), network.eval()(one))
-    return replace(subject, network=staged.train()) if same else subject
+    network = subject.network.eval()
+    stages = list(network.get_submodule("features").children())
+    output = network.get_submodule("output")
+    if isinstance(output, nn.Linear):
+        staged = nn.Sequential(*stages, nn.Flatten(), output)
+    else:  # a convolution and a pooling
+        staged = nn.Sequential(*stages, *output.children(), nn.Flatten())
+    try:
+        with torch.no_grad():
+            one = subject.batch[0][:1]
+            same = torch.equal(staged(one), network(one))
+    except (TypeError, RuntimeError):  # the stages pass on more than one tensor
+        same = False
+    return replace(subject, network=staged.train() if same else network.train())
 
 
 def spearman(values: Sequence[float], others: Sequence[float]) -> float:
@@ -147,19 +154,22 @@ def correlations(
         values = [scores[model][name] for model in of]
         if len(of) < 4 or len(set(values)) == 1:
             why = "the scores are all equal" if len(of) >= 4 else "too few scores"
-            rows.append((2.0, f"| {name} | {len(of)} | {why} | | | | |"))
+            rows.append((2.0, f"| {name} | {len(of)} | {why} | | | | | |"))
             continue
         truth = [accuracy[model] for model in of]
         flops = [scores[model]["flops"] for model in of]
+        capacity = spearman([scores[model]["params"] for model in of], truth)
         rho, (low, high) = spearman(values, truth), interval(values, truth)
         pvalue = float(stats.spearmanr(values, truth).pvalue)
         beyond = partial(values, truth, flops)
         sign = "+" if proxies.describe(name).direction == "maximize" else "−"
         cells = f"{rho:+.2f} | {low:+.2f} … {high:+.2f} | {pvalue:.1g}"
         more = "" if beyond != beyond else f"{beyond:+.2f}"
-        rows.append((-abs(rho), f"| {name} | {len(of)} | {sign} | {cells} | {more} |"))
-    head = "| proxy | models | wanted sign | ρ | 95 % interval | p | ρ given flops |"
-    rule = "| --- | ---: | :-: | ---: | --- | ---: | ---: |"
+        rows.append(
+            (-abs(rho), f"| {name} | {len(of)} | {sign} | {cells} | {capacity:+.2f} | {more} |")
+        )
+    head = "| proxy | models | wanted sign | ρ | 95 % interval | p | params' ρ | ρ given flops |"
+    rule = "| --- | ---: | :-: | ---: | --- | ---: | ---: | ---: |"
     return [head, rule, *(row for _, row in sorted(rows))]
 
 
@@ -249,7 +259,10 @@ def report(
     failed: dict[str, list[str]] = {}
     for outcome in table.sorted():
         if outcome.error:
-            failed.setdefault(f"{outcome.proxy}: {outcome.error}", []).append(outcome.model)
+            where = failed.setdefault(f"{outcome.proxy}: {outcome.error}", [])
+            where.append(
+                outcome.model if where else f"{outcome.model} ({outcome.message[:120]} …)"
+            )
     range_of = [known[model] for model in small]
     lines = [
         "# Zero-cost proxies and the accuracy of pytorchcv's CIFAR-10 models",
@@ -259,8 +272,15 @@ def report(
         "ρ is Spearman's, of the score of the untrained network with the CIFAR-10 test accuracy "
         "of the trained one, which is 100 % less the error rate in pytorchcv's metadata. The "
         f"interval is a bootstrap over models ({RESAMPLES} resamples). *ρ given flops* is the "
-        "partial rank correlation: what a proxy tells beyond the size of the computation. The "
-        "wanted sign is that of a proxy which works as its paper says.",
+        "partial rank correlation: what a proxy tells beyond the size of the computation. "
+        "*params' ρ* is that of the number of parameters over the same models, those of which "
+        "there is a score. The wanted sign is that of a proxy which works as its paper says.",
+        "",
+        "How much this shows: the models are a handful of families, mostly ResNets that differ in "
+        "depth, with one initialisation each, and were trained by recipes that differ between "
+        "families. So they are not independent, the intervals and p are too good, and whatever "
+        "grows with depth ranks them well. Where many proxies are compared on few models, small "
+        "differences in ρ mean nothing.",
         "",
         f"## All proxies: the {len(small)} models of at most {gflops:g} GFLOPs",
         "",
