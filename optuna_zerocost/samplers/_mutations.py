@@ -1,0 +1,135 @@
+"""The mutations of one trial: one edit each, new ones first, none twice while there are others."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from optuna_zerocost.samplers._known import chosen_key
+from optuna_zerocost.samplers._neighbours import other_values
+from optuna_zerocost.scoring._candidate import architecture_key
+
+__all__ = ["Mutations"]
+
+_Edits = dict[str, list[Any]]
+
+
+class Mutations:
+    """Draws mutations of ``parent``.
+
+    A parameter is picked uniformly among those with edits left, then one of its edits. Where
+    ``ZeroCostSampler`` chose the parent's architecture, there is one edit to the architecture and
+    one to the other parameters: otherwise a learning rate would hardly ever change, since a
+    candidate that differs in nothing else is no new architecture.
+
+    Args:
+        parent: A trial with parameters.
+        others: The study's other trials. What one of them has evaluated is not new.
+        rng: Draws the edits.
+        fixed: Values that are given, whatever the parent's are; they are not edited.
+    """
+
+    def __init__(
+        self,
+        parent: FrozenTrial,
+        others: Iterable[FrozenTrial],
+        rng: random.Random,
+        *,
+        fixed: Mapping[str, Any],
+    ) -> None:
+        self.parent = parent
+        self._rng = rng
+        architecture = {name for name, _ in chosen_key(parent) or ()}
+        names = [name for name in parent.params if name not in fixed]
+        self._names = [name for name in names if name in architecture or not architecture]
+        self._other_names = [name for name in names if name not in self._names]
+        self._values = {
+            **dict(architecture_key(parent.params, parent.distributions)),
+            **{name: repr(value) for name, value in fixed.items()},
+        }
+        self._evaluated = _Evaluated(others, set(parent.params), ignored=self._other_names)
+        self._left = self._new_edits()
+        self._other_left: _Edits = {}
+
+    def has_new(self) -> bool:
+        """Return whether there is a mutation left that no trial has evaluated."""
+        return bool(self._left)
+
+    def draw(self, names: Collection[str]) -> dict[str, Any]:
+        """Return the parent's parameters with one edit among ``names``.
+
+        Once all edits were drawn, they come again; numbers are perturbed anew.
+        """
+        mutated = dict(self.parent.params)
+        if not any(name in names for name in self._left):
+            self._left = self._new_edits() or self._edits(self._names)
+        if not any(name in names for name in self._other_left):
+            self._other_left = self._edits(self._other_names)
+        for edits in (self._left, self._other_left):
+            if editable := [name for name in edits if name in names]:
+                name = self._rng.choice(editable)
+                mutated[name] = edits[name].pop()
+                if not edits[name]:
+                    del edits[name]
+        return mutated
+
+    def _edits(self, names: Iterable[str]) -> _Edits:
+        """Return for each name the values that it can be edited to, in random order."""
+        edits = {}
+        for name in names:
+            values = other_values(
+                self.parent.params[name], self.parent.distributions[name], self._rng
+            )
+            if values:
+                edits[name] = self._rng.sample(values, len(values))
+        return edits
+
+    def _new_edits(self) -> _Edits:
+        edits = {
+            name: [value for value in values if not self._is_evaluated(name, value)]
+            for name, values in self._edits(self._names).items()
+        }
+        return {name: values for name, values in edits.items() if values}
+
+    def _is_evaluated(self, name: str, value: Any) -> bool:
+        edit = architecture_key({name: value}, self.parent.distributions)
+        return {**self._values, **dict(edit)} in self._evaluated
+
+
+class _Evaluated:
+    """Which parameters were evaluated.
+
+    A define-by-run objective that is given all parameters of a trial, and more, asks for those of
+    the trial and no others. So values that include all of a trial's are that trial again.
+
+    Args:
+        trials: Complete and pruned ones count. So do running ones, once they have parameters of
+            ``names``; before, nobody knows what else they will ask for.
+        names: All parameters that a running trial is expected to have.
+        ignored: Names that make no difference.
+    """
+
+    def __init__(
+        self, trials: Iterable[FrozenTrial], names: set[str], *, ignored: Collection[str]
+    ) -> None:
+        self._values: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
+        for trial in trials:
+            is_known = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+            if is_known or (trial.state == TrialState.RUNNING and set(trial.params) >= names):
+                # The storage in memory hands out live trials: take what is there now.
+                key = architecture_key(dict(trial.params), dict(trial.distributions))
+                pairs = [pair for pair in key if pair[0] not in ignored]
+                self._values[tuple(name for name, _ in pairs)].add(
+                    tuple(value for _, value in pairs)
+                )
+
+    def __contains__(self, values: Mapping[str, str]) -> bool:
+        return any(
+            tuple(values[name] for name in names) in evaluated
+            for names, evaluated in self._values.items()
+            if names and values.keys() >= set(names)
+        )
