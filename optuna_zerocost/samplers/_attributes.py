@@ -8,11 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna_zerocost import _compat
+from optuna_zerocost.scoring._scorer import PREFIX
 
 __all__ = ["PREFIX", "read_json", "write_json"]
-
-PREFIX = "zerocost:"
-
 
 # Room in the last piece for the number of pieces and the digest.
 _HEADER_LENGTH = 32

@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -17,11 +17,13 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX
-from optuna_zerocost.samplers._candidates import Draw, draw_candidates, draw_relative
+from optuna_zerocost.samplers._candidates import Draw, Draws, draw_candidates, draw_relative
 from optuna_zerocost.samplers._known import KnownArchitectures, choose, claim_best
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 from optuna_zerocost.samplers._warmup import Pool, PoolSource, Warmup
+from optuna_zerocost.samplers._widening import widen
 from optuna_zerocost.scoring._candidate import Candidate, History
+from optuna_zerocost.scoring._learned import Learned
 from optuna_zerocost.scoring._ranking import Ranking, as_ranking, best_first
 from optuna_zerocost.scoring._scorer import (
     RESERVED_NAMES,
@@ -50,6 +52,7 @@ class _Proposal:
     draw: Draw
     candidates: int
     rejected: int
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class ZeroCostSampler(BaseSampler):
@@ -156,6 +159,15 @@ class ZeroCostSampler(BaseSampler):
         """The sampler that candidates and all other parameters are drawn from."""
         return self._base_sampler
 
+    @property
+    def _warmup_trials(self) -> int:
+        """Number of first trials that are taken from the pool alone."""
+        if self._warmup is None:
+            return 0
+        if isinstance(self._ranking, Learned):
+            return min(self._warmup.trials, self._ranking.opening)
+        return self._warmup.trials
+
     def reseed_rng(self) -> None:
         """Reseed the base sampler; Optuna calls this in each thread of a parallel study."""
         self._base_sampler.reseed_rng()
@@ -171,11 +183,7 @@ class ZeroCostSampler(BaseSampler):
 
         This is the one place where an exception fails the trial, rather than leave it running.
         """
-        is_warmup = (
-            self._warmup is not None
-            and trial.number < self._warmup.trials
-            and "fixed_params" not in trial.system_attrs
-        )
+        is_warmup = trial.number < self._warmup_trials and "fixed_params" not in trial.system_attrs
         has_moves = self._moves > 1 and not _compat.draws_are_given(self._base_sampler)
         trial_id = _compat.trial_id_of(trial)
         self._hand_over[trial_id] = None
@@ -248,6 +256,7 @@ class ZeroCostSampler(BaseSampler):
         return History(
             trials=[trial for trial in snapshot.all_trials if trial.state.is_finished()],
             directions=tuple(snapshot.study.directions),
+            running=[t for t in snapshot.other_trials if t.state == TrialState.RUNNING],
             score_directions=score_directions_of(self._scorer),
         )
 
@@ -298,16 +307,16 @@ class ZeroCostSampler(BaseSampler):
 
     def _from_moves(self, snapshot: Snapshot, space: dict[str, BaseDistribution]) -> _Proposal:
         """Take the best of many draws from the base sampler."""
+        known = KnownArchitectures(snapshot.other_trials)
         draws = draw_candidates(
-            self._base_sampler,
-            self._scorer,
-            snapshot,
-            space,
-            KnownArchitectures(snapshot.other_trials),
-            count=self._moves,
+            self._base_sampler, self._scorer, snapshot, space, known, count=self._moves
         )
         rejected = len(draws.rejected)
         self._log_rejections(draws.reasons)
+        if isinstance(self._ranking, Learned):
+            learned = self._from_learned(self._ranking, snapshot, space, known, draws)
+            if learned is not None:
+                return learned
         if draws.new:
             candidates = [candidate for candidate, _ in draws.new]
             best = best_first(self._ranking, candidates, self._history(snapshot))[0]
@@ -318,6 +327,49 @@ class ZeroCostSampler(BaseSampler):
         self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
         return _Proposal("base", None, draws.rejected[0], 0, rejected)
 
+    def _from_learned(
+        self,
+        ranking: Learned,
+        snapshot: Snapshot,
+        space: dict[str, BaseDistribution],
+        known: KnownArchitectures,
+        draws: Draws,
+    ) -> _Proposal | None:
+        """Take the best of the draws and of candidates from elsewhere, if there is one."""
+        enqueued = snapshot.system_attrs.get("fixed_params", {})
+        with_pool = self._warmup is not None and ranking.sources.pool and not enqueued
+        history = self._history(snapshot)
+        widened = widen(
+            ranking,
+            self._scorer,
+            history,
+            pool=self._pool(snapshot.study, snapshot.trial).candidates if with_pool else [],
+            known=known,
+            drawn=[candidate for candidate, _ in draws.new],
+            fixed={**_compat.fixed_parameters(self._base_sampler), **enqueued},
+            seed=f"{self._seed};{snapshot.study.study_name};{snapshot.trial.number}"
+            if self._seed is None
+            else f"{self._seed};{snapshot.trial.number}",
+        )
+        self._log_rejections(widened.reasons)
+        candidates = [c for c, _ in draws.new] + [c for c, _ in widened.found]
+        if not candidates:
+            return None
+        origins = ["base"] * len(draws.new) + [origin for _, origin in widened.found]
+        order = best_first(ranking, candidates, history)
+        with self._lock:
+            claimed = claim_best(snapshot.study, snapshot.trial, [candidates[i] for i in order])
+        if claimed is None:
+            return None
+        chosen = next(i for i in order if candidates[i] is claimed)
+        if chosen < len(draws.new):
+            draw = draws.new[chosen][1]
+        else:
+            draw = draw_relative(self._base_sampler, snapshot, space)
+        notes = {"origin": origins[chosen], **ranking.notes(candidates, history, chosen)}
+        rejected = len(draws.rejected) + len(widened.reasons)
+        return _Proposal("move", claimed, draw, len(candidates), rejected, notes)
+
     def _record(
         self, study: Study, trial: FrozenTrial, proposal: _Proposal, seconds: float
     ) -> None:
@@ -327,7 +379,8 @@ class ZeroCostSampler(BaseSampler):
         def set_system_attr(key: str, value: Any) -> None:
             storage.set_trial_system_attr(trial_id, key, value)
 
-        if proposal.candidate is not None and proposal.source != "warmup":
+        is_claimed = proposal.source == "warmup" or bool(proposal.notes)
+        if proposal.candidate is not None and not is_claimed:
             choose(study, trial, proposal.candidate)
         for key, value in proposal.draw.written.items():
             set_system_attr(key, value)
@@ -337,6 +390,7 @@ class ZeroCostSampler(BaseSampler):
             "candidates": proposal.candidates,
             "rejected": proposal.rejected,
             "seconds": seconds,
+            **proposal.notes,
         }
         _set_attributes(study, trial, attributes)
 

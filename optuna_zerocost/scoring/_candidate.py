@@ -71,6 +71,7 @@ class History:
     Attributes:
         trials: The study's finished trials (complete, pruned and failed), oldest first.
         directions: One direction for each objective of the study.
+        running: The trials that other workers are at, as far as they are known.
         score_directions: Name → ``"maximize"`` or ``"minimize"``, for the scores whose direction
             is known; a score that is not named here is better when higher.
     """
@@ -78,3 +79,4 @@ class History:
     trials: Sequence[FrozenTrial] = ()
     directions: Sequence[StudyDirection] = (StudyDirection.MAXIMIZE,)
     score_directions: Mapping[str, str] = field(default_factory=dict)
+    running: Sequence[FrozenTrial] = ()

@@ -27,7 +27,7 @@ class Ranking(Protocol):
         ...
 
 
-def _parse(name: str) -> tuple[str, float | None]:
+def parse_name(name: str) -> tuple[str, float | None]:
     """Split ``"-flops"`` into the score's name and the sign that was forced, if any."""
     if not isinstance(name, str) or not name.lstrip("-+"):
         raise ValueError(
@@ -54,7 +54,7 @@ def oriented_scores(
     Raises:
         ValueError: If a candidate has no such score.
     """
-    plain, sign = _parse(name)
+    plain, sign = parse_name(name)
     if sign is None:
         sign = -1.0 if history.score_directions.get(plain) == "minimize" else 1.0
     for candidate in candidates:
@@ -82,7 +82,7 @@ class ByScore:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self.names: tuple[str, ...] = (_parse(name)[0],)
+        self.names: tuple[str, ...] = (parse_name(name)[0],)
 
     def __repr__(self) -> str:
         return f"ByScore({self._name!r})"
@@ -102,7 +102,7 @@ class _Several:
                 f"least two, or pass a single name as the ranking itself."
             )
         self._names = names
-        self.names: tuple[str, ...] = tuple(_parse(name)[0] for name in names)
+        self.names: tuple[str, ...] = tuple(parse_name(name)[0] for name in names)
         if len(set(self.names)) < len(self.names):
             raise ValueError(
                 f"{type(self).__name__} was given one score twice: {names}. Name each once."

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 __all__ = [
+    "PREFIX",
     "RESERVED_NAMES",
     "CandidateRejected",
     "DrawingTrial",
@@ -21,8 +22,22 @@ __all__ = [
     "score_names_of",
 ]
 
+PREFIX = "zerocost:"
+"""What the names of all attributes begin with that the package stores."""
+
 # A trial's attribute "zerocost:<name>" has another meaning for these.
-RESERVED_NAMES = frozenset({"candidates", "rejected", "seconds", "source"})
+RESERVED_NAMES = frozenset(
+    {
+        "candidates",
+        "deviation",
+        "origin",
+        "otherwise",
+        "predicted",
+        "rejected",
+        "seconds",
+        "source",
+    }
+)
 
 
 @runtime_checkable

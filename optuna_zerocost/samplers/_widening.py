@@ -1,0 +1,130 @@
+"""Candidates from elsewhere than the base sampler, for a ranking that can tell them apart."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from optuna_zerocost.samplers._candidate_trial import CandidateTrial
+from optuna_zerocost.samplers._known import KnownArchitectures
+from optuna_zerocost.samplers._neighbours import one_edit_neighbours, trial_with
+from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, History
+from optuna_zerocost.scoring._learned import Learned, Sources
+from optuna_zerocost.scoring._scorer import (
+    CandidateRejected,
+    RepeatedArchitecture,
+    Scorer,
+    evaluate,
+)
+
+__all__ = ["Widened", "widen"]
+
+
+@dataclass
+class Widened:
+    """What was found.
+
+    Attributes:
+        found: New architectures, each once, scored; with where each comes from: ``"pool"``,
+            ``"random"`` or ``"neighbour"``.
+        reasons: For each architecture that the scorer rejected why.
+    """
+
+    found: list[tuple[Candidate, str]] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+
+def widen(
+    ranking: Learned,
+    scorer: Scorer,
+    history: History,
+    *,
+    pool: Sequence[Candidate],
+    known: KnownArchitectures,
+    drawn: Sequence[Candidate],
+    fixed: Mapping[str, Any],
+    seed: str,
+) -> Widened:
+    """Return the candidates that ``ranking.sources`` asks for.
+
+    Args:
+        ranking: Says how many, and which neighbours are worth a score.
+        scorer: Runs the builder, and scores.
+        history: The finished trials.
+        pool: Candidates that are scored already.
+        known: Architectures that the study has met.
+        drawn: Candidates that are there already.
+        fixed: Parameters that are given.
+        seed: Decides about all that is random.
+    """
+    rng = random.Random(seed)
+    widened = Widened()
+    sources = ranking.sources
+    seen = {candidate.key for candidate in drawn}
+    if sources.pool:
+        for candidate in pool:
+            if candidate.key not in seen and candidate.key not in known:
+                seen.add(candidate.key)
+                widened.found.append((candidate, "pool"))
+
+    def try_out(
+        params: Mapping[str, Any], like: Mapping[str, BaseDistribution], where: str
+    ) -> None:
+        trial = trial_with({**params, **fixed}, like, rng, is_repeated=is_repeated)
+        try:
+            scores = evaluate(scorer, trial)
+        except RepeatedArchitecture:
+            return
+        except CandidateRejected as error:
+            widened.reasons.append(str(error))
+            return
+        candidate = Candidate(trial.params, trial.distributions, scores)
+        if not is_repeated(trial):
+            seen.add(candidate.key)
+            widened.found.append((candidate, where))
+
+    def is_repeated(trial: CandidateTrial) -> bool:
+        return trial.key in seen or trial.key in known
+
+    for _ in range(sources.random):
+        try_out({}, {}, "random")
+    if sources.neighbours:
+        candidates = [*drawn, *(candidate for candidate, _ in widened.found)]
+        architecture = {name for candidate in candidates for name in candidate.params}
+        edits = _edits(history, sources, architecture, fixed, rng, known, seen)
+        for index in ranking.by_parameters(edits, history)[: sources.neighbours]:
+            try_out(edits[index].params, edits[index].distributions, "neighbour")
+    return widened
+
+
+def _edits(
+    history: History,
+    sources: Sources,
+    architecture: set[str],
+    fixed: Mapping[str, Any],
+    rng: random.Random,
+    known: KnownArchitectures,
+    seen: set[ArchitectureKey],
+) -> list[Candidate]:
+    """Return the new neighbours of the best trials, not scored and not run by the builder yet."""
+    edits: dict[ArchitectureKey, Candidate] = {}
+    for parent in _best_trials(history, sources.parents):
+        params = {name: value for name, value in parent.params.items() if name in architecture}
+        distributions = {name: parent.distributions[name] for name in params}
+        for edited in one_edit_neighbours(params, distributions, rng, fixed=fixed):
+            candidate = Candidate(edited, distributions, {})
+            if candidate.key not in seen and candidate.key not in known:
+                edits.setdefault(candidate.key, candidate)
+    return list(edits.values())
+
+
+def _best_trials(history: History, count: int) -> list[FrozenTrial]:
+    sign = 1.0 if history.directions[0] == StudyDirection.MINIMIZE else -1.0
+    complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
+    return sorted(complete, key=lambda trial: sign * trial.values[0])[:count]

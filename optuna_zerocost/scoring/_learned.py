@@ -1,0 +1,429 @@
+"""The ranking that learns from the finished trials what the scores are worth."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import rankdata, spearmanr
+
+from optuna_zerocost.scoring._candidate import Candidate, History
+from optuna_zerocost.scoring._parameters import ParameterDistance
+from optuna_zerocost.scoring._ranking import parse_name
+from optuna_zerocost.scoring._scorer import PREFIX
+from optuna_zerocost.scoring._surrogate import Surrogate
+
+__all__ = ["Learned", "Sources"]
+
+_Array = npt.NDArray[np.float64]
+_Parameters = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
+
+_FEWEST_VALUES = 3  # below, there is nothing to learn from
+# How far a value is below the best, in distances of the median, is what is learned, on a
+# logarithmic scale that begins at _RESOLUTION and ends at _FAR.
+_RESOLUTION, _FAR = 0.05, 3.0
+# Trust is only told, not used, so that fewer trials do.
+_MOST_TRIALS_FOR_TRUST = 100
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where candidates come from, besides the base sampler's draws.
+
+    Args:
+        random: Number of random architectures.
+        neighbours: Number of neighbours of good trials: one parameter changed. If there are more,
+            those are scored that the finished trials' parameters alone speak for.
+        parents: Number of best trials whose neighbours are considered.
+        pool: Whether the warmup's pool, which is scored already, stays in the choice.
+    """
+
+    random: int = 32
+    neighbours: int = 32
+    parents: int = 5
+    pool: bool = True
+
+    def __post_init__(self) -> None:
+        if min(self.random, self.neighbours, self.parents) < 0:
+            raise ValueError(f"{self} cannot be: numbers of candidates are at least 0.")
+
+
+class Learned:
+    """Order by what the finished trials teach about parameters and scores together.
+
+    A proxy can be right, useless or harmful; a user cannot know which before the first training.
+    The first trials tell: a few of them trust the scores, a few are random. From then on a
+    Gaussian process over the parameters and the standardised ranks of the scores, fitted to the
+    finished trials (see :class:`~optuna_zerocost.scoring._surrogate.Surrogate`), predicts every
+    candidate, and they are ordered by mean + ``exploration`` · deviation. What is learned is how
+    close a trial comes to the best one, on a logarithmic scale: the order at the top is what
+    matters. So a proxy that points the wrong way is used the other way round, and one that means
+    nothing is ignored.
+
+    A pruned trial counts as its last reported value, but at most as the median of the complete
+    ones, since it was judged to be no better. Failed trials teach nothing. A value that is
+    infinite counts as the best or the worst finite one. Trials that other workers are at count
+    as if they had the value that is predicted for them, so that workers do not propose the same.
+
+    Args:
+        names: The scores that are read, each with a sign if it is to count as better when higher
+            (``"+name"``) or lower (``"-name"``) at first; default: all that the scorer returns.
+        trusting: Number of first trials that the scores alone decide: by the sum of logarithmic
+            ranks, as in :class:`RankSum`.
+        honest: Number of trials after these that are chosen at random.
+        exploration: Weight of the predicted deviation, at least 0.
+        most_trials: From longer histories this many trials are learned from: the better half of
+            them the best ones, the others the latest ones.
+        sources: Candidates besides the base sampler's draws.
+        prior_studies: Earlier studies of the same search space. How much they tell about this one
+            is learned as well; with enough of them no trial is spent on trusting and honesty. They
+            are read once, when the ranking is made.
+
+    Raises:
+        ValueError: If a number is out of its range or a name is given twice.
+    """
+
+    def __init__(
+        self,
+        *names: str,
+        trusting: int = 4,
+        honest: int = 4,
+        exploration: float = 0.7,
+        most_trials: int = 400,
+        sources: Sources = Sources(),  # noqa: B008  (it is immutable)
+        prior_studies: Sequence[Study] = (),
+    ) -> None:
+        self._signs = dict(parse_name(name) for name in names)
+        if len(self._signs) < len(names):
+            raise ValueError(f"Learned was given one score twice: {names}. Name each once.")
+        if trusting < 0 or honest < 0 or most_trials < _FEWEST_VALUES or not exploration >= 0:
+            raise ValueError(
+                f"Learned(trusting={trusting}, honest={honest}, exploration={exploration}, "
+                f"most_trials={most_trials}) cannot be: numbers of trials and the exploration are "
+                f"at least 0, and it takes {_FEWEST_VALUES} trials to learn from."
+            )
+        self.names: tuple[str, ...] = tuple(self._signs)
+        self.sources = sources
+        self._given_names = names
+        self._trusting, self._honest = trusting, honest
+        self._exploration = exploration
+        self._most_trials = most_trials
+        self._prior = [
+            _observed(study.get_trials(deepcopy=False), study.directions[0])
+            for study in prior_studies
+        ]
+        self._last: tuple[Sequence[Candidate], History, _Assessment] | None = None
+
+    def __repr__(self) -> str:
+        return f"Learned({', '.join(map(repr, self._given_names))})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "_last": None}
+
+    @property
+    def opening(self) -> int:
+        """Number of first trials for which nothing is learned yet."""
+        is_informed = sum(len(prior.values) for prior in self._prior) >= _FEWEST_VALUES
+        return 0 if is_informed else self._trusting + self._honest
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
+        """Return the indices of ``candidates``, best first."""
+        return self._assess(candidates, history).order
+
+    def by_parameters(self, candidates: Sequence[Candidate], history: History) -> list[int]:
+        """Return the indices of ``candidates``, best first, by their parameters alone."""
+        return _Assessment(self, candidates, history, names=()).order
+
+    def notes(
+        self, candidates: Sequence[Candidate], history: History, chosen: int
+    ) -> dict[str, Any]:
+        """Return what is known about the choice, for the trial's attributes.
+
+        Returns:
+            ``predicted`` and ``deviation`` of the objective's value, ``trust:<score>`` for each
+            score (see :meth:`trust`), and ``otherwise``, the parameters that would have been
+            chosen without any score, as text, empty if they are the same; nothing while nothing
+            is learned.
+        """
+        assessment = self._assess(candidates, history)
+        if assessment.surrogate is None:
+            return {}
+        predicted, deviation = assessment.prediction(chosen)
+        otherwise = candidates[self.by_parameters(candidates, history)[0]]
+        is_same = otherwise.key == candidates[chosen].key
+        return {
+            "predicted": predicted,
+            "deviation": deviation,
+            **{f"trust:{name}": value for name, value in assessment.trust().items()},
+            "otherwise": "" if is_same else _in_words(otherwise.params),
+        }
+
+    def trust(self, history: History) -> dict[str, float]:
+        """Return how much each score explains beyond the parameters, with its sign.
+
+        The value is the share by which the leave-one-out error of the surrogate falls when it is
+        told the score besides the parameters, between 0 and 1; negative where the objective
+        gets worse as the score gets better. It is read from the trials' own scores.
+        """
+        return self._assess((), history).trust()
+
+    def _assess(self, candidates: Sequence[Candidate], history: History) -> _Assessment:
+        # The same question comes twice for a trial: for the order, and for the notes.
+        last = self._last
+        if last is not None and last[0] is candidates and last[1] is history:
+            return last[2]
+        assessment = _Assessment(self, candidates, history, names=None)
+        self._last = (candidates, history, assessment)
+        return assessment
+
+
+@dataclass(frozen=True)
+class _Observations:
+    """Trials with a value.
+
+    Attributes:
+        trials: Oldest first.
+        values: Turned so that higher is better, finite.
+    """
+
+    trials: list[FrozenTrial]
+    values: _Array
+
+
+def _observed(trials: Sequence[FrozenTrial], direction: StudyDirection) -> _Observations:
+    """Return the trials with a value for the first objective; see :class:`Learned`."""
+    sign = -1.0 if direction == StudyDirection.MINIMIZE else 1.0
+    complete = [
+        sign * trial.values[0]
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and not math.isnan(trial.values[0])
+    ]
+    ceiling = float(np.median(complete)) if complete else math.inf
+    found: list[tuple[FrozenTrial, float]] = []
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE:
+            value = sign * trial.values[0]
+        elif trial.state == TrialState.PRUNED and trial.intermediate_values:
+            last = trial.intermediate_values[max(trial.intermediate_values)]
+            value = min(sign * last, ceiling)
+        else:
+            continue
+        if not math.isnan(value):
+            found.append((trial, value))
+    values = np.array([value for _, value in found], dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    if len(finite) < len(values):
+        low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+        values = np.clip(values, low, high)
+    return _Observations([trial for trial, _ in found], values)
+
+
+def _thinned(observed: _Observations, most: int) -> _Observations:
+    """Return at most ``most`` of them, oldest first: half the best, the others the latest."""
+    if len(observed.trials) <= most:
+        return observed
+    best = np.argsort(-observed.values, kind="stable")[: most // 2]
+    others = [i for i in reversed(range(len(observed.trials))) if i not in set(best.tolist())]
+    kept = sorted([*best.tolist(), *others[: most - len(best)]])
+    return _Observations([observed.trials[i] for i in kept], observed.values[kept])
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """How values are stretched: the closer to the best, the more a difference counts."""
+
+    best: float
+    unit: float
+
+    @classmethod
+    def of(cls, values: _Array) -> _Scale:
+        best = float(values.max())
+        unit = best - float(np.median(values)) or best - float(values.min()) or 1.0
+        return cls(best, unit)
+
+    def stretch(self, values: _Array) -> _Array:
+        below = np.minimum((self.best - values) / self.unit, _FAR)
+        stretched: _Array = -np.log(np.maximum(below, 0.0) + _RESOLUTION)
+        return stretched
+
+    def shrink(self, stretched: float) -> float:
+        return self.best - self.unit * (math.exp(-stretched) - _RESOLUTION)
+
+
+class _Assessment:
+    """All that a ranking finds out for one set of candidates and one history."""
+
+    def __init__(
+        self,
+        ranking: Learned,
+        candidates: Sequence[Candidate],
+        history: History,
+        *,
+        names: Sequence[str] | None,
+    ) -> None:
+        self._ranking = ranking
+        self._history = history
+        direction = history.directions[0]
+        self._sign = -1.0 if direction == StudyDirection.MINIMIZE else 1.0
+        most = ranking._most_trials
+        self._own = _thinned(_observed(history.trials, direction), most)
+        priors = [_thinned(prior, most // 2) for prior in ranking._prior]
+        architecture = dict.fromkeys(name for c in candidates for name in c.distributions)
+        running = [t for t in history.running if _is_decided(t, architecture)]
+        trials = [
+            *self._own.trials,
+            *(trial for prior in priors for trial in prior.trials),
+            *running,
+        ]
+        scores = [*map(_scores_of, trials), *(candidate.scores for candidate in candidates)]
+        if names is None:
+            names = ranking.names or list(
+                dict.fromkeys(
+                    name
+                    for known in (scores if not candidates else scores[len(trials) :])
+                    for name in known
+                )
+            )
+        self._names = names
+        self._scores = self._standardised(scores)
+        rows: list[_Parameters] = [
+            *((trial.params, trial.distributions) for trial in trials),
+            *((candidate.params, candidate.distributions) for candidate in candidates),
+        ]
+        if not candidates:
+            architecture = dict.fromkeys(name for _, ds in rows for name in ds)
+        self._distance = ParameterDistance(rows, list(architecture))
+        self._count = len(self._own.trials) + sum(len(prior.trials) for prior in priors)
+        self._scale = _Scale.of(self._own.values) if len(self._own.values) else None
+        self._values = np.concatenate(
+            [_centred(o.values) for o in (self._own, *priors)], dtype=np.float64
+        )
+        sizes = [len(o.trials) for o in (self._own, *priors)]
+        self._studies = np.repeat(np.arange(len(sizes), dtype=np.intp), sizes)
+        self._first_candidate = len(trials)
+        self._mean = self._deviation = np.zeros(len(candidates))
+        self.surrogate: Surrogate | None = None
+        begun = len(history.running) + sum(t.state != TrialState.FAIL for t in history.trials)
+        if begun < ranking.opening or self._count < _FEWEST_VALUES:
+            self.order = self._opening_order(candidates, begun)
+            return
+        self._learn(np.arange(self._count, len(trials), dtype=np.intp))
+        merit = self._mean + ranking._exploration * self._deviation
+        self.order = [int(i) for i in np.argsort(-merit, kind="stable")]
+
+    def _standardised(self, scores: Sequence[Mapping[str, float]]) -> _Array:
+        """Return ranks with mean 0 and variance 1, higher is better; 0 where a score is absent."""
+        columns = []
+        for name in self._names:
+            sign = self._ranking._signs.get(name)
+            if sign is None:
+                minimize = self._history.score_directions.get(name) == "minimize"
+                sign = -1.0 if minimize else 1.0
+            column = np.array([sign * known.get(name, math.nan) for known in scores])
+            present = np.isfinite(column)
+            ranks = np.zeros(len(column))
+            if present.any():
+                ranks[present] = (rankdata(column[present]) - 0.5) / present.sum() - 0.5
+            columns.append(ranks * math.sqrt(12))
+        return np.stack(columns, axis=1) if columns else np.zeros((len(scores), 0))
+
+    def _opening_order(self, candidates: Sequence[Candidate], begun: int) -> list[int]:
+        """Return the best by the scores first, or after a few trials of these a random order."""
+        if begun < self._ranking._trusting and self._names:
+            share = self._scores[self._first_candidate :] / math.sqrt(12) + 0.5  # in (0, 1)
+            merit = np.log(share).sum(axis=1)
+            return [int(i) for i in np.argsort(-merit, kind="stable")]
+        # Random, but a function of the architectures: it does not matter how they are drawn.
+        digests = [hashlib.sha256(f"{begun};{c.key}".encode()).digest() for c in candidates]
+        return sorted(range(len(candidates)), key=digests.__getitem__)
+
+    def _learn(self, running: npt.NDArray[np.intp]) -> None:
+        known = np.arange(self._count, dtype=np.intp)
+        candidates = np.arange(
+            self._first_candidate, self._first_candidate + len(self._mean), dtype=np.intp
+        )
+        self.surrogate = self._fit(known, self._values, self._studies)
+        if len(running):
+            believed, _ = self._predict(self.surrogate, running, known)
+            values = np.concatenate([self._values, believed])
+            studies = np.concatenate([self._studies, np.zeros(len(running), dtype=np.intp)])
+            known = np.concatenate([known, running])
+            self.surrogate = self._fit(known, values, studies)
+        self._mean, self._deviation = self._predict(self.surrogate, candidates, known)
+
+    def _fit(
+        self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
+    ) -> Surrogate:
+        distances = self._distance.between(rows, rows)
+        return Surrogate(distances, self._scores[rows], values, studies=studies)
+
+    def _predict(
+        self, surrogate: Surrogate, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]
+    ) -> tuple[_Array, _Array]:
+        return surrogate.predict(self._distance.between(rows, known), self._scores[rows])
+
+    def prediction(self, index: int) -> tuple[float, float]:
+        """Return the predicted value of a candidate and its deviation, as the objective has it."""
+        scale = self._scale or _Scale(0.0, 1.0)
+        shift = _stretched_mean(self._own.values)
+        mean, deviation = float(self._mean[index]) + shift, float(self._deviation[index])
+        spread = scale.shrink(mean + deviation) - scale.shrink(mean - deviation)
+        return self._sign * scale.shrink(mean), spread / 2
+
+    def trust(self) -> dict[str, float]:
+        """Return what :meth:`Learned.trust` tells."""
+        rows = np.arange(len(self._own.trials), dtype=np.intp)[-_MOST_TRIALS_FOR_TRUST:]
+        if len(rows) < _FEWEST_VALUES:
+            return {}
+        values = self._values[rows]
+        distances = self._distance.between(rows, rows)
+        without = Surrogate(distances, np.zeros((len(rows), 0)), values).leave_one_out_error()
+        found = {}
+        for index, name in enumerate(self._names):
+            column = self._scores[rows, index : index + 1]
+            error = Surrogate(distances, column, values).leave_one_out_error()
+            share = max(0.0, 1.0 - error / without) if without > 0 else 0.0
+            found[name] = math.copysign(share, _correlation(column[:, 0], values))
+        return found
+
+
+def _is_decided(trial: FrozenTrial, architecture: Mapping[str, Any]) -> bool:
+    return any(name in trial.params for name in architecture)
+
+
+def _scores_of(trial: FrozenTrial) -> dict[str, float]:
+    """Return what is stored of a trial's scores (and other numbers that are stored like them)."""
+    return {
+        name.removeprefix(PREFIX): float(value)
+        for name, value in trial.user_attrs.items()
+        if name.startswith(PREFIX) and isinstance(value, (int, float))
+    }
+
+
+def _stretched_mean(values: _Array) -> float:
+    return float(_Scale.of(values).stretch(values).mean()) if len(values) else 0.0
+
+
+def _centred(values: _Array) -> _Array:
+    """Return the stretched values of one study, with mean 0."""
+    if not len(values):
+        return values
+    return _Scale.of(values).stretch(values) - _stretched_mean(values)
+
+
+def _correlation(scores: _Array, values: _Array) -> float:
+    if np.ptp(scores) == 0 or np.ptp(values) == 0:
+        return 0.0
+    return float(spearmanr(scores, values).statistic)
+
+
+def _in_words(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in params.items())
