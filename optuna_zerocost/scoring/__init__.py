@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 from optuna_zerocost.scoring._candidate import Candidate, History
+from optuna_zerocost.scoring._learned import Learned, Sources
 from optuna_zerocost.scoring._ranking import ByScore, Ranking, RankSum, Vote
 from optuna_zerocost.scoring._scorer import Scorer
 
@@ -21,11 +22,13 @@ __all__ = [
     "ByScore",
     "Candidate",
     "History",
+    "Learned",
     "ModelScorer",
     "RankSum",
     "Ranking",
     "ReducedTrainingScorer",
     "Scorer",
+    "Sources",
     "Vote",
 ]
 

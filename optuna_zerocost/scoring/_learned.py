@@ -338,8 +338,8 @@ class _Assessment:
     def _opening_order(self, candidates: Sequence[Candidate], begun: int) -> list[int]:
         """Return the best by the scores first, or after a few trials of these a random order."""
         if begun < self._ranking._trusting and self._names:
-            share = self._scores[self._first_candidate :] / math.sqrt(12) + 0.5  # in (0, 1)
-            merit = np.log(share).sum(axis=1)
+            ranks = rankdata(self._scores[self._first_candidate :], axis=0)
+            merit = np.log(ranks / max(len(candidates), 1)).sum(axis=1)
             return [int(i) for i in np.argsort(-merit, kind="stable")]
         # Random, but a function of the architectures: it does not matter how they are drawn.
         digests = [hashlib.sha256(f"{begun};{c.key}".encode()).digest() for c in candidates]

@@ -1,0 +1,86 @@
+"""Distances between sets of parameters of any kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from optuna_zerocost.scoring._parameters import ParameterDistance
+
+SPACE: dict[str, BaseDistribution] = {
+    "operation": CategoricalDistribution(("conv", "pool", None)),
+    "depth": IntDistribution(1, 9),
+    "width": IntDistribution(8, 128, log=True),
+    "dropout": FloatDistribution(0.0, 0.5),
+}
+
+values = {
+    "operation": st.sampled_from(["conv", "pool", None]),
+    "depth": st.integers(1, 9),
+    "width": st.integers(8, 128),
+    "dropout": st.floats(0.0, 0.5),
+}
+row = st.fixed_dictionaries({}, optional=values)
+
+
+def naive(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
+    total = 0.0
+    for name in SPACE:
+        if (name in a) != (name in b):
+            total += 1
+        elif name in a and name == "operation":
+            total += a[name] != b[name]
+        elif name in a and name == "width":
+            total += abs(math.log(a[name] / b[name])) / math.log(128 / 8)
+        elif name in a:
+            total += abs(a[name] - b[name]) / (8 if name == "depth" else 0.5)
+    return total
+
+
+@given(st.lists(row, min_size=1, max_size=8))
+def test_the_distance_is_the_mean_difference(rows: list[dict[str, Any]]) -> None:
+    pairs = [(params, {name: SPACE[name] for name in params}) for params in rows]
+    index = np.arange(len(rows), dtype=np.intp)
+    found = ParameterDistance(pairs, list(SPACE)).between(index, index)
+    present = max(sum(map(len, rows)) / len(rows), 1.0)
+    wanted = [[naive(a, b) / present for b in rows] for a in rows]
+    np.testing.assert_allclose(found, wanted, atol=1e-12)
+
+
+def test_only_the_named_parameters_count() -> None:
+    rows = [({"depth": d, "dropout": 0.1 * d}, SPACE) for d in (1, 5)]
+    index = np.arange(2, dtype=np.intp)
+    found = ParameterDistance(rows, ["depth"]).between(index, index)
+    assert found[0, 1] == pytest.approx(0.5)
+
+
+def test_a_range_that_changes_covers_all_that_was_seen() -> None:
+    rows: list[tuple[dict[str, Any], dict[str, BaseDistribution]]] = [
+        ({"n": 1}, {"n": IntDistribution(1, 2)}),
+        ({"n": 11}, {"n": IntDistribution(1, 11)}),
+    ]
+    index = np.arange(2, dtype=np.intp)
+    assert ParameterDistance(rows, ["n"]).between(index, index)[0, 1] == pytest.approx(1.0)
+
+
+def test_a_name_of_two_kinds_is_compared_by_equality() -> None:
+    rows: list[tuple[dict[str, Any], dict[str, BaseDistribution]]] = [
+        ({"n": 1}, {"n": IntDistribution(1, 2)}),
+        ({"n": "one"}, {"n": CategoricalDistribution(("one", "two"))}),
+        ({"n": 1}, {"n": IntDistribution(1, 2)}),
+    ]
+    index = np.arange(3, dtype=np.intp)
+    found = ParameterDistance(rows, ["n"]).between(index, index)
+    assert found[0].tolist() == [0.0, 1.0, 0.0]

@@ -1,0 +1,209 @@
+"""The surrogate: Gaussian processes over distances of parameters and over scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from optuna_zerocost.scoring import _surrogate
+from optuna_zerocost.scoring._surrogate import Surrogate
+
+Array = npt.NDArray[np.float64]
+
+
+def problem(seed: int, trials: int = 12, scores: int = 2) -> tuple[Array, Array, Array, Array]:
+    """Return points in the plane as parameters, their distances, scores and values."""
+    rng = np.random.default_rng(seed)
+    points = rng.random((trials, 2))
+    return points, between(points, points), rng.normal(size=(trials, scores)), rng.random(trials)
+
+
+def between(some: Array, others: Array) -> Array:
+    return np.asarray(np.abs(some[:, None] - others[None]).mean(axis=-1))
+
+
+def naive_kernel(
+    model: _surrogate._Model, distance: float, score: Array, other: Array, same: bool
+) -> float:
+    both, scores_only, parameters_only = model.shares
+    of_parameters = np.exp(-model.decay * distance)
+    count = max(len(score), 1)
+    of_scores = np.exp(-sum((score - other) ** 2) / count / 2 / model.length**2)
+    total = both * of_parameters * of_scores + scores_only * of_scores
+    total += parameters_only * of_parameters + model.slope * sum(score * other) / count
+    return float(total if same else model.likeness * total)
+
+
+def naive_prediction(
+    points: Array, scores: Array, values: Array, new: Array, new_scores: Array, studies: Array
+) -> tuple[Array, Array]:
+    """Average the textbook's formulas over all models, with explicit inverses."""
+    mean, deviation = values.mean(), values.std()
+    targets = (values - mean) / deviation
+    results, evidences = [], []
+    for model in _surrogate._models(
+        has_scores=scores.shape[1] > 0, has_other_studies=bool(studies.any())
+    ):
+
+        def kernel(
+            a: Array,
+            s: Array,
+            k: Array,
+            b: Array,
+            t: Array,
+            h: Array,
+            m: _surrogate._Model = model,
+        ) -> Array:
+            return np.array(
+                [
+                    [
+                        naive_kernel(m, float(abs(a[i] - b[j]).mean()), s[i], t[j], k[i] == h[j])
+                        for j in range(len(b))
+                    ]
+                    for i in range(len(a))
+                ]
+            )
+
+        own = np.zeros(len(new))
+        covariance = kernel(points, scores, studies, points, scores, studies)
+        covariance += model.noise * np.eye(len(points))
+        inverse = np.linalg.inv(covariance)
+        cross = kernel(new, new_scores, own, points, scores, studies)
+        prior = np.diag(kernel(new, new_scores, own, new, new_scores, own))
+        results.append((cross @ inverse @ targets, prior - np.diag(cross @ inverse @ cross.T)))
+        _, log_determinant = np.linalg.slogdet(covariance)
+        evidences.append(-0.5 * targets @ inverse @ targets - 0.5 * log_determinant)
+    chosen = np.argsort(-np.array(evidences), kind="stable")[: _surrogate._MOST_MODELS]
+    weights = np.exp(np.array(evidences)[chosen] - max(evidences))
+    weights /= weights.sum()
+    means = np.stack([results[i][0] for i in chosen])
+    variances = np.stack([results[i][1] for i in chosen])
+    average = weights @ means
+    spread = weights @ (variances + (means - average) ** 2)
+    return mean + deviation * average, deviation * np.sqrt(spread)
+
+
+@pytest.mark.parametrize("scores", [0, 1, 3])
+@pytest.mark.parametrize("has_other_studies", [False, True])
+def test_predictions_are_those_of_the_textbook(scores: int, has_other_studies: bool) -> None:
+    points, distances, known, values = problem(1, scores=scores)
+    rng = np.random.default_rng(2)
+    new, new_scores = rng.random((5, 2)), rng.normal(size=(5, scores))
+    studies = np.arange(len(values)) % 2 if has_other_studies else np.zeros(len(values), dtype=int)
+    surrogate = Surrogate(distances, known, values, studies=studies.astype(np.intp))
+    found = surrogate.predict(between(new, points), new_scores)
+    wanted = naive_prediction(points, known, values, new, new_scores, studies)
+    np.testing.assert_allclose(found[0], wanted[0], rtol=1e-8)
+    np.testing.assert_allclose(found[1], wanted[1], rtol=1e-6)
+
+
+def test_the_error_of_those_left_out_is_that_of_leaving_each_out() -> None:
+    points, distances, scores, values = problem(3)
+    surrogate = Surrogate(distances, scores, values)
+    targets = (values - values.mean()) / values.std()
+    for fit in surrogate._fits:
+        for left_out in range(len(values)):
+            kept = np.delete(np.arange(len(values)), left_out)
+            kernel = np.array(
+                [
+                    [
+                        naive_kernel(fit.model, distances[i, j], scores[i], scores[j], True)
+                        for j in range(len(values))
+                    ]
+                    for i in range(len(values))
+                ]
+            )
+            covariance = kernel[np.ix_(kept, kept)] + fit.model.noise * np.eye(len(kept))
+            predicted = kernel[left_out, kept] @ np.linalg.solve(covariance, targets[kept])
+            error = fit.left_out_errors()[left_out]
+            assert error == pytest.approx(targets[left_out] - predicted, rel=1e-6)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**31), st.integers(3, 40), st.integers(1, 3))
+def test_turning_a_score_round_changes_nothing(seed: int, trials: int, scores: int) -> None:
+    points, distances, known, values = problem(seed, trials, scores)
+    rng = np.random.default_rng(seed + 1)
+    new, new_scores = rng.random((4, 2)), rng.normal(size=(4, scores))
+    signs = rng.choice([-1.0, 1.0], size=scores)
+    one = Surrogate(distances, known, values)
+    other = Surrogate(distances, known * signs, values)
+    for a, b in zip(
+        one.predict(between(new, points), new_scores),
+        other.predict(between(new, points), new_scores * signs),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**31), st.floats(0.01, 100.0), st.floats(-100.0, 100.0))
+def test_predictions_follow_the_unit_of_the_values(seed: int, unit: float, zero: float) -> None:
+    points, distances, scores, values = problem(seed)
+    plain = Surrogate(distances, scores, values).predict(distances, scores)
+    scaled = Surrogate(distances, scores, unit * values + zero).predict(distances, scores)
+    np.testing.assert_allclose(scaled[0], unit * plain[0] + zero, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(scaled[1], unit * plain[1], rtol=1e-6)
+
+
+def test_a_score_that_tells_the_values_is_believed_and_noise_is_not() -> None:
+    errors: dict[str, list[float]] = {"none": [], "noise": [], "telling": []}
+    for seed in range(10):
+        _, distances, noise, values = problem(seed, trials=30, scores=1)
+        nothing = np.zeros((30, 0))
+        telling = (values - values.mean())[:, None] / values.std()
+        for name, scores in (("none", nothing), ("noise", noise), ("telling", telling)):
+            errors[name].append(Surrogate(distances, scores, values).leave_one_out_error())
+    assert max(errors["telling"]) < 0.2
+    # The values are random: nothing can be learned from the parameters.
+    assert np.median(errors["none"]) > 0.8
+    assert np.median(errors["noise"]) > 0.8
+
+
+def test_many_trials_are_predicted_by_fewer_models_that_agree_with_all_of_them() -> None:
+    trials = _surrogate._MANY + 20
+    points, distances, scores, _ = problem(5, trials)
+    values = points[:, 0] + np.tanh(scores[:, 0])
+    rng = np.random.default_rng(6)
+    new, new_scores = rng.random((50, 2)), rng.normal(size=(50, 2))
+    truth = new[:, 0] + np.tanh(new_scores[:, 0])
+    predicted, deviation = Surrogate(distances, scores, values).predict(
+        between(new, points), new_scores
+    )
+    assert np.corrcoef(predicted, truth)[0, 1] > 0.95
+    assert np.mean(np.abs(predicted - truth) < 3 * deviation + 0.2) > 0.9
+
+
+def test_equal_values_are_predicted_without_trouble() -> None:
+    _, distances, scores, _ = problem(7)
+    mean, deviation = Surrogate(distances, scores, np.full(12, 4.0)).predict(distances, scores)
+    np.testing.assert_allclose(mean, 4.0)
+    assert np.isfinite(deviation).all()
+
+
+def test_another_study_helps_as_far_as_it_is_alike() -> None:
+    """Forty trials of a study with the same truth tell more than those of one with another."""
+    gains = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        points = rng.random((50, 2))
+        truth = np.sin(3 * points[:, 0]) + points[:, 1]
+        held_out, new_truth = rng.random((40, 2)), np.zeros(40)
+        new_truth = np.sin(3 * held_out[:, 0]) + held_out[:, 1]
+        studies = np.repeat(np.array([0, 1], dtype=np.intp), [10, 40])
+        errors = []
+        for other in (truth, rng.permutation(truth)):
+            values = np.where(studies == 0, truth - truth.mean(), other - other.mean())
+            nothing = np.zeros((50, 0))
+            surrogate = Surrogate(between(points, points), nothing, values, studies=studies)
+            predicted, _ = surrogate.predict(between(held_out, points), np.zeros((40, 0)))
+            errors.append(np.mean((predicted - (new_truth - truth.mean())) ** 2))
+        alone = Surrogate(between(points[:10], points[:10]), nothing[:10], truth[:10])
+        predicted, _ = alone.predict(between(held_out, points[:10]), np.zeros((40, 0)))
+        gains.append((*errors, np.mean((predicted - new_truth) ** 2)))
+    alike, unlike, without = np.median(gains, axis=0)
+    assert alike < 0.5 * without
+    assert unlike < 2 * without
