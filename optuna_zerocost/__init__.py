@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna_zerocost.proxies import score_network
-    from optuna_zerocost.samplers import Warmup, ZeroCostSampler
+    from optuna_zerocost.samplers import AgingEvolutionSampler, Warmup, ZeroCostSampler
     from optuna_zerocost.scoring import (
         ByScore,
         Candidate,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AgingEvolutionSampler",
     "ByScore",
     "Candidate",
     "History",
@@ -40,7 +41,12 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOME = {"score_network": "proxies", "Warmup": "samplers", "ZeroCostSampler": "samplers"}
+_HOME = {
+    "AgingEvolutionSampler": "samplers",
+    "Warmup": "samplers",
+    "ZeroCostSampler": "samplers",
+    "score_network": "proxies",
+}
 
 
 def __getattr__(name: str) -> object:

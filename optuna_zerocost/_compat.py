@@ -25,11 +25,13 @@ __all__ = [
     "default_base_sampler",
     "draws_are_given",
     "fixed_parameters",
+    "innermost",
     "quiet",
     "single_value",
     "storage_of",
     "study_id_of",
     "trial_id_of",
+    "violation_of",
 ]
 
 # Optuna's own samplers cut what they store into pieces of this length, for the sake of storages
@@ -55,6 +57,15 @@ def trial_id_of(trial: FrozenTrial) -> int:
 def all_trials(study: Study) -> list[FrozenTrial]:
     """Return every trial of the whole study, whatever bracket a pruner shows to the sampler."""
     return list(study._storage.get_all_trials(study._study_id, deepcopy=False))
+
+
+def violation_of(trial: FrozenTrial) -> float:
+    """Return by how much ``trial`` violates its constraints: the sum of the positive ones."""
+    # Since Optuna 5.0 a trial has constraints by name; before, samplers stored a list.
+    constraints = getattr(trial, "constraints", None)
+    if constraints is None:
+        constraints = dict(enumerate(trial.system_attrs.get("constraints") or ()))
+    return float(sum(value for value in constraints.values() if value > 0))
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
@@ -97,9 +108,14 @@ def fixed_parameters(sampler: BaseSampler) -> dict[str, Any]:
     return fixed
 
 
+def innermost(sampler: BaseSampler) -> BaseSampler:
+    """Return what ``PartialFixedSampler`` has inside, or ``sampler`` itself."""
+    return _chain(sampler)[-1]
+
+
 def draws_are_given(sampler: BaseSampler) -> bool:
     """Return whether a trial's point is fixed before any draw, so that draws cannot differ."""
-    return isinstance(_chain(sampler)[-1], GridSampler)
+    return isinstance(innermost(sampler), GridSampler)
 
 
 @contextlib.contextmanager

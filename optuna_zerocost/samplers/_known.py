@@ -14,7 +14,7 @@ from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX, read_json, write_json
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, architecture_key
 
-__all__ = ["KnownArchitectures", "choose", "claim_best"]
+__all__ = ["KnownArchitectures", "choose", "chosen_key", "claim_best"]
 
 # The architecture that a sampler has chosen for a trial, stored at once: the trial's parameters
 # appear one by one, and only when the objective asks for them.
@@ -84,7 +84,7 @@ def _rivals(study: Study, trial: FrozenTrial, candidate: Candidate) -> list[int]
     return [
         other.number
         for other in _other_trials(study, trial)
-        if other.state != TrialState.FAIL and _chosen_key(other) == candidate.key
+        if other.state != TrialState.FAIL and chosen_key(other) == candidate.key
     ]
 
 
@@ -92,7 +92,7 @@ def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
     return [other for other in _compat.all_trials(study) if other.number != trial.number]
 
 
-def _chosen_key(trial: FrozenTrial) -> ArchitectureKey | None:
+def chosen_key(trial: FrozenTrial) -> ArchitectureKey | None:
     """Return the architecture that a sampler of ours has chosen for ``trial``, if it has."""
     chosen = read_json(trial.system_attrs, CHOSEN_KEY)
     return None if chosen is None else tuple(sorted(chosen.items()))

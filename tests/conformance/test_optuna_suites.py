@@ -1,7 +1,8 @@
-"""Optuna's own public sampler suites, for ``ZeroCostSampler`` over several base samplers."""
+"""Optuna's own public sampler suites, for each sampler alone and as a base sampler."""
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import warnings
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
-from optuna_zerocost import Warmup, ZeroCostSampler
+from optuna_zerocost import AgingEvolutionSampler, Warmup, ZeroCostSampler
 
 if importlib.util.find_spec("optuna.testing.pytest_samplers") is None:
     pytest.skip(
@@ -33,11 +34,14 @@ BASES: dict[str, Callable[[], BaseSampler]] = {
     "tpe": lambda: TPESampler(n_startup_trials=0),
     "nsga2": lambda: NSGAIISampler(population_size=4),
     "qmc": QMCSampler,
+    "evolution": lambda: AgingEvolutionSampler(2, 2),
 }
 WAYS: dict[str, dict[str, Any]] = {
     "moves": {"warmup": None, "moves": 4},
     "both": {"warmup": Warmup(candidates=20, trials=5), "moves": 4},
 }
+# One finished trial is enough for the first mutation.
+ALONE: dict[str, Callable[[], BaseSampler]] = {"evolution": lambda: AgingEvolutionSampler(1, 1)}
 
 
 def score(trial: Any) -> dict[str, float]:
@@ -51,25 +55,30 @@ def make(base: str, way: str) -> BaseSampler:
         return ZeroCostSampler(score, base_sampler=BASES[base](), **WAYS[way])
 
 
-@pytest.fixture(params=[(base, way) for base in BASES for way in WAYS], ids="-".join)
-def zerocost_sampler(request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
-    base, way = request.param
-    return lambda: make(base, way)
+SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
+    **ALONE,
+    **{f"{base}-{way}": functools.partial(make, base, way) for base in BASES for way in WAYS},
+}
+
+
+@pytest.fixture(params=SAMPLERS)
+def any_sampler(request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+    return SAMPLERS[request.param]
 
 
 class TestBasic(BasicSamplerTestCase):
     @pytest.fixture
-    def sampler(self, zerocost_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
-        return zerocost_sampler
+    def sampler(self, any_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
+        return any_sampler
 
 
 class TestRelative(RelativeSamplerTestCase):
     @pytest.fixture
-    def sampler(self, zerocost_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
-        return zerocost_sampler
+    def sampler(self, any_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
+        return any_sampler
 
 
 class TestMultiObjective(MultiObjectiveSamplerTestCase):
     @pytest.fixture
-    def sampler(self, zerocost_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
-        return zerocost_sampler
+    def sampler(self, any_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
+        return any_sampler
