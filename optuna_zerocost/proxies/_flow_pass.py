@@ -149,17 +149,18 @@ def _ones_embedded(structure: Structure) -> Iterator[None]:
 
 @contextlib.contextmanager
 def normalisation_bypassed(structure: Structure) -> Iterator[None]:
-    """Context manager: inside, normalisation layers return their input.
+    """Context manager: inside, normalisation layers return a copy of their input.
 
-    A forward hook could not do this: the layer would still run before it, and BatchNorm without
-    running statistics raises for a batch of one with 1×1 maps.
+    A copy, since what follows a normalisation layer in place must not write into what precedes
+    it. A forward hook could not do this: the layer would still run before it, and BatchNorm
+    without running statistics raises for a batch of one with 1×1 maps.
     """
     layers = [module for module in structure.modules if isinstance(module, NORMALISATIONS)]
     absent = object()
     before = [vars(layer).get("forward", absent) for layer in layers]
     try:
         for layer in layers:
-            vars(layer)["forward"] = _identity
+            vars(layer)["forward"] = _copied
         yield
     finally:
         for layer, forward in zip(layers, before, strict=True):
@@ -169,5 +170,5 @@ def normalisation_bypassed(structure: Structure) -> Iterator[None]:
                 vars(layer)["forward"] = forward
 
 
-def _identity(input: Tensor, *_: Any) -> Tensor:
-    return input
+def _copied(input: Tensor, *_: Any) -> Tensor:
+    return input.clone()
