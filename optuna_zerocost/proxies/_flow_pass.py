@@ -35,6 +35,11 @@ class FlowPass(Pass):
         """The pass's name in messages."""
         return "synaptic flow"
 
+    @property
+    def holds_whole_batch(self) -> bool:
+        """One input is run."""
+        return False
+
     def run(self, request: Request) -> Measured:
         """Differentiate R = Σ f(1) with respect to the weights."""
         readers = request.who_reads([FLOW_GRADIENTS])
