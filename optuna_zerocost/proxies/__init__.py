@@ -33,7 +33,11 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
     UnknownProxyError,
 )
-from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
+from optuna_zerocost.proxies._flow_pass import (
+    FLOW_GRADIENTS,
+    SCALED_FLOW_GRADIENTS,
+    ScaledGradients,
+)
 from optuna_zerocost.proxies._gaussian_pass import (
     FEATURE_CHANGE,
     NEURON_PATTERNS,
@@ -76,6 +80,7 @@ __all__ = [
     "PARAMETER_COUNT",
     "REGION_AGREEMENT",
     "RUNNING_VARIANCES",
+    "SCALED_FLOW_GRADIENTS",
     "STAGE_FEATURES",
     "STAGE_GAINS",
     "TANGENT_KERNEL",
@@ -97,6 +102,7 @@ __all__ = [
     "ProxyError",
     "Quantity",
     "Request",
+    "ScaledGradients",
     "SecondDerivativeError",
     "StageFeatures",
     "UndefinedScoreError",
