@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna_zerocost.proxies import score_network
-    from optuna_zerocost.samplers import Warmup, ZeroCostSampler
+    from optuna_zerocost.samplers import ReinforceSampler, Warmup, ZeroCostSampler
     from optuna_zerocost.scoring import (
         ByScore,
         Candidate,
@@ -32,6 +32,7 @@ __all__ = [
     "RankSum",
     "Ranking",
     "ReducedTrainingScorer",
+    "ReinforceSampler",
     "Scorer",
     "Vote",
     "Warmup",
@@ -40,7 +41,12 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOME = {"score_network": "proxies", "Warmup": "samplers", "ZeroCostSampler": "samplers"}
+_HOME = {
+    "score_network": "proxies",
+    "ReinforceSampler": "samplers",
+    "Warmup": "samplers",
+    "ZeroCostSampler": "samplers",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -17,6 +17,8 @@ from optuna.samplers import (
     TPESampler,
 )
 
+from optuna_zerocost import ReinforceSampler
+
 OPERATIONS = ["none", "skip", "conv"]
 
 
@@ -102,4 +104,5 @@ BASES: dict[str, Callable[[], BaseSampler]] = {
     "qmc": _quietly(lambda: QMCSampler(seed=3, warn_independent_sampling=False)),
     "gp": _quietly(lambda: GPSampler(seed=3, n_startup_trials=4)),
     "cmaes": lambda: CmaEsSampler(seed=3, n_startup_trials=4, warn_independent_sampling=False),
+    "reinforce": lambda: ReinforceSampler(seed=3),
 }

@@ -1,6 +1,7 @@
 """Samplers that put scores of untrained networks to work in Optuna."""
 
+from optuna_zerocost.samplers._reinforce import ReinforceSampler
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.samplers._zerocost import ZeroCostSampler
 
-__all__ = ["Warmup", "ZeroCostSampler"]
+__all__ = ["ReinforceSampler", "Warmup", "ZeroCostSampler"]

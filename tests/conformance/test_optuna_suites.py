@@ -1,4 +1,4 @@
-"""Optuna's own public sampler suites, for ``ZeroCostSampler`` over several base samplers."""
+"""Optuna's own public sampler suites, for our samplers alone and under ``ZeroCostSampler``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
-from optuna_zerocost import Warmup, ZeroCostSampler
+from optuna_zerocost import ReinforceSampler, Warmup, ZeroCostSampler
 
 if importlib.util.find_spec("optuna.testing.pytest_samplers") is None:
     pytest.skip(
@@ -23,6 +23,7 @@ from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     MultiObjectiveSamplerTestCase,
     RelativeSamplerTestCase,
+    SingleOnlySamplerTestCase,
 )
 
 # The suites use Optuna's experimental QMC sampler, and provoke warnings on purpose.
@@ -34,6 +35,8 @@ BASES: dict[str, Callable[[], BaseSampler]] = {
     "nsga2": lambda: NSGAIISampler(population_size=4),
     "qmc": QMCSampler,
 }
+# These have one objective.
+SINGLE: dict[str, Callable[[], BaseSampler]] = {"reinforce": ReinforceSampler}
 WAYS: dict[str, dict[str, Any]] = {
     "moves": {"warmup": None, "moves": 4},
     "both": {"warmup": Warmup(candidates=20, trials=5), "moves": 4},
@@ -48,11 +51,23 @@ def score(trial: Any) -> dict[str, float]:
 def make(base: str, way: str) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return ZeroCostSampler(score, base_sampler=BASES[base](), **WAYS[way])
+        return ZeroCostSampler(score, base_sampler={**BASES, **SINGLE}[base](), **WAYS[way])
 
 
-@pytest.fixture(params=[(base, way) for base in BASES for way in WAYS], ids="-".join)
+def all_ways(*bases: str) -> list[Any]:
+    return [pytest.param((base, way), id=f"{base}-{way}") for base in bases for way in WAYS]
+
+
+@pytest.fixture(params=all_ways(*BASES))
 def zerocost_sampler(request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+    base, way = request.param
+    return lambda: make(base, way)
+
+
+@pytest.fixture(params=[*SINGLE, *all_ways(*SINGLE)])
+def single_sampler(request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+    if isinstance(request.param, str):
+        return SINGLE[request.param]
     base, way = request.param
     return lambda: make(base, way)
 
@@ -73,3 +88,21 @@ class TestMultiObjective(MultiObjectiveSamplerTestCase):
     @pytest.fixture
     def sampler(self, zerocost_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
         return zerocost_sampler
+
+
+class TestBasicOfSingle(BasicSamplerTestCase):
+    @pytest.fixture
+    def sampler(self, single_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
+        return single_sampler
+
+
+class TestRelativeOfSingle(RelativeSamplerTestCase):
+    @pytest.fixture
+    def sampler(self, single_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
+        return single_sampler
+
+
+class TestSingleOnly(SingleOnlySamplerTestCase):
+    @pytest.fixture
+    def sampler(self, single_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
+        return single_sampler
