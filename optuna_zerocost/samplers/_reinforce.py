@@ -109,7 +109,7 @@ class ReinforceSampler(BaseSampler):
                 f"max_values is {max_values!r}, but it is how many values a number with a policy "
                 "may have: an integer of at least 2."
             )
-        if seed is not None and (isinstance(seed, bool) or seed < 0):
+        if seed is not None and (not isinstance(seed, (int, np.integer)) or seed < 0):
             raise ValueError(f"seed is {seed!r}, but it must be None or an integer from 0.")
         if independent_sampler is not None and not isinstance(independent_sampler, BaseSampler):
             raise TypeError(

@@ -32,6 +32,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 import optuna_zerocost
 from optuna_zerocost import ReinforceSampler, Warmup, ZeroCostSampler
+from optuna_zerocost.samplers._policy import Policy
 from tests.spaces import OPERATIONS, SPACES, size_scorer
 
 # A space with everything that a policy can be over, and one parameter that is not always there.
@@ -44,10 +45,12 @@ SPACE: dict[str, BaseDistribution] = {
 VALUES: dict[str, list[Any]] = {
     "depth": [1, 2, 3],
     "operation": OPERATIONS,
-    "rate": [0.1 + index * 0.2 for index in range(4)],
+    "rate": [min(0.1 + index * 0.2, 0.7) for index in range(4)],
     "groups": list(range(1, 9)),
 }
 START = datetime.datetime(2026, 1, 1)
+
+few = settings(max_examples=30)  # a history has many cases in it
 
 Past = tuple[dict[str, Any], Any]  # parameters, and a value or what a pruned trial reported
 
@@ -92,9 +95,9 @@ def params_of_space(draw: Callable[[Any], Any]) -> dict[str, Any]:
 
 
 values = st.integers(-3, 3).map(float) | st.just(math.inf) | st.just(-math.inf)
-histories = st.lists(st.tuples(params_of_space(), values), max_size=12)
+histories = st.lists(st.tuples(params_of_space(), values), max_size=10)
 reports = st.dictionaries(st.integers(0, 3), values | st.just(math.nan), max_size=2)
-histories_with_pruned = st.lists(st.tuples(params_of_space(), values | reports), max_size=12)
+histories_with_pruned = st.lists(st.tuples(params_of_space(), values | reports), max_size=10)
 
 
 # What is learned
@@ -134,28 +137,52 @@ def twin(
     return {name: torch.softmax(values, 0).tolist() for name, values in logits.items()}
 
 
-@given(
-    histories,
-    st.sampled_from([0.01, 0.1, 0.5]),
-    st.sampled_from([0.0, 0.5, 0.9]),
-    st.sampled_from([0.0, 0.1, 1.0]),
-)
-@settings(max_examples=50)
-def test_the_policies_are_those_of_a_naive_twin(
-    history: list[Past], learning_rate: float, momentum: float, entropy_weight: float
-) -> None:
-    sampler = ReinforceSampler(learning_rate, momentum, entropy_weight=entropy_weight)
-    expected = twin(
-        history, learning_rate=learning_rate, momentum=momentum, entropy_weight=entropy_weight
+def assert_as_twin(history: Sequence[Past], **arguments: float) -> None:
+    got = learned(
+        study_of(history),
+        ReinforceSampler(
+            arguments["learning_rate"],
+            arguments["momentum"],
+            entropy_weight=arguments["entropy_weight"],
+        ),
     )
-    got = learned(study_of(history), sampler)
+    expected = twin(history, **arguments)
     for name in SPACE:
-        # A gradient of rounding errors alone is held down by Adam's epsilon of 1e-8.
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-6)
 
 
+learning_rates = st.sampled_from([0.01, 0.1, 0.5])
+
+
+@few
+@given(histories, learning_rates, st.sampled_from([0.0, 0.5, 0.9]))
+def test_the_policies_are_those_of_a_naive_twin(
+    history: list[Past], learning_rate: float, momentum: float
+) -> None:
+    assert_as_twin(history, learning_rate=learning_rate, momentum=momentum, entropy_weight=0.0)
+
+
+# Without ties there is an advantage from the second trial on. Where there is none, the twin's
+# entropy has a gradient of rounding errors, and Adam makes a full step of it.
+distinct = st.lists(
+    st.tuples(params_of_space(), st.integers(-50, 50).map(float)),
+    max_size=10,
+    unique_by=lambda past: past[1],
+)
+
+
+@few
+@given(distinct, learning_rates, st.sampled_from([0.01, 0.1, 1.0]))
+def test_with_entropy_too(
+    history: list[Past], learning_rate: float, entropy_weight: float
+) -> None:
+    assert_as_twin(
+        history, learning_rate=learning_rate, momentum=0.9, entropy_weight=entropy_weight
+    )
+
+
+@few
 @given(histories_with_pruned)
-@settings(max_examples=50)
 def test_minimizing_is_maximizing_the_negative(history: list[Past]) -> None:
     def negative(outcome: Any) -> Any:
         if isinstance(outcome, dict):
@@ -166,6 +193,7 @@ def test_minimizing_is_maximizing_the_negative(history: list[Past]) -> None:
     assert learned(study_of(history)) == learned(study_of(turned, "minimize"))
 
 
+@few
 @given(histories, st.sampled_from([lambda y: 1e-9 * y + 5e-9, lambda y: y**3 * 1e6, math.atan]))
 def test_only_the_order_of_the_values_matters(
     history: list[Past], transformed: Callable[[float], float]
@@ -174,6 +202,7 @@ def test_only_the_order_of_the_values_matters(
     assert learned(study_of(history)) == learned(study_of(changed))
 
 
+@few
 @given(histories, st.permutations(OPERATIONS))
 def test_the_order_of_the_choices_does_not_matter(
     history: list[Past], permuted: list[str]
@@ -185,6 +214,7 @@ def test_the_order_of_the_choices_does_not_matter(
     np.testing.assert_allclose(got, [expected[OPERATIONS.index(o)] for o in permuted], rtol=1e-9)
 
 
+@few
 @given(histories_with_pruned)
 def test_a_pruned_trial_is_worse_than_any_complete_one(history: list[Past]) -> None:
     """And of two pruned ones the later is better, then the one with the better value."""
@@ -209,6 +239,7 @@ def test_a_pruned_trial_is_worse_than_any_complete_one(history: list[Past]) -> N
     assert learned(study_of(history)) == learned(study_of(ranked))
 
 
+@few
 @given(histories, params_of_space())
 def test_failed_waiting_and_running_trials_teach_nothing(
     history: list[Past], params: dict[str, Any]
@@ -231,7 +262,7 @@ def test_a_constant_objective_teaches_nothing() -> None:
     ]
     untrained = learned(study_of([]))
     for name, probabilities in learned(study_of(history)).items():
-        np.testing.assert_allclose(probabilities, untrained[name], rtol=1e-6)
+        np.testing.assert_allclose(probabilities, untrained[name], rtol=1e-9)
 
 
 def test_each_range_of_a_parameter_is_learned_by_itself() -> None:
@@ -351,8 +382,8 @@ def test_what_has_no_policy_comes_from_the_independent_sampler(
 # A function of the history
 
 
+@few
 @given(histories_with_pruned, st.data())
-@settings(max_examples=50)
 def test_going_on_equals_starting_from_scratch(history: list[Past], data: st.DataObject) -> None:
     """Whatever the order in which trials become visible: their completion is what counts."""
     study, other = optuna.create_study(), optuna.create_study()
@@ -362,6 +393,22 @@ def test_going_on_equals_starting_from_scratch(history: list[Past], data: st.Dat
             each.add_trial(finished(history[minute], minute=minute))
             assert learned(each, sampler) == learned(each)
     assert learned(study, sampler) == learned(study_of(history, "minimize"))
+
+
+def test_no_trial_is_learned_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the time for a trial does not grow with the number of steps made before."""
+    steps = Counter[str]()
+    learn = Policy.learn
+
+    def count(policy: Policy, value: Any, *arguments: Any, **named: Any) -> Policy:
+        steps[str(policy.distribution)] += 1
+        return learn(policy, value, *arguments, **named)
+
+    monkeypatch.setattr(Policy, "learn", count)
+    study = optuna.create_study(sampler=ReinforceSampler(seed=0))
+    study.optimize(objective, n_trials=40)
+    taught = Counter(str(d) for t in study.trials[:-1] for d in t.distributions.values())
+    assert steps == taught
 
 
 def objective(trial: Any) -> float:
@@ -375,17 +422,17 @@ def summary(study: optuna.Study) -> list[Any]:
 
 def test_a_resumed_study_goes_on_as_an_uninterrupted_one(tmp_path: pathlib.Path) -> None:
     in_one_go = optuna.create_study(sampler=ReinforceSampler(seed=1))
-    in_one_go.optimize(objective, n_trials=30)
+    in_one_go.optimize(objective, n_trials=20)
     storage = f"sqlite:///{tmp_path}/study.db"
     optuna.create_study(study_name="s", storage=storage)
-    for count in (1, 7, 22):
+    for count in (1, 5, 14):
         study = optuna.load_study(
             study_name="s", storage=storage, sampler=ReinforceSampler(seed=1)
         )
         study.optimize(objective, n_trials=count)
     assert summary(study) == summary(in_one_go)
     elsewhere = optuna.create_study(sampler=ReinforceSampler(seed=2))
-    elsewhere.optimize(objective, n_trials=30)
+    elsewhere.optimize(objective, n_trials=20)
     assert summary(elsewhere) != summary(in_one_go)
 
 
@@ -440,13 +487,13 @@ WORKER = """
     from optuna.distributions import IntDistribution
     from optuna.trial import TrialState
     from optuna_zerocost import ReinforceSampler
-    from tests.samplers.test_reinforce import objective
+    from tests.spaces import SPACES
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     sampler = ReinforceSampler(seed=0)
     study = optuna.load_study(study_name="shared", storage=sys.argv[1], sampler=sampler)
-    study.optimize(objective, n_trials=20)
-    while len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])) < 40:
+    study.optimize(SPACES["conditional"], n_trials=10)
+    while len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE])) < 20:
         time.sleep(0.05)
     print(sampler.probabilities(study, "depth", IntDistribution(1, 3)))
 """
@@ -473,7 +520,7 @@ def test_two_processes_come_to_the_same_policies(tmp_path: pathlib.Path) -> None
         output, errors = worker.communicate(timeout=120)
         assert worker.returncode == 0, errors
         printed.append(json.loads(output))
-    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 40
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 20
     policy = ReinforceSampler().probabilities(study, "depth", IntDistribution(1, 3))
     assert printed == [policy, policy]
     assert len(set(policy)) == 3
@@ -495,7 +542,9 @@ def test_every_kind_of_space(space: str) -> None:
             assert distribution.to_external_repr(distribution.to_internal_repr(value)) == value
 
 
-def test_under_hyperband_each_bracket_learns_from_its_own_trials() -> None:
+def test_what_was_replayed_does_not_matter_under_hyperband() -> None:
+    """The brackets show different histories of one study to the sampler."""
+
     def pruned(trial: optuna.Trial) -> float:
         value = objective(trial)
         for step in range(9):
@@ -504,16 +553,19 @@ def test_under_hyperband_each_bracket_learns_from_its_own_trials() -> None:
                 raise optuna.TrialPruned
         return value
 
-    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9)
-    study = optuna.create_study(sampler=ReinforceSampler(seed=0), pruner=pruner)
-    study.optimize(pruned, n_trials=40)
-    states = Counter(trial.state for trial in study.trials)
-    assert set(states) == {TrialState.COMPLETE, TrialState.PRUNED}
-    again = optuna.create_study(
-        study_name=study.study_name, sampler=ReinforceSampler(seed=0), pruner=pruner
-    )
-    again.optimize(pruned, n_trials=40)
-    assert summary(again) == summary(study)
+    studies = []
+    for is_forgetful in (False, True):
+        pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9)
+        study = optuna.create_study(
+            study_name="brackets", sampler=ReinforceSampler(seed=0), pruner=pruner
+        )
+        for _ in range(30):
+            if is_forgetful:
+                study.sampler = pickle.loads(pickle.dumps(study.sampler))
+            study.optimize(pruned, n_trials=1)
+        assert {t.state for t in study.trials} == {TrialState.COMPLETE, TrialState.PRUNED}
+        studies.append(summary(study))
+    assert studies[0] == studies[1]
 
 
 def test_move_proposal_takes_the_best_of_several_draws_from_the_policies() -> None:
