@@ -18,6 +18,7 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX
 from optuna_zerocost.samplers._candidates import Draw, draw_candidates, draw_relative
+from optuna_zerocost.samplers._considered import store_considered
 from optuna_zerocost.samplers._known import KnownArchitectures, choose, claim_best
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 from optuna_zerocost.samplers._warmup import Pool, PoolSource, Warmup
@@ -50,6 +51,7 @@ class _Proposal:
     draw: Draw
     candidates: int
     rejected: int
+    considered: Sequence[Candidate] = ()
 
 
 class ZeroCostSampler(BaseSampler):
@@ -311,7 +313,7 @@ class ZeroCostSampler(BaseSampler):
         if draws.new:
             candidates = [candidate for candidate, _ in draws.new]
             best = best_first(self._ranking, candidates, self._history(snapshot))[0]
-            return _Proposal("move", *draws.new[best], len(draws.new), rejected)
+            return _Proposal("move", *draws.new[best], len(draws.new), rejected, candidates)
         if draws.repeated:
             draw = draws.repeated[0]
             return _Proposal("base", draw.candidate, draw, 0, rejected)
@@ -331,6 +333,9 @@ class ZeroCostSampler(BaseSampler):
             choose(study, trial, proposal.candidate)
         for key, value in proposal.draw.written.items():
             set_system_attr(key, value)
+        if proposal.considered:
+            names = getattr(self._ranking, "names", ())
+            store_considered(set_system_attr, proposal.considered, names)
         attributes = {
             **(proposal.candidate.scores if proposal.candidate else {}),
             "source": proposal.source,
