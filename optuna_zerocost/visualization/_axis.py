@@ -50,7 +50,8 @@ def axis_for(values: Sequence[float]) -> Axis:
     if math.log10(high) - math.log10(low) <= _MOST_DECADES:
         return Axis({})
     if min(values) > 0:
-        return Axis({"type": "log", "exponentformat": "power", "nticks": _MOST_TICKS})
+        step = max(1, math.ceil(math.log10(max(values) / min(values)) / _MOST_TICKS))
+        return Axis({"type": "log", "exponentformat": "power", "dtick": step})
     unit = 10.0 ** math.floor(math.log10(low))
     ticks = _ticks(min(values), max(values), unit)
     return Axis(
@@ -72,7 +73,8 @@ def _ticks(low: float, high: float, unit: float) -> list[float]:
     decades = math.ceil(math.log10(max(abs(low), abs(high)))) - first + 1
     sides = (low < 0) + (high > 0)
     step = max(1, math.ceil(decades * sides / _MOST_TICKS))
-    powers = [10.0**exponent for exponent in range(first, first + decades, step)]
+    # The first power would stand too near to zero to be read.
+    powers = [10.0**exponent for exponent in range(first + step, first + decades, step)]
     ticks = [-power for power in reversed(powers)] + [0.0] + powers
     return [tick for tick in ticks if low <= tick <= high] or [low, high]
 

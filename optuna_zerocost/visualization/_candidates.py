@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ _Move = tuple[int, list[float], float | None]
 
 # With more moves than this, their candidates run together: bands are shown instead.
 _MOST_DRAWN_SINGLY = 60
+# More than this, and neighbouring moves share a step of the bands.
+_MOST_STEPS = 100
 
 
 def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.Figure:
@@ -101,9 +104,18 @@ def _draw_singly(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
 
 def _draw_bands(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
     go = graph_objects()
-    numbers = [number for number, _, _ in of_name]
+    size = math.ceil(len(of_name) / _MOST_STEPS)
+    steps = [of_name[start : start + size] for start in range(0, len(of_name), size)]
+    numbers = [float(np.mean([number for number, _, _ in step])) for step in steps]
     quantiles = np.array(
-        [np.quantile(among, [0, 0.25, 0.5, 0.75, 1], method="nearest") for _, among, _ in of_name]
+        [
+            np.quantile(
+                [score for _, among, _ in step for score in among],
+                [0, 0.25, 0.5, 0.75, 1],
+                method="nearest",
+            )
+            for step in steps
+        ]
     ).T
     low, lower, median, upper, high = (axis.place(row) for row in quantiles)
 

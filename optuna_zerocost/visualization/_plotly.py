@@ -28,6 +28,7 @@ __all__ = [
     "see_through",
     "set_layout",
     "shortened",
+    "two_decimals",
 ]
 
 # Okabe and Ito's colours, which colour-blind people tell apart, without those that are too pale on
@@ -46,13 +47,13 @@ SOURCES = {
     OTHER: (GREY, "x"),
 }
 
-_LINE = 90
+_LINE = 100
 _LONGEST_NAME = 30
 _MOST_COLUMNS = 3
 _PANEL_HEIGHT = 270
 _LEAST_HEIGHT = 450
 _TOP, _BOTTOM = 120, 90
-_GAP = 90
+_GAP, _GAP_IN_COLUMN = 90, 45
 
 
 def graph_objects() -> Any:
@@ -100,6 +101,7 @@ class Grid:
         # Four read better as two by two.
         self._columns = columns or min(count, 2 if count == 4 else _MOST_COLUMNS)
         rows = math.ceil(count / self._columns)
+        gap = _GAP if self._columns > 1 else _GAP_IN_COLUMN
         inner = max(_LEAST_HEIGHT - _TOP - _BOTTOM, rows * _PANEL_HEIGHT)
         subplots = importlib.import_module("plotly.subplots")
         self.figure: go.Figure = subplots.make_subplots(
@@ -107,7 +109,8 @@ class Grid:
             cols=self._columns,
             subplot_titles=list(titles),
             horizontal_spacing=0.08,
-            vertical_spacing=_GAP / inner if rows > 1 else 0,
+            vertical_spacing=gap / inner if rows > 1 else 0,
+            shared_xaxes=columns == 1,
         )
         self.figure.update_annotations(font={"size": 13})
         self.figure.update_layout(height=inner + _TOP + _BOTTOM)
@@ -131,14 +134,15 @@ class Grid:
 def set_layout(figure: go.Figure, title: str, subtitle: str, *, height: int | None = None) -> None:
     """Set the title, a line below it, and a legend at the foot, wherever the figure ends."""
     text = f"<b>{title}</b>"
-    for line in textwrap.wrap(subtitle, _LINE):
+    lines = textwrap.wrap(subtitle, _LINE)
+    for line in lines:
         text += f'<br><span style="font-size:12px">{line}</span>'
     figure.update_layout(
-        title={"text": text, "x": 0.02, "xanchor": "left", "y": 0.98, "yref": "container"}
-        | {"yanchor": "top", "font": {"size": 16}},
+        title={"text": text, "x": 0.02, "xanchor": "left", "y": 1, "yref": "container"}
+        | {"yanchor": "top", "pad": {"t": 16}, "font": {"size": 16}},
         legend={"orientation": "h", "yref": "container", "y": 0.01, "yanchor": "bottom"}
-        | {"xref": "paper", "x": 0, "xanchor": "left"},
-        margin={"l": 70, "r": 30, "t": _TOP, "b": _BOTTOM},
+        | {"xref": "paper", "x": 0, "xanchor": "left", "itemsizing": "constant"},
+        margin={"l": 70, "r": 30, "t": _TOP - 20 * (2 - len(lines)), "b": _BOTTOM},
     )
     if height is not None:
         figure.update_layout(height=height)
@@ -155,7 +159,7 @@ def name_in_legend(figure: go.Figure) -> None:
 
 def marker_style(count: int) -> dict[str, Any]:
     """Return size and opacity of each of ``count`` points, so that many still show their heaps."""
-    return {"size": 9, "opacity": 0.9} if count <= 100 else {"size": 6, "opacity": 0.6}
+    return {"size": 9, "opacity": 0.9} if count <= 100 else {"size": 5, "opacity": 0.6}
 
 
 def needs_target(study: Study) -> str:
@@ -175,6 +179,11 @@ def see_through(color: str, opacity: float) -> str:
 def compact(value: float) -> str:
     """Return ``value`` with four digits, for labels."""
     return f"{value:.4g}".replace("-", "−")
+
+
+def two_decimals(value: float) -> str:
+    """Return ``value`` with two decimals, without a sign where these are zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def shortened(name: str) -> str:

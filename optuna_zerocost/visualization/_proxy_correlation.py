@@ -33,6 +33,7 @@ from optuna_zerocost.visualization._plotly import (
     needs_target,
     set_layout,
     shortened,
+    two_decimals,
 )
 
 if TYPE_CHECKING:
@@ -94,10 +95,12 @@ def plot_proxy_correlation(
     for index, name in enumerate(names):
         shown = [trial for trial in trained if name in trial.scores]
         horizontal = axis_for([trial.scores[name] for trial in shown])
-        for kind, (color, symbol) in SOURCES.items():
+        # The fewest come last, on top of the others.
+        for kind, _ in kinds.most_common():
             points = [trial for trial in shown if _kind(trial) == kind]
             if not points:
                 continue
+            color, symbol = SOURCES[kind]
             grid.add(
                 index,
                 go.Scatter(
@@ -107,7 +110,7 @@ def plot_proxy_correlation(
                     marker={"color": color, "symbol": symbol, **marker_style(len(trained))},
                     name=f"{kind} ({kinds[kind]})",
                     legendgroup=kind,
-                    showlegend=False,
+                    legendrank=list(SOURCES).index(kind),
                     customdata=[
                         [trial.number, compact(trial.scores[name]), compact(trial.value)]
                         for trial in points
@@ -149,10 +152,7 @@ def _panel_title(correlation: Correlation) -> str:
 
 
 def _interval(estimate: Estimate) -> str:
-    value, low, high = (
-        f"{number:.2f}".replace("-", "−")
-        for number in (estimate.value, estimate.low, estimate.high)
-    )
+    value, low, high = map(two_decimals, (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 
@@ -176,7 +176,7 @@ def _left_out(trials: Sequence[ScoredTrial], trained: Sequence[ScoredTrial]) -> 
 
 def _why_left_out(trial: ScoredTrial) -> str:
     if trial.state != TrialState.COMPLETE:
-        return trial.state.name.lower()
+        return "failed" if trial.state == TrialState.FAIL else trial.state.name.lower()
     return "without scores" if trial.value is not None else "without a finite value"
 
 

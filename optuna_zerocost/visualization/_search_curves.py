@@ -80,25 +80,27 @@ def plot_search_curves(
         color, dash = PALETTE[index % len(PALETTE)], _DASHES[index % len(_DASHES)]
         trained = list(range(1, len(curve.median) + 1))
         if curve.studies > 1:
-            figure.add_trace(
-                go.Scatter(
-                    x=trained + trained[::-1],
-                    y=axis.place(curve.lower) + axis.place(curve.upper)[::-1],
-                    fill="toself",
-                    fillcolor=see_through(color, 0.2),
-                    line={"width": 0, "shape": "hv"},
-                    hoverinfo="skip",
-                    legendgroup=label,
-                    showlegend=False,
+            for quartile, fill in ((curve.lower, None), (curve.upper, "tonexty")):
+                figure.add_trace(
+                    go.Scatter(
+                        x=trained,
+                        y=axis.place(quartile),
+                        mode="lines",
+                        fill=fill,
+                        fillcolor=see_through(color, 0.2),
+                        line={"width": 0, "shape": "hv"},
+                        hoverinfo="skip",
+                        legendgroup=label,
+                        showlegend=False,
+                    )
                 )
-            )
         counted = "1 study" if curve.studies == 1 else f"{curve.studies} studies"
         figure.add_trace(
             go.Scatter(
                 x=trained,
                 y=axis.place(curve.median),
                 mode="lines+markers" if len(trained) == 1 else "lines",
-                line={"color": color, "dash": dash, "width": 2.5},
+                line={"color": color, "dash": dash, "width": 2.5, "shape": "hv"},
                 name=f"{label} ({counted})",
                 legendgroup=label,
                 customdata=list(curve.median),
@@ -119,4 +121,5 @@ def plot_search_curves(
         + (f" Without a complete trial: {', '.join(absent)}." if absent else ""),
         height=450,
     )
+    figure.update_layout(legend={"itemsizing": "trace"})  # whole dashes
     return figure

@@ -35,6 +35,11 @@ _TITLE = "The warmup's pool and what was chosen"
 # Points of a line that stands for a whole pool: as many as a screen shows apart.
 _MOST_POINTS = 400
 
+# Both ends of the colours must be seen on white and on black, so there is a line around them.
+_COLOURED = {"symbol": "circle", "size": 9, "line": {"width": 1, "color": GREY}}
+_EMPTY = {"symbol": "circle-open", "size": 9, "color": PALETTE[0], "line": {"width": 2}}
+_MIDDLE = "#21918C"
+
 
 def plot_warmup(
     study: Study,
@@ -65,7 +70,6 @@ def plot_warmup(
     go = graph_objects()
     if not has_one_value(study, target):
         return empty_figure(_TITLE, needs_target(study))
-    chosen = [trial for trial in scores_of(study, target=target) if trial.source == "warmup"]
     pools = [pool for pool in stored_pools(study) if pool.candidates]
     if not pools:
         return empty_figure(
@@ -73,14 +77,21 @@ def plot_warmup(
             "The study has stored no warmup. One is stored by ZeroCostSampler(warmup=Warmup(…)), "
             "as its first trial begins.",
         )
-    pool = max(pools, key=lambda pool: _count_of(chosen, pool))
-    names = list(dict.fromkeys(name for c in pool.candidates for name in c.scores))
-    names = [name for name in names if scores is None or name in scores]
+    warmup = [trial for trial in scores_of(study, target=target) if trial.source == "warmup"]
+    pool, chosen = max(
+        ((pool, _taken_from(pool, warmup)) for pool in pools), key=lambda pair: len(pair[1])
+    )
+    names = [name for name in _names(pool) if scores is None or name in scores]
     if not names:
         return empty_figure(
-            _TITLE, f"The pool of {len(pool.candidates)} architectures has no score of {scores}."
+            _TITLE,
+            f"The pool has no score named {list(scores or ())}; it has {_names(pool)}.",
         )
-    values = [trial.value for trial in chosen if trial.value is not None]
+    # Two kinds of points: with a colour for the value, and empty where there is none.
+    kinds = [
+        ([trial for trial in chosen if trial.value is None], "chosen, no value", _EMPTY),
+        ([trial for trial in chosen if trial.value is not None], "chosen", _COLOURED),
+    ]
     grid = Grid([f"<b>{shortened(name)}</b>" for name in names])
     for index, name in enumerate(names):
         falling = sorted(c.scores[name] for c in pool.candidates if name in c.scores)[::-1]
@@ -95,27 +106,36 @@ def plot_warmup(
                 line={"color": GREY, "width": 2},
                 name=f"pool ({len(pool.candidates)})",
                 legendgroup="pool",
-                showlegend=index == 0,
                 hoverinfo="skip",
             ),
         )
-        scored = [trial for trial in chosen if name in trial.scores]
-        for has_value in (False, True):
-            points = [t for t in scored if (t.value is not None) == has_value]
+        for of_kind, label, marker in kinds:
+            points = [trial for trial in of_kind if name in trial.scores]
             if not points:
                 continue
+            # The legend cannot show a scale of colours; it shows its middle.
+            grid.add(
+                index,
+                go.Scatter(
+                    x=[None],
+                    y=[None],
+                    mode="markers",
+                    marker={"color": _MIDDLE, **marker},
+                    name=f"{label} ({len(of_kind)})",
+                    legendgroup=label,
+                ),
+            )
+            color: dict[str, Any] = {}
+            if marker is _COLOURED:
+                color = {"coloraxis": "coloraxis", "color": [trial.value for trial in points]}
             grid.add(
                 index,
                 go.Scatter(
                     x=[_rank(trial.scores[name], falling) for trial in points],
                     y=axis.place([trial.scores[name] for trial in points]),
                     mode="markers",
-                    marker=_marker(points, has_value=has_value),
-                    name=f"chosen ({len(values)})"
-                    if has_value
-                    else f"chosen, no value ({len(chosen) - len(values)})",
-                    legendgroup=str(has_value),
-                    showlegend=False,
+                    marker={**marker, **color},
+                    legendgroup=label,
                     customdata=[
                         [
                             trial.number,
@@ -133,10 +153,13 @@ def plot_warmup(
             )
         grid.set_axes(
             index,
-            {"title": {"text": "architectures by falling score", "standoff": 5}},
+            {
+                "title": {"text": "architectures by falling score", "standoff": 5},
+                "range": [1 - 0.03 * len(falling), 1.03 * len(falling)],
+            },
             {**axis.layout, "title": {"text": "score"}},
         )
-    if values:
+    if any(trial.value is not None for trial in chosen):
         grid.figure.update_layout(
             coloraxis={
                 "colorscale": "Viridis",
@@ -148,10 +171,15 @@ def plot_warmup(
     return grid.figure
 
 
-def _count_of(chosen: Sequence[ScoredTrial], pool: Pool) -> int:
-    """Return how many of ``chosen`` have the scores of an architecture of ``pool``."""
-    scores = {tuple(sorted(candidate.scores.items())) for candidate in pool.candidates}
-    return sum(tuple(sorted(trial.scores.items())) in scores for trial in chosen)
+def _names(pool: Pool) -> list[str]:
+    return list(dict.fromkeys(name for c in pool.candidates for name in c.scores))
+
+
+def _taken_from(pool: Pool, trials: Sequence[ScoredTrial]) -> list[ScoredTrial]:
+    """Return those of ``trials`` that have the scores of an architecture of ``pool``."""
+    names = _names(pool)
+    there = {tuple(candidate.scores.get(name) for name in names) for candidate in pool.candidates}
+    return [t for t in trials if tuple(t.scores.get(name) for name in names) in there]
 
 
 def _evenly(count: int) -> list[int]:
@@ -163,18 +191,6 @@ def _rank(score: float, falling: Sequence[float]) -> int:
     higher = sum(other > score for other in falling)
     equal = sum(other == score for other in falling)
     return higher + 1 + max(equal - 1, 0) // 2
-
-
-def _marker(points: Sequence[ScoredTrial], *, has_value: bool) -> dict[str, Any]:
-    if not has_value:
-        return {"symbol": "circle-open", "size": 9, "color": PALETTE[0], "line": {"width": 2}}
-    return {
-        "color": [trial.value for trial in points],
-        "coloraxis": "coloraxis",
-        "size": 9,
-        # Both ends of the colours must be seen on white and on black.
-        "line": {"width": 1, "color": GREY},
-    }
 
 
 def _subtitle(pool: Pool, pools: int, chosen: int) -> str:
