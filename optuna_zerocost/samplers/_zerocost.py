@@ -24,6 +24,7 @@ from optuna_zerocost.samplers._candidates import (
     draw_neighbours,
     draw_relative,
 )
+from optuna_zerocost.samplers._considered import store_considered
 from optuna_zerocost.samplers._known import KnownArchitectures, choose, claim_best
 from optuna_zerocost.samplers._parents import mutations_of_parent
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
@@ -57,6 +58,7 @@ class _Proposal:
     draw: Draw
     candidates: int
     rejected: int
+    considered: Sequence[Candidate] = ()
 
 
 class ZeroCostSampler(BaseSampler):
@@ -341,11 +343,12 @@ class ZeroCostSampler(BaseSampler):
         rejected = len(draws.rejected)
         self._log_rejections(draws.reasons)
         if draws.new:
-            if rng.random() < self._random_share:
-                return _Proposal("random", *rng.choice(draws.new), len(draws.new), rejected)
             candidates = [candidate for candidate, _ in draws.new]
+            if rng.random() < self._random_share:
+                drawn = rng.choice(draws.new)
+                return _Proposal("random", *drawn, len(draws.new), rejected, candidates)
             best = best_first(self._ranking, candidates, self._history(snapshot))[0]
-            return _Proposal("move", *draws.new[best], len(draws.new), rejected)
+            return _Proposal("move", *draws.new[best], len(draws.new), rejected, candidates)
         if draws.rejected and not draws.repeated:
             self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
         if self._moves == "neighbours":
@@ -371,6 +374,9 @@ class ZeroCostSampler(BaseSampler):
             choose(study, trial, proposal.candidate)
         for key, value in proposal.draw.written.items():
             set_system_attr(key, value)
+        if proposal.considered:
+            names = getattr(self._ranking, "names", ())
+            store_considered(set_system_attr, proposal.considered, names)
         attributes = {
             **(proposal.candidate.scores if proposal.candidate else {}),
             "source": proposal.source,

@@ -58,7 +58,9 @@ def make(make_base: Callable[[], BaseSampler], way: str) -> BaseSampler:
 
 def wrapped(bases: dict[str, Callable[[], BaseSampler]]) -> dict[str, Callable[[], BaseSampler]]:
     return {
-        f"{base}-{way}": functools.partial(make, bases[base], way) for base in bases for way in WAYS
+        f"{base}-{way}": functools.partial(make, bases[base], way)
+        for base in bases
+        for way in WAYS
     }
 
 
