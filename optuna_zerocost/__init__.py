@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna_zerocost.proxies import score_network
-    from optuna_zerocost.samplers import AgingEvolutionSampler, Warmup, ZeroCostSampler
+    from optuna_zerocost.samplers import (
+        AgingEvolutionSampler,
+        ReinforceSampler,
+        Warmup,
+        ZeroCostSampler,
+    )
     from optuna_zerocost.scoring import (
         ByScore,
         Candidate,
@@ -36,6 +41,7 @@ __all__ = [
     "RankSum",
     "Ranking",
     "ReducedTrainingScorer",
+    "ReinforceSampler",
     "Scorer",
     "Sources",
     "Vote",
@@ -47,6 +53,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "AgingEvolutionSampler": "samplers",
+    "ReinforceSampler": "samplers",
     "Warmup": "samplers",
     "ZeroCostSampler": "samplers",
     "score_network": "proxies",

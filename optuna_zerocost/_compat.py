@@ -25,6 +25,7 @@ __all__ = [
     "default_base_sampler",
     "draws_are_given",
     "fixed_parameters",
+    "innermost",
     "quiet",
     "single_value",
     "storage_of",
@@ -107,9 +108,14 @@ def fixed_parameters(sampler: BaseSampler) -> dict[str, Any]:
     return fixed
 
 
+def innermost(sampler: BaseSampler) -> BaseSampler:
+    """Return what ``PartialFixedSampler`` has inside, or ``sampler`` itself."""
+    return _chain(sampler)[-1]
+
+
 def draws_are_given(sampler: BaseSampler) -> bool:
     """Return whether a trial's point is fixed before any draw, so that draws cannot differ."""
-    return isinstance(_chain(sampler)[-1], GridSampler)
+    return isinstance(innermost(sampler), GridSampler)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from optuna_zerocost._arguments import natural, positive
+from optuna_zerocost.benchmarks._command import add_bench
+
 if TYPE_CHECKING:
     # Parsers are generic in typeshed, but not when the program runs.
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -41,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(subparsers)
     _add_proxies(subparsers)
+    add_bench(subparsers)
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
@@ -66,14 +70,14 @@ def _add_demo(subparsers: Subparsers) -> None:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
-        "--trials", type=_positive, default=30, metavar="N", help="networks that each study trains"
+        "--trials", type=positive, default=30, metavar="N", help="networks that each study trains"
     )
     parser.add_argument(
-        "--seeds", type=_positive, default=3, metavar="K", help="studies of each kind"
+        "--seeds", type=positive, default=3, metavar="K", help="studies of each kind"
     )
     parser.add_argument(
         "--seed",
-        type=_natural,
+        type=natural,
         default=0,
         metavar="S",
         help="seed of the first study of each kind; the next ones follow",
@@ -86,7 +90,7 @@ def _add_demo(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--jobs",
-        type=_natural,
+        type=natural,
         default=0,
         metavar="J",
         help="studies that run at a time, each in a process of its own; 0: one a core",
@@ -160,21 +164,3 @@ def _proxies(arguments: argparse.Namespace) -> int:
     }[arguments.format]
     print(render(proxy_table.rows(costs)))
     return 0
-
-
-def _positive(text: str) -> int:
-    return _integer(text, 1)
-
-
-def _natural(text: str) -> int:
-    return _integer(text, 0)
-
-
-def _integer(text: str, least: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least {least}")
-    return number

@@ -20,7 +20,16 @@ from torch import nn
 from optuna_zerocost import proxies
 from optuna_zerocost.benchmarks import nasbench201
 
-__all__ = ["MEASURED_COSTS", "Row", "as_csv", "as_markdown", "as_text", "measure_costs", "rows"]
+__all__ = [
+    "MEASURED_COSTS",
+    "Row",
+    "as_csv",
+    "as_markdown",
+    "as_text",
+    "measure_costs",
+    "measure_training_pass",
+    "rows",
+]
 
 # What measure_costs() gave with repeats=1 on a machine of two cores, torch 2.13.0 (CPU).
 MEASURED_COSTS: Mapping[str, float] = {
@@ -123,9 +132,7 @@ def measure_costs(
         batch_size: Samples in the minibatch.
         repeats: How often each is taken on each network; the shortest time counts.
     """
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(batch_size, 3, 32, 32, generator=generator)
-    batch = (inputs, torch.arange(batch_size) % 10)
+    batch = _random_batch(batch_size)
     ratios: dict[str, list[float]] = {name: [] for name in names}
     with _one_thread():
         for operations in _ARCHITECTURES:
@@ -135,6 +142,26 @@ def measure_costs(
                 score = functools.partial(proxies.score_network, network, batch, [name])
                 ratios[name].append(_shortest(score, repeats) / training)
     return {name: statistics.median(values) for name, values in ratios.items()}
+
+
+def measure_training_pass(*, batch_size: int = 64, repeats: int = 2) -> float:
+    """Return the seconds of the processor for one training pass, on one thread.
+
+    The pass that :func:`measure_costs` compares with; the median of the same three networks.
+    """
+    batch = _random_batch(batch_size)
+    with _one_thread():
+        return statistics.median(
+            _shortest(
+                functools.partial(_train, nasbench201.build_network(operations), batch), repeats
+            )
+            for operations in _ARCHITECTURES
+        )
+
+
+def _random_batch(size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(size, 3, 32, 32, generator=generator), torch.arange(size) % 10
 
 
 def _train(network: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -17,7 +17,7 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from optuna_zerocost import AgingEvolutionSampler
+from optuna_zerocost import AgingEvolutionSampler, ReinforceSampler
 
 OPERATIONS = ["none", "skip", "conv"]
 
@@ -105,4 +105,5 @@ BASES: dict[str, Callable[[], BaseSampler]] = {
     "gp": _quietly(lambda: GPSampler(seed=3, n_startup_trials=4)),
     "cmaes": lambda: CmaEsSampler(seed=3, n_startup_trials=4, warn_independent_sampling=False),
     "evolution": lambda: AgingEvolutionSampler(4, 2, seed=3),
+    "reinforce": lambda: ReinforceSampler(seed=3),
 }

@@ -47,6 +47,7 @@ def test_no_source_of_a_layer_imports_what_it_must_not_know(layer: str) -> None:
         ("import optuna_zerocost", ["torch", "optuna"]),
         ("import optuna_zerocost.proxies", ["optuna"]),
         ("from optuna_zerocost import ZeroCostSampler, Warmup, Vote", ["torch"]),
+        ("from optuna_zerocost import ReinforceSampler", ["torch"]),
     ],
 )
 def test_importing_one_layer_does_not_load_another(statement: str, absent: list[str]) -> None:

@@ -24,6 +24,7 @@ from optuna_zerocost.proxies._errors import (
     BatchError,
     LabelsError,
     NetworkError,
+    OutOfMemoryError,
     OutputError,
     PassError,
     ProxyDefinitionError,
@@ -32,7 +33,11 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
     UnknownProxyError,
 )
-from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
+from optuna_zerocost.proxies._flow_pass import (
+    FLOW_GRADIENTS,
+    SCALED_FLOW_GRADIENTS,
+    ScaledGradients,
+)
 from optuna_zerocost.proxies._gaussian_pass import (
     FEATURE_CHANGE,
     NEURON_PATTERNS,
@@ -75,6 +80,7 @@ __all__ = [
     "PARAMETER_COUNT",
     "REGION_AGREEMENT",
     "RUNNING_VARIANCES",
+    "SCALED_FLOW_GRADIENTS",
     "STAGE_FEATURES",
     "STAGE_GAINS",
     "TANGENT_KERNEL",
@@ -87,6 +93,7 @@ __all__ = [
     "Minibatches",
     "NetworkError",
     "NeuronPatterns",
+    "OutOfMemoryError",
     "OutputError",
     "Pass",
     "PassError",
@@ -95,6 +102,7 @@ __all__ = [
     "ProxyError",
     "Quantity",
     "Request",
+    "ScaledGradients",
     "SecondDerivativeError",
     "StageFeatures",
     "UndefinedScoreError",

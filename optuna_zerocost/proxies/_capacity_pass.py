@@ -39,6 +39,11 @@ class CountPass(Pass):
         """Shapes suffice."""
         return False
 
+    @property
+    def holds_whole_batch(self) -> bool:
+        """No input is run."""
+        return False
+
     def run(self, request: Request) -> Measured:
         """Count the numbers in the trainable parameters."""
         parameters = [parameter for _, parameter in request.structure.parameters]
@@ -54,6 +59,11 @@ class WeightPass(Pass):
     def name(self) -> str:
         """The pass's name in messages."""
         return "weight"
+
+    @property
+    def holds_whole_batch(self) -> bool:
+        """No input is run."""
+        return False
 
     def run(self, request: Request) -> Measured:
         """Return the weights that count."""
@@ -77,6 +87,11 @@ class FlopPass(Pass):
     @property
     def reads_values(self) -> bool:
         """Shapes suffice."""
+        return False
+
+    @property
+    def holds_whole_batch(self) -> bool:
+        """One input is run."""
         return False
 
     def run(self, request: Request) -> Measured:

@@ -16,7 +16,7 @@ from optuna_zerocost.proxies._errors import (
     SecondDerivativeError,
     UndefinedScoreError,
 )
-from optuna_zerocost.proxies._pass import Request
+from optuna_zerocost.proxies._pass import Request, is_out_of_memory
 
 __all__ = ["forward_in_train_mode", "gradient_products", "gradients_of", "mean_loss"]
 
@@ -75,7 +75,7 @@ def mean_loss(request: Request, output: Tensor, batch: Batch) -> Tensor:
             f"loss_fn returned {seen}, and the proxies differentiate one number; return the mean "
             "over the batch"
         )
-    if not bool(torch.isfinite(loss)):
+    if not bool(torch.isfinite(loss.detach())):
         readers = request.who_reads(key for key in request.readers if key.needs_labels)
         raise UndefinedScoreError(
             f"the loss is {loss.item()}, which leaves {readers} without a value: the initial "
@@ -128,6 +128,8 @@ def gradient_products(
     try:
         return gradients_of(agreement, parameters)
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         raise _no_second_derivative(readers, str(error)) from error
 
 

@@ -6,6 +6,7 @@ __all__ = [
     "BatchError",
     "LabelsError",
     "NetworkError",
+    "OutOfMemoryError",
     "OutputError",
     "PassError",
     "ProxyDefinitionError",
@@ -46,6 +47,14 @@ class OutputError(ProxyError):
 
 class PassError(ProxyError):
     """The network, or the loss function, raised during a pass; ``__cause__`` is what it raised."""
+
+
+class OutOfMemoryError(PassError):
+    """A pass needs more memory than there is.
+
+    No pass is repeated with a smaller batch, for BatchNorm's statistics, and with them the scores,
+    are those of the batch.
+    """
 
 
 class SecondDerivativeError(PassError):

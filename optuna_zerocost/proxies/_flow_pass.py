@@ -13,11 +13,37 @@ from torch.nn.utils.parametrize import cached
 from torch.overrides import TorchFunctionMode
 
 from optuna_zerocost.proxies._errors import UndefinedScoreError
+from optuna_zerocost.proxies._extended_range import (
+    ExtendedRange,
+    UnsupportedOperation,
+    times_power_of_two,
+)
 from optuna_zerocost.proxies._loss_pass import WeightGradient
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, Structure
 
-__all__ = ["FLOW_GRADIENTS", "FlowPass", "normalisation_bypassed"]
+__all__ = [
+    "FLOW_GRADIENTS",
+    "SCALED_FLOW_GRADIENTS",
+    "FlowPass",
+    "ScaledGradients",
+    "normalisation_bypassed",
+]
+
+
+# Beyond this, R or a derivative of it may exceed float64.
+_LARGE = 2.0**900
+
+
+@dataclass(frozen=True)
+class ScaledGradients:
+    """Gradients of the flow: each item's ``gradient`` times 2 to the power ``exponent``.
+
+    The exponent is 0 but for networks whose flow is (nearly) beyond float64.
+    """
+
+    gradients: tuple[WeightGradient, ...]
+    exponent: int
 
 
 @dataclass(frozen=True)
@@ -35,9 +61,14 @@ class FlowPass(Pass):
         """The pass's name in messages."""
         return "synaptic flow"
 
+    @property
+    def holds_whole_batch(self) -> bool:
+        """One input is run."""
+        return False
+
     def run(self, request: Request) -> Measured:
         """Differentiate R = Σ f(1) with respect to the weights."""
-        readers = request.who_reads([FLOW_GRADIENTS])
+        readers = request.who_reads(request.readers)
         weights = request.structure.require_weights(readers=readers)
         _make_absolute(request.structure)
         request.structure.require_gradients()
@@ -50,25 +81,25 @@ class FlowPass(Pass):
             cached(),
         ):
             tensors = [weight.tensor() for weight in weights]
-            flow = request.forward(request.batch.ones(dtype=torch.float64)).sum()
-        if not bool(torch.isfinite(flow)):
-            raise UndefinedScoreError(
-                f"the flow through the network is {flow.item()}, beyond what float64 holds, which "
-                f"leaves {readers} without a value; without its normalisation the network is too "
-                "deep or too wide, or a buffer is infinite"
-            )
+            flow, exponent = _flow(request), 0
+            if not abs(float(flow.detach())) < _LARGE:
+                del flow  # and with it what was kept for its derivatives
+                flow, exponent = _flow_in_extended_range(request)
         gradients: tuple[Tensor | None, ...] = (None,) * len(weights)
         if flow.requires_grad:
             gradients = torch.autograd.grad(flow, tensors, allow_unused=True)
-        return Measured(
-            {
-                FLOW_GRADIENTS: tuple(
-                    WeightGradient(weight.name, tensor.detach(), gradient)
-                    for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
-                    if gradient is not None
-                )
-            }
+        scaled = ScaledGradients(
+            tuple(
+                WeightGradient(weight.name, tensor.detach(), gradient)
+                for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
+                if gradient is not None
+            ),
+            exponent,
         )
+        measured: dict[Quantity[Any], object] = {SCALED_FLOW_GRADIENTS: scaled}
+        if request.wants(FLOW_GRADIENTS):
+            measured[FLOW_GRADIENTS] = _unscaled(request, scaled)
+        return Measured(measured)
 
 
 FLOW = FlowPass()
@@ -79,6 +110,55 @@ FLOW_GRADIENTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
     "each absolute weight with the gradient of the summed output R, both float64; weights "
     "without a gradient are left out",
 )
+SCALED_FLOW_GRADIENTS: Quantity[ScaledGradients] = Quantity(
+    "scaled flow gradients",
+    FLOW,
+    "the same divided by a power of two, for networks whose gradients exceed float64",
+)
+
+
+def _flow(request: Request) -> Tensor:
+    return request.forward(request.batch.ones(dtype=torch.float64)).sum()
+
+
+def _flow_in_extended_range(request: Request) -> tuple[Tensor, int]:
+    """Return R·2^−e and e."""
+    readers = request.who_reads(request.readers)
+    beyond = (
+        "the flow through the network is beyond what float64 holds, since without its "
+        "normalisation the network is too deep or too wide"
+    )
+    extended = ExtendedRange()
+    try:
+        with extended:
+            flow = _flow(request)
+    except UnsupportedOperation as error:
+        raise UndefinedScoreError(
+            f"{beyond}, and the operation {str(error)!r} is not available in a wider range, which "
+            f"leaves {readers} without a value; choose other proxies for this network"
+        ) from None
+    if not bool(torch.isfinite(flow.detach())):
+        raise UndefinedScoreError(
+            f"the flow through the network is {flow.item()}, also in a wider range than that of "
+            f"float64, which leaves {readers} without a value: a buffer or an operation of the "
+            "network is infinite, or NaN, for inputs of ones"
+        )
+    return flow, extended.exponent(flow)
+
+
+def _unscaled(request: Request, scaled: ScaledGradients) -> tuple[WeightGradient, ...]:
+    if scaled.exponent == 0:
+        return scaled.gradients
+    found = tuple(
+        WeightGradient(item.name, item.weight, times_power_of_two(item.gradient, scaled.exponent))
+        for item in scaled.gradients
+    )
+    if not all(bool(torch.isfinite(item.gradient).all()) for item in found):
+        raise UndefinedScoreError(
+            f"the flow gradients, which {request.who_reads([FLOW_GRADIENTS])} reads, are beyond "
+            "what float64 holds; read SCALED_FLOW_GRADIENTS, which are divided by a power of two"
+        )
+    return found
 
 
 def _make_absolute(structure: Structure) -> None:
@@ -149,17 +229,18 @@ def _ones_embedded(structure: Structure) -> Iterator[None]:
 
 @contextlib.contextmanager
 def normalisation_bypassed(structure: Structure) -> Iterator[None]:
-    """Context manager: inside, normalisation layers return their input.
+    """Context manager: inside, normalisation layers return a copy of their input.
 
-    A forward hook could not do this: the layer would still run before it, and BatchNorm without
-    running statistics raises for a batch of one with 1×1 maps.
+    A copy, since what follows a normalisation layer in place must not write into what precedes
+    it. A forward hook could not do this: the layer would still run before it, and BatchNorm
+    without running statistics raises for a batch of one with 1×1 maps.
     """
     layers = [module for module in structure.modules if isinstance(module, NORMALISATIONS)]
     absent = object()
     before = [vars(layer).get("forward", absent) for layer in layers]
     try:
         for layer in layers:
-            vars(layer)["forward"] = _identity
+            vars(layer)["forward"] = _copied
         yield
     finally:
         for layer, forward in zip(layers, before, strict=True):
@@ -169,5 +250,5 @@ def normalisation_bypassed(structure: Structure) -> Iterator[None]:
                 vars(layer)["forward"] = forward
 
 
-def _identity(input: Tensor, *_: Any) -> Tensor:
-    return input
+def _copied(input: Tensor, *_: Any) -> Tensor:
+    return input.clone()

@@ -10,22 +10,25 @@ its own; nothing else has to know of it.
 from __future__ import annotations
 
 import abc
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from optuna_zerocost.proxies._batch import Batch
 from optuna_zerocost.proxies._errors import (
     LabelsError,
+    OutOfMemoryError,
     OutputError,
     PassError,
     ProxyDefinitionError,
 )
 from optuna_zerocost.proxies._structure import Structure
 
-__all__ = ["Measured", "Pass", "Quantity", "Request"]
+__all__ = ["Measured", "Pass", "Quantity", "Request", "is_out_of_memory", "pass_failed"]
 
 T = TypeVar("T")
 
@@ -117,6 +120,11 @@ class Pass(abc.ABC):
         """Whether weights need values, which those on the meta device have not."""
         return True
 
+    @property
+    def holds_whole_batch(self) -> bool:
+        """Whether the memory that it takes grows with the minibatch."""
+        return True
+
     @abc.abstractmethod
     def run(self, request: Request) -> Measured:
         """Run the network and return every quantity of ``request.readers``.
@@ -174,10 +182,48 @@ class Measured:
         return Measured({quantity: self._values[quantity] for quantity in quantities})
 
 
-def pass_failed(source: Pass, proxies: str, error: Exception) -> PassError:
+def pass_failed(source: Pass, request: Request, error: Exception) -> PassError:
     """Return the error that says which pass, for which proxies, ``error`` interrupted."""
+    proxies = request.who_reads(request.readers)
+    if is_out_of_memory(error):
+        # Whoever keeps the error would keep the activations that filled the memory.
+        traceback.clear_frames(error.__traceback__)
+        return _out_of_memory(source, request, error)
     reason = f"{type(error).__name__}: {error}".rstrip(".: ")
     return PassError(
         f"the {source.name} pass (for {proxies}) failed with {reason}. "
         "Run network(inputs) and the loss on the same batch by hand to see it alone"
+    )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an allocation failed, on whatever device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    # The allocators of the CPU (of Linux, of Windows) and of MPS raise nothing more special.
+    signs = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+
+
+def _out_of_memory(source: Pass, request: Request, error: Exception) -> OutOfMemoryError:
+    proxies = request.who_reads(request.readers)
+    reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".: ")
+    cures = ["ask for fewer proxies at a time"]
+    if source.holds_whole_batch:
+        cures.insert(0, f"pass a batch of fewer than {request.batch.size} samples")
+    twice = [quantity for quantity in request.readers if quantity.needs_second_derivatives]
+    if twice:
+        cures.append(
+            f"leave out {request.who_reads(twice)}, whose second derivatives keep all of the "
+            "first's intermediate values"
+        )
+    batch = (
+        f"at batch size {request.batch.size}"
+        if source.holds_whole_batch
+        else f"with one sample at a time (not the batch's {request.batch.size})"
+    )
+    return OutOfMemoryError(
+        f"the {source.name} pass (for {proxies}) ran out of memory {batch}: {reason}. "
+        f"To score this network, {', or '.join(cures)}, or use a device with more memory. The "
+        "batch is never split silently: with BatchNorm the scores of its parts are others"
     )

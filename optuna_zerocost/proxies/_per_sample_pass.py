@@ -70,6 +70,11 @@ class SamplePass(Pass):
         """The pass's name in messages."""
         return "single-sample"
 
+    @property
+    def holds_whole_batch(self) -> bool:
+        """One sample is run at a time."""
+        return False
+
     def run(self, request: Request) -> Measured:
         """Add up the signs of the samples' gradients."""
         sums: dict[int, Tensor] = {}

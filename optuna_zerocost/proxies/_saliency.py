@@ -5,10 +5,14 @@ g is the gradient of the mean loss L, H its Hessian, and a sum over l runs over 
 
 from __future__ import annotations
 
+import math
+
 import torch
+from torch import Tensor
 
 from optuna_zerocost.proxies._errors import UndefinedScoreError
-from optuna_zerocost.proxies._flow_pass import FLOW_GRADIENTS
+from optuna_zerocost.proxies._extended_range import times_power_of_two
+from optuna_zerocost.proxies._flow_pass import SCALED_FLOW_GRADIENTS
 from optuna_zerocost.proxies._loss_pass import GRADIENT_PRODUCTS, WEIGHT_GRADIENTS
 from optuna_zerocost.proxies._pass import Measured
 from optuna_zerocost.proxies._registry import register
@@ -75,7 +79,7 @@ def grasp(measured: Measured) -> float:
 
 @register(
     "synflow",
-    reads=(FLOW_GRADIENTS,),
+    reads=(SCALED_FLOW_GRADIENTS,),
     summary="Σ |W⊙∂R/∂W|, R = Σ f(1) with absolute weights",
     paper="Tanaka et al., NeurIPS 2020",
     fails="blind to data and activations; 0 if nothing reaches the output; spans 60 powers of ten",
@@ -84,16 +88,27 @@ def synflow(measured: Measured) -> float:
     """Σ |W⊙∂R/∂W|, R = Σ f(1), f the network with absolute weights and no normalisation.
 
     It spans tens of orders of magnitude within one space: compare ranks or logarithms.
+
+    Raises:
+        UndefinedScoreError: If it exceeds float64, as for hundreds of layers.
     """
-    return total(
-        torch.linalg.vector_norm(item.weight * item.gradient, ord=1)
-        for item in measured[FLOW_GRADIENTS]
+    flow = measured[SCALED_FLOW_GRADIENTS]
+    value = total(
+        torch.linalg.vector_norm(item.weight * item.gradient, ord=1) for item in flow.gradients
     )
+    try:
+        return math.ldexp(value, flow.exponent)
+    except OverflowError:
+        power = math.log10(value) + flow.exponent * math.log10(2)
+        raise UndefinedScoreError(
+            f"synflow is about 10^{power:.0f}, beyond what float64 holds (10^308): without its "
+            "normalisation the network is too deep or too wide; use logsynflow for such networks"
+        ) from None
 
 
 @register(
     "logsynflow",
-    reads=(FLOW_GRADIENTS,),
+    reads=(SCALED_FLOW_GRADIENTS,),
     summary="Σ |W⊙log(∂R/∂W + 1)|, R = Σ f(1) with absolute weights",
     paper="Cavagnero et al., WACV 2023",
     fails="blind to data and activations; 0 if nothing reaches the output",
@@ -104,8 +119,9 @@ def logsynflow(measured: Measured) -> float:
     Raises:
         UndefinedScoreError: If a gradient is −1 or less, so that the logarithm does not exist.
     """
-    for item in measured[FLOW_GRADIENTS]:
-        least = float(item.gradient.min())
+    flow = measured[SCALED_FLOW_GRADIENTS]
+    for item in flow.gradients:
+        least = float(times_power_of_two(item.gradient.min(), flow.exponent))
         if least <= -1.0:
             raise UndefinedScoreError(
                 f"the flow falls with the weight {item.name!r} (∂R/∂W = {least:g}), and "
@@ -113,6 +129,16 @@ def logsynflow(measured: Measured) -> float:
                 "such as a gate or a difference turns the sign; use synflow for this network"
             )
     return total(
-        torch.linalg.vector_norm(item.weight * torch.log1p(item.gradient), ord=1)
-        for item in measured[FLOW_GRADIENTS]
+        torch.linalg.vector_norm(item.weight * _log1p(item.gradient, flow.exponent), ord=1)
+        for item in flow.gradients
     )
+
+
+def _log1p(scaled: Tensor, exponent: int) -> Tensor:
+    """Return log(scaled·2^exponent + 1), whose argument may exceed float64."""
+    if exponent == 0:
+        return torch.log1p(scaled)
+    # From 2^64 on, adding 1 changes nothing.
+    is_large = scaled > math.ldexp(1.0, min(64 - exponent, 1000))
+    small = torch.log1p(times_power_of_two(scaled.masked_fill(is_large, 0.0), exponent))
+    return torch.where(is_large, torch.log(scaled) + exponent * math.log(2), small)

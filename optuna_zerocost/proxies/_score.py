@@ -18,7 +18,7 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
     UnknownProxyError,
 )
-from optuna_zerocost.proxies._pass import Pass, Quantity, Request, pass_failed
+from optuna_zerocost.proxies._pass import Pass, Quantity, Request, is_out_of_memory, pass_failed
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._registry import Proxy, describe
@@ -109,24 +109,34 @@ def _wanted(readers: Sequence[Proxy]) -> dict[Quantity[Any], tuple[str, ...]]:
 def _run(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[str, float]:
     """Run one pass and compute the proxies that read from it."""
     try:
+        values = _values(source, request, readers)
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise pass_failed(source, request, error) from error
+        raise
+    for proxy in readers:
+        if not math.isfinite(values[proxy.name]):
+            raise UndefinedScoreError(
+                f"{proxy.name} came out as {values[proxy.name]} from a finite "
+                f"{source.name} pass: {proxy.summary} overflows, or is undefined, for this "
+                "network and minibatch; leave the proxy out, or reject the network"
+            )
+    return values
+
+
+def _values(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[str, float]:
+    try:
         with torch.enable_grad():
             measured = source.run(request)
     except ProxyError:
         raise
     except Exception as error:
-        names = ", ".join(proxy.name for proxy in readers)
-        raise pass_failed(source, names, error) from error
-    values = {}
+        raise pass_failed(source, request, error) from error
     with torch.no_grad():
-        for proxy in readers:
-            values[proxy.name] = float(proxy.function(measured.restricted_to(proxy.reads)))
-            if not math.isfinite(values[proxy.name]):
-                raise UndefinedScoreError(
-                    f"{proxy.name} came out as {values[proxy.name]} from a finite "
-                    f"{source.name} pass: {proxy.summary} overflows, or is undefined, for this "
-                    "network and minibatch; leave the proxy out, or reject the network"
-                )
-    return values
+        return {
+            proxy.name: float(proxy.function(measured.restricted_to(proxy.reads)))
+            for proxy in readers
+        }
 
 
 def _device(structure: Structure) -> torch.device:

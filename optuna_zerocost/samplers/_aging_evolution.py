@@ -180,7 +180,7 @@ class AgingEvolutionSampler(BaseSampler):
             if mutations.has_new():
                 return mutations
             first = first or mutations
-            population.remove(winner)
+            population = [member for member in population if member is not winner]
         return first
 
 

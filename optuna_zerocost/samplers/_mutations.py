@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -47,17 +46,31 @@ class Mutations:
         names = [name for name in parent.params if name not in fixed]
         self._names = [name for name in names if name in architecture or not architecture]
         self._other_names = [name for name in names if name not in self._names]
-        self._values = {
-            **dict(architecture_key(parent.params, parent.distributions)),
-            **{name: repr(value) for name, value in fixed.items()},
-        }
-        self._evaluated = _Evaluated(others, set(parent.params), ignored=self._other_names)
+        self._evaluated = self._evaluated_edits(others, fixed)
         self._left = self._new_edits()
         self._other_left: _Edits = {}
 
     def has_new(self) -> bool:
         """Return whether there is a mutation left that no trial has evaluated."""
         return bool(self._left)
+
+    def neighbours(self) -> list[dict[str, Any]]:
+        """Return the parent's architecture with each of the edits that no trial has evaluated.
+
+        Returns:
+            In random order. Where the architecture is not known, all parameters count to it.
+        """
+        architecture = {
+            name: value
+            for name, value in self.parent.params.items()
+            if name not in self._other_names
+        }
+        edited = [
+            {**architecture, name: value}
+            for name, values in self._left.items()
+            for value in values
+        ]
+        return self._rng.sample(edited, len(edited))
 
     def draw(self, names: Collection[str]) -> dict[str, Any]:
         """Return the parent's parameters with one edit among ``names``.
@@ -96,40 +109,37 @@ class Mutations:
         return {name: values for name, values in edits.items() if values}
 
     def _is_evaluated(self, name: str, value: Any) -> bool:
-        edit = architecture_key({name: value}, self.parent.distributions)
-        return {**self._values, **dict(edit)} in self._evaluated
+        return architecture_key({name: value}, self.parent.distributions)[0] in self._evaluated
 
+    def _evaluated_edits(
+        self, others: Iterable[FrozenTrial], fixed: Mapping[str, Any]
+    ) -> set[tuple[str, str]]:
+        """Return the edits that lead to one of ``others``.
 
-class _Evaluated:
-    """Which parameters were evaluated.
+        A define-by-run objective that is given all parameters of a trial, and more, asks for those
+        of the trial and no others. So an edit leads to a trial if the edited parameters include
+        all of the trial's. The parameters besides the architecture make no difference.
+        """
+        values = {**self.parent.params, **fixed}
+        evaluated: set[tuple[str, str]] = set()
+        for trial in others:
+            edits = []
+            for name, value in tuple(trial.params.items()):
+                if name in self._other_names:
+                    continue
+                if name not in values:
+                    break
+                if value != values[name]:
+                    edits.append((name, value))
+                    if len(edits) > 1:
+                        break
+            else:
+                if len(edits) == 1 and self._is_whole(trial):
+                    evaluated.update(architecture_key(dict(edits), trial.distributions))
+        return evaluated
 
-    A define-by-run objective that is given all parameters of a trial, and more, asks for those of
-    the trial and no others. So values that include all of a trial's are that trial again.
-
-    Args:
-        trials: Complete and pruned ones count. So do running ones, once they have parameters of
-            ``names``; before, nobody knows what else they will ask for.
-        names: All parameters that a running trial is expected to have.
-        ignored: Names that make no difference.
-    """
-
-    def __init__(
-        self, trials: Iterable[FrozenTrial], names: set[str], *, ignored: Collection[str]
-    ) -> None:
-        self._values: dict[tuple[str, ...], set[tuple[str, ...]]] = defaultdict(set)
-        for trial in trials:
-            is_known = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-            if is_known or (trial.state == TrialState.RUNNING and set(trial.params) >= names):
-                # The storage in memory hands out live trials: take what is there now.
-                key = architecture_key(dict(trial.params), dict(trial.distributions))
-                pairs = [pair for pair in key if pair[0] not in ignored]
-                self._values[tuple(name for name, _ in pairs)].add(
-                    tuple(value for _, value in pairs)
-                )
-
-    def __contains__(self, values: Mapping[str, str]) -> bool:
-        return any(
-            tuple(values[name] for name in names) in evaluated
-            for names, evaluated in self._values.items()
-            if names and values.keys() >= set(names)
-        )
+    def _is_whole(self, trial: FrozenTrial) -> bool:
+        """Return whether ``trial`` went well, or is running and will ask for nothing else."""
+        if trial.state == TrialState.RUNNING:
+            return trial.params.keys() >= self.parent.params.keys()
+        return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)

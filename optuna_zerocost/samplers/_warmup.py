@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import random
+import re
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -35,11 +36,14 @@ from optuna_zerocost.scoring._scorer import (
     fingerprint_of,
 )
 
-__all__ = ["Pool", "PoolSource", "Warmup"]
+__all__ = ["Pool", "PoolSource", "Warmup", "stored_pools"]
 
 _LONGEST_PIECE = 20
 _FEWEST_PIECES = 32
 _ANNOUNCED = "announced"
+_PIECE_KEY = re.compile(
+    rf"(?P<pool>{PREFIX}warmup:[0-9a-f]{{16}}:[0-9a-f]{{16}}):(?P<start>\d+)-(?P<stop>\d+)"
+)
 
 # What _score_piece is called with, besides the scorer.
 _Task = tuple[str, int, tuple[int, int], Mapping[str, Any]]
@@ -210,6 +214,26 @@ class PoolSource:
             key,
             encoded,
         )
+
+
+def stored_pools(study: Study) -> list[Pool]:
+    """Return what is stored of the pools of ``study``, whoever scored it.
+
+    Returns:
+        One pool for each scorer and seed that the study has seen, the largest first. A pool that
+        is still being scored has the candidates of the pieces that are there. A pool with choices
+        that JSON cannot hold is not stored, and not here.
+    """
+    attributes = _compat.storage_of(study).get_study_system_attrs(_compat.study_id_of(study))
+    pieces: dict[str, dict[tuple[int, int], Pool]] = {}
+    for key in attributes:
+        if match := _PIECE_KEY.fullmatch(key):
+            encoded = read_json(attributes, key)
+            if encoded is not None:
+                piece = int(match["start"]), int(match["stop"])
+                pieces.setdefault(match["pool"], {})[piece] = _decode(encoded)
+    pools = [_merge(of_pool[piece] for piece in sorted(of_pool)) for of_pool in pieces.values()]
+    return sorted(pools, key=lambda pool: -len(pool.candidates))
 
 
 def _score_piece(

@@ -49,7 +49,7 @@ def widen(
     known: KnownArchitectures,
     drawn: Sequence[Candidate],
     fixed: Mapping[str, Any],
-    seed: str,
+    rng: random.Random,
 ) -> Widened:
     """Return the candidates that ``ranking.sources`` asks for.
 
@@ -61,9 +61,8 @@ def widen(
         known: Architectures that the study has met.
         drawn: Candidates that are there already.
         fixed: Parameters that are given.
-        seed: Decides about all that is random.
+        rng: Decides about all that is random.
     """
-    rng = random.Random(seed)
     widened = Widened()
     sources = ranking.sources
     seen = {candidate.key for candidate in drawn}

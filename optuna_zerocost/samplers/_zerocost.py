@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
@@ -17,8 +18,16 @@ from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX
-from optuna_zerocost.samplers._candidates import Draw, Draws, draw_candidates, draw_relative
+from optuna_zerocost.samplers._candidates import (
+    Draw,
+    Draws,
+    draw_candidates,
+    draw_neighbours,
+    draw_relative,
+)
+from optuna_zerocost.samplers._considered import store_considered
 from optuna_zerocost.samplers._known import KnownArchitectures, choose, claim_best
+from optuna_zerocost.samplers._parents import mutations_of_parent
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 from optuna_zerocost.samplers._warmup import Pool, PoolSource, Warmup
 from optuna_zerocost.samplers._widening import widen
@@ -52,6 +61,7 @@ class _Proposal:
     draw: Draw
     candidates: int
     rejected: int
+    considered: Sequence[Candidate] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,7 +73,8 @@ class ZeroCostSampler(BaseSampler):
 
     * *warmup*: many random architectures are scored, and the first trials are the best of them;
     * *move proposal*: for each later trial the base sampler is asked many times, the answers are
-      scored, and the best becomes the trial.
+      scored, and the best becomes the trial. With ``moves="neighbours"`` the candidates are all
+      architectures that are one edit away from a parent instead.
 
     Architectures that the study has evaluated, is evaluating or has enqueued are not proposed
     again unless the base sampler proposes nothing else. Parameters that the scorer does not ask
@@ -73,10 +84,11 @@ class ZeroCostSampler(BaseSampler):
     ``PartialFixedSampler`` inside, as the base sampler.
 
     Each trial gets user attributes: ``zerocost:<score>`` for every score of its architecture,
-    ``zerocost:source`` (``"warmup"``, ``"move"``, ``"base"`` where the base sampler's own
-    suggestion was used, ``"enqueued"``), ``zerocost:candidates`` (distinct new architectures that
-    it was the best of), ``zerocost:rejected`` (draws that the scorer rejected) and
-    ``zerocost:seconds`` (time for drawing and scoring).
+    ``zerocost:source`` (``"warmup"``, ``"move"``, ``"random"`` for a random one of the candidates,
+    ``"base"`` where the base sampler's own suggestion was used, ``"enqueued"``),
+    ``zerocost:candidates`` (distinct new architectures that it was chosen from),
+    ``zerocost:rejected`` (draws that the scorer rejected) and ``zerocost:seconds`` (time for
+    drawing and scoring).
 
     Args:
         scorer: Turns a trial into named scores, e.g. a
@@ -87,14 +99,24 @@ class ZeroCostSampler(BaseSampler):
             :class:`~optuna_zerocost.scoring.Ranking`. Default: the only score there is.
         warmup: Size of the warmup, or ``None`` for no warmup.
         moves: How often the base sampler is asked for each trial after the warmup. With 1 the base
-            sampler's suggestion is used as it is, and scored only after the trial.
-        seed: Seeds the warmup and the default base sampler. Workers of one study may use different
-            seeds: the first one to arrive decides about the warmup. Default: the warmup depends
-            on the study's name.
+            sampler's suggestion is used as it is, and scored only after the trial. With
+            ``"neighbours"``, the candidates are what no trial has evaluated among the one-edit
+            neighbours of a parent: every other choice of a categorical, every other value of an
+            integer or up to eight close ones. The parent is the one that the base sampler
+            mutates, if that is an
+            :class:`~optuna_zerocost.samplers.AgingEvolutionSampler`, otherwise the best trial
+            that has such neighbours. Where there is none, the base sampler's own suggestion is
+            used as it is.
+        random_share: With this probability a trial after the warmup is a random one of its
+            candidates, not the best, so that scores that mislead do not decide everything.
+        seed: Seeds the warmup, the random choices and the default base sampler. Workers of one
+            study may use different seeds: the first one to arrive decides about the warmup.
+            Default: these depend on the study's name.
 
     Raises:
         ValueError: If there are several scores but no ranking, the ranking reads a score that the
-            scorer does not return, or ``moves`` is less than 1.
+            scorer does not return, ``moves`` is less than 1 or an unknown word, or
+            ``random_share`` is no probability.
         TypeError: If an argument is of the wrong kind.
     """
 
@@ -105,7 +127,8 @@ class ZeroCostSampler(BaseSampler):
         base_sampler: BaseSampler | None = None,
         ranking: Ranking | str | None = None,
         warmup: Warmup | None = _DEFAULT_WARMUP,
-        moves: int = 32,
+        moves: int | Literal["neighbours"] = 32,
+        random_share: float = 0.0,
         seed: int | None = None,
     ) -> None:
         if not callable(scorer):
@@ -122,16 +145,24 @@ class ZeroCostSampler(BaseSampler):
             raise TypeError(
                 f"warmup is {warmup!r}, but it must be Warmup(candidates=…, trials=…) or None."
             )
-        if isinstance(moves, bool) or not isinstance(moves, int) or moves < 1:
+        is_number = isinstance(moves, int) and not isinstance(moves, bool) and moves >= 1
+        if not is_number and moves != "neighbours":
             raise ValueError(
                 f"moves is {moves!r}, but it is how often the base sampler is asked for a trial: "
-                "an integer of at least 1. With moves=1 its suggestion is used as it is."
+                "an integer of at least 1. With moves=1 its suggestion is used as it is; with "
+                "moves='neighbours' all one-edit neighbours of a parent are candidates."
+            )
+        if not 0.0 <= random_share <= 1.0:
+            raise ValueError(
+                f"random_share is {random_share!r}, but it is the probability with which a trial "
+                "is a random one of its candidates instead of the best: a number from 0 to 1."
             )
         self._scorer = scorer
         self._base_sampler = base_sampler or _compat.default_base_sampler(seed)
         self._ranking = as_ranking(ranking, score_names_of(scorer))
         self._warmup = warmup
-        self._moves = moves
+        self._moves: int | Literal["neighbours"] = moves
+        self._random_share = random_share
         self._seed = seed
         self._set_transient_state()
 
@@ -184,7 +215,7 @@ class ZeroCostSampler(BaseSampler):
         This is the one place where an exception fails the trial, rather than leave it running.
         """
         is_warmup = trial.number < self._warmup_trials and "fixed_params" not in trial.system_attrs
-        has_moves = self._moves > 1 and not _compat.draws_are_given(self._base_sampler)
+        has_moves = self._moves != 1 and not _compat.draws_are_given(self._base_sampler)
         trial_id = _compat.trial_id_of(trial)
         self._hand_over[trial_id] = None
         if not is_warmup and not has_moves:
@@ -305,27 +336,44 @@ class ZeroCostSampler(BaseSampler):
                 )
             return self._pools[key]
 
-    def _from_moves(self, snapshot: Snapshot, space: dict[str, BaseDistribution]) -> _Proposal:
-        """Take the best of many draws from the base sampler."""
+    def _from_moves(
+        self, snapshot: Snapshot, space: dict[str, BaseDistribution]
+    ) -> _Proposal | None:
+        """Take the best of many candidates, or now and then a random one."""
+        rng = self._generator(snapshot)
         known = KnownArchitectures(snapshot.other_trials)
-        draws = draw_candidates(
-            self._base_sampler, self._scorer, snapshot, space, known, count=self._moves
-        )
+        arguments = (self._base_sampler, self._scorer, snapshot, space, known)
+        if self._moves == "neighbours":
+            mutations = mutations_of_parent(self._base_sampler, snapshot, rng)
+            if mutations is None:
+                return None
+            draws = draw_neighbours(*arguments, mutations=mutations)
+        else:
+            draws = draw_candidates(*arguments, count=self._moves)
         rejected = len(draws.rejected)
         self._log_rejections(draws.reasons)
+        candidates = [candidate for candidate, _ in draws.new]
+        if candidates and rng.random() < self._random_share:
+            drawn = rng.choice(draws.new)
+            return _Proposal("random", *drawn, len(draws.new), rejected, candidates)
         if isinstance(self._ranking, Learned):
             learned = self._from_learned(self._ranking, snapshot, space, known, draws)
             if learned is not None:
                 return learned
-        if draws.new:
-            candidates = [candidate for candidate, _ in draws.new]
+        if candidates:
             best = best_first(self._ranking, candidates, self._history(snapshot))[0]
-            return _Proposal("move", *draws.new[best], len(draws.new), rejected)
-        if draws.repeated:
-            draw = draws.repeated[0]
-            return _Proposal("base", draw.candidate, draw, 0, rejected)
-        self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
-        return _Proposal("base", None, draws.rejected[0], 0, rejected)
+            return _Proposal("move", *draws.new[best], len(draws.new), rejected, candidates)
+        if draws.rejected and not draws.repeated:
+            self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
+        if self._moves == "neighbours":
+            return None
+        draw = [*draws.repeated, *draws.rejected][0]
+        return _Proposal("base", draw.candidate, draw, 0, rejected)
+
+    def _generator(self, snapshot: Snapshot) -> random.Random:
+        """Return a generator for the choices about one trial, which another worker would share."""
+        seed = snapshot.study.study_name if self._seed is None else self._seed
+        return random.Random(f"{seed};{snapshot.trial.number}")
 
     def _from_learned(
         self,
@@ -347,9 +395,7 @@ class ZeroCostSampler(BaseSampler):
             known=known,
             drawn=[candidate for candidate, _ in draws.new],
             fixed={**_compat.fixed_parameters(self._base_sampler), **enqueued},
-            seed=f"{self._seed};{snapshot.study.study_name};{snapshot.trial.number}"
-            if self._seed is None
-            else f"{self._seed};{snapshot.trial.number}",
+            rng=self._generator(snapshot),
         )
         self._log_rejections(widened.reasons)
         candidates = [c for c, _ in draws.new] + [c for c, _ in widened.found]
@@ -368,7 +414,7 @@ class ZeroCostSampler(BaseSampler):
             draw = draw_relative(self._base_sampler, snapshot, space)
         notes = {"origin": origins[chosen], **ranking.notes(candidates, history, chosen)}
         rejected = len(draws.rejected) + len(widened.reasons)
-        return _Proposal("move", claimed, draw, len(candidates), rejected, notes)
+        return _Proposal("move", claimed, draw, len(candidates), rejected, candidates, notes)
 
     def _record(
         self, study: Study, trial: FrozenTrial, proposal: _Proposal, seconds: float
@@ -384,6 +430,9 @@ class ZeroCostSampler(BaseSampler):
             choose(study, trial, proposal.candidate)
         for key, value in proposal.draw.written.items():
             set_system_attr(key, value)
+        if proposal.considered:
+            names = getattr(self._ranking, "names", ())
+            store_considered(set_system_attr, proposal.considered, names)
         attributes = {
             **(proposal.candidate.scores if proposal.candidate else {}),
             "source": proposal.source,

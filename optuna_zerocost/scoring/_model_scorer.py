@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
@@ -95,6 +96,10 @@ class ModelScorer(BuildingScorer):
             if self._on_undefined == "reject" or len(self.score_names) == 1:
                 raise
             first_error = error
+            for failed in (error, error.__cause__):
+                if failed is not None:
+                    # Its frames hold what that pass computed, which the next ones may lack.
+                    traceback.clear_frames(failed.__traceback__)
         # One by one, to find out which of them there are. This is rare.
         scores: dict[str, float] = {}
         for name in self.score_names:

@@ -19,6 +19,7 @@ from torch import nn
 
 from optuna_zerocost import ModelScorer, Warmup, ZeroCostSampler
 from optuna_zerocost.benchmarks import nasbench201
+from optuna_zerocost.benchmarks._network import _Cell
 
 ARCHITECTURES = st.tuples(*[st.sampled_from(nasbench201.OPERATIONS)] * 6)
 ALL = list(itertools.product(nasbench201.OPERATIONS, repeat=6))
@@ -100,7 +101,7 @@ def test_dead_edges_change_neither_outputs_nor_gradients(operations: Any) -> Non
 
 def copy_weights(whole: nn.Module, alive: nn.Module, kept: list[bool]) -> None:
     for source, target in zip(whole.children(), alive.children(), strict=True):
-        if isinstance(source, nasbench201._Cell):
+        if isinstance(source, _Cell):
             operations = [o for o, keep in zip(source.operations, kept, strict=True) if keep]
             for operation, copy in zip(operations, target.operations, strict=True):
                 copy.load_state_dict(operation.state_dict())

@@ -12,7 +12,7 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
-from optuna_zerocost import AgingEvolutionSampler, Warmup, ZeroCostSampler
+from optuna_zerocost import AgingEvolutionSampler, ReinforceSampler, Warmup, ZeroCostSampler
 
 if importlib.util.find_spec("optuna.testing.pytest_samplers") is None:
     pytest.skip(
@@ -24,6 +24,7 @@ from optuna.testing.pytest_samplers import (
     BasicSamplerTestCase,
     MultiObjectiveSamplerTestCase,
     RelativeSamplerTestCase,
+    SingleOnlySamplerTestCase,
 )
 
 # The suites use Optuna's experimental QMC sampler, and provoke warnings on purpose.
@@ -36,12 +37,12 @@ BASES: dict[str, Callable[[], BaseSampler]] = {
     "qmc": QMCSampler,
     "evolution": lambda: AgingEvolutionSampler(2, 2),
 }
+# These are for one objective.
+SINGLE_BASES: dict[str, Callable[[], BaseSampler]] = {"reinforce": ReinforceSampler}
 WAYS: dict[str, dict[str, Any]] = {
     "moves": {"warmup": None, "moves": 4},
     "both": {"warmup": Warmup(candidates=20, trials=5), "moves": 4},
 }
-# One finished trial is enough for the first mutation.
-ALONE: dict[str, Callable[[], BaseSampler]] = {"evolution": lambda: AgingEvolutionSampler(1, 1)}
 
 
 def score(trial: Any) -> dict[str, float]:
@@ -49,21 +50,41 @@ def score(trial: Any) -> dict[str, float]:
     return {"size": depth * trial.suggest_categorical("width", [16, 32])}
 
 
-def make(base: str, way: str) -> BaseSampler:
+def make(make_base: Callable[[], BaseSampler], way: str) -> BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return ZeroCostSampler(score, base_sampler=BASES[base](), **WAYS[way])
+        return ZeroCostSampler(score, base_sampler=make_base(), **WAYS[way])
+
+
+def wrapped(bases: dict[str, Callable[[], BaseSampler]]) -> dict[str, Callable[[], BaseSampler]]:
+    return {
+        f"{base}-{way}": functools.partial(make, bases[base], way)
+        for base in bases
+        for way in WAYS
+    }
 
 
 SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
-    **ALONE,
-    **{f"{base}-{way}": functools.partial(make, base, way) for base in BASES for way in WAYS},
+    # One finished trial is enough for the first mutation.
+    "evolution": lambda: AgingEvolutionSampler(1, 1),
+    **wrapped(BASES),
 }
+SINGLE_SAMPLERS: dict[str, Callable[[], BaseSampler]] = {**SINGLE_BASES, **wrapped(SINGLE_BASES)}
 
 
 @pytest.fixture(params=SAMPLERS)
-def any_sampler(request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+def multi_sampler(request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
     return SAMPLERS[request.param]
+
+
+@pytest.fixture(params=SINGLE_SAMPLERS)
+def single_sampler(request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+    return SINGLE_SAMPLERS[request.param]
+
+
+@pytest.fixture(params=[*SAMPLERS, *SINGLE_SAMPLERS])
+def any_sampler(request: pytest.FixtureRequest) -> Callable[[], BaseSampler]:
+    return {**SAMPLERS, **SINGLE_SAMPLERS}[request.param]
 
 
 class TestBasic(BasicSamplerTestCase):
@@ -80,5 +101,11 @@ class TestRelative(RelativeSamplerTestCase):
 
 class TestMultiObjective(MultiObjectiveSamplerTestCase):
     @pytest.fixture
-    def sampler(self, any_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
-        return any_sampler
+    def sampler(self, multi_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
+        return multi_sampler
+
+
+class TestSingleOnly(SingleOnlySamplerTestCase):
+    @pytest.fixture
+    def sampler(self, single_sampler: Callable[[], BaseSampler]) -> Callable[[], BaseSampler]:
+        return single_sampler

@@ -81,6 +81,22 @@ class Attention(nn.Module):
         return self.head(self.layer(self.embed(x)).mean(1))
 
 
+class PreActivation(nn.Module):
+    """Normalisation and activation come first, and the activation overwrites what it is given.
+
+    The shortcut reads what precedes the normalisation, which is a tensor of its own.
+    """
+
+    def __init__(self, activation: nn.Module) -> None:
+        super().__init__()
+        self.norm, self.activation = nn.BatchNorm2d(4), activation
+        self.conv, self.gate = nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.conv(self.activation(self.norm(x)))
+        return x + out * torch.sigmoid(self.gate(out.mean((2, 3), keepdim=True)))
+
+
 def small_cnn() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, 4, 3, padding=1),
@@ -138,6 +154,17 @@ def in_place(inplace: bool = True) -> nn.Module:
         nn.Hardswish(inplace=inplace),
         nn.Flatten(),
         nn.Linear(16, CLASSES),
+    )
+
+
+def preactivation(inplace: bool = True) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        PreActivation(nn.ReLU(inplace=inplace)),
+        PreActivation(nn.SiLU(inplace=inplace)),
+        PreActivation(nn.ReLU(inplace=inplace)),
+        nn.Flatten(),
+        nn.Linear(64, CLASSES),
     )
 
 

@@ -24,6 +24,7 @@ from tests.proxies.networks import (
     defined,
     in_place,
     is_defined,
+    preactivation,
 )
 from tests.proxies.twins import STAGE_TWINS, STAGES, TWINS
 
@@ -134,14 +135,25 @@ def test_scores_are_the_same_each_time_and_follow_the_seed() -> None:
     assert other["synflow"] == first["synflow"]  # no dropout in its pass
 
 
+@pytest.mark.parametrize("make", [in_place, preactivation])
 @pytest.mark.parametrize("proxy", defined("in_place"))
-def test_operations_in_place_do_not_change_a_score(proxy: str) -> None:
+def test_operations_in_place_do_not_change_a_score(
+    proxy: str, make: Callable[..., nn.Module]
+) -> None:
     _, batch = build("in_place")
-    network, other = build_any(in_place), build_any(lambda: in_place(inplace=False))
+    network, other = build_any(make), build_any(lambda: make(inplace=False))
     score = proxies.score_network(network, batch, [proxy])[proxy]
     # In place, the derivative is taken from the output, which rounds differently.
     expected = proxies.score_network(other, batch, [proxy])[proxy]
     assert score == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("proxy", ["synflow", "logsynflow"])
+def test_a_flow_around_an_activation_in_place_equals_the_twin_without_one(proxy: str) -> None:
+    _, batch = build("in_place")
+    network, other = build_any(preactivation), build_any(lambda: preactivation(inplace=False))
+    expected = TWINS[proxy](other, batch, 0)
+    assert proxies.score_network(network, batch, [proxy])[proxy] == pytest.approx(expected)
 
 
 def test_frozen_weights_score_like_others_but_are_not_trainable() -> None:

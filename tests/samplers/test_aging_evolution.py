@@ -361,9 +361,7 @@ def test_under_zerocost_the_other_parameters_have_an_edit_of_their_own() -> None
 @pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("stop", [3, 8, 11])
 @pytest.mark.parametrize("space", ["conditional", "numeric"])
-def test_a_resumed_study_is_the_uninterrupted_one(
-    space: str, stop: int, wrapped: bool, tmp_path: pathlib.Path
-) -> None:
+def test_a_resumed_study_is_the_uninterrupted_one(space: str, stop: int, wrapped: bool) -> None:
     def sampler() -> optuna.samplers.BaseSampler:
         evolution = AgingEvolutionSampler(POPULATION, 2, seed=7)
         if not wrapped:
@@ -377,7 +375,7 @@ def test_a_resumed_study_is_the_uninterrupted_one(
         )
 
     arguments: dict[str, Any] = {"study_name": "s", "direction": "maximize"}
-    storage = f"sqlite:///{tmp_path}/study.db"
+    storage = optuna.storages.InMemoryStorage()
     study = optuna.create_study(storage=storage, sampler=sampler(), **arguments)
     study.optimize(SPACES[space], n_trials=stop)
     resumed = optuna.load_study(study_name="s", storage=storage, sampler=sampler())

@@ -1,0 +1,32 @@
+"""Types of the command line's arguments, for ``argparse``."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["names", "natural", "positive"]
+
+
+def positive(text: str) -> int:
+    """Return an integer of at least 1."""
+    return _integer(text, 1)
+
+
+def natural(text: str) -> int:
+    """Return an integer of at least 0."""
+    return _integer(text, 0)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Return names that are separated by commas, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def _integer(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least {least}")
+    return number

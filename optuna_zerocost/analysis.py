@@ -1,0 +1,408 @@
+"""What a study tells about its scores and its search, as numbers.
+
+Figures, the dashboard and reports show these numbers; none of them computes its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import kendalltau, norm, spearmanr
+
+from optuna_zerocost.samplers._attributes import PREFIX
+from optuna_zerocost.scoring._scorer import RESERVED_NAMES
+
+__all__ = [
+    "Activity",
+    "Correlation",
+    "Estimate",
+    "ScoredTrial",
+    "SearchCurves",
+    "activity",
+    "correlations",
+    "has_one_value",
+    "is_minimized",
+    "kendall",
+    "score_names",
+    "scores_of",
+    "scores_of_trial",
+    "search_curve",
+    "search_curves",
+    "spearman",
+]
+
+Target = Callable[[FrozenTrial], float]
+
+_QUARTILES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class ScoredTrial:
+    """A trial with its scores.
+
+    Attributes:
+        number: The trial's number.
+        state: The trial's state.
+        source: ``"warmup"``, ``"move"``, ``"base"`` or ``"enqueued"``; ``None`` if no sampler of
+            ours has had to do with the trial.
+        scores: Name → score; empty if the trial has none.
+        value: The objective's value, or the target's; ``None`` unless the trial is complete and
+            the value is finite.
+    """
+
+    number: int
+    state: TrialState
+    source: str | None
+    scores: Mapping[str, float]
+    value: float | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A statistic with a confidence interval; NaN where it is undefined.
+
+    Attributes:
+        value: The statistic.
+        low: Lower end of the interval.
+        high: Upper end of the interval.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How one score goes with the objective.
+
+    Attributes:
+        score: The score's name.
+        count: Number of trials that have the score and a value.
+        spearman: Spearman ρ.
+        kendall: Kendall τ-b.
+    """
+
+    score: str
+    count: int
+    spearman: Estimate
+    kendall: Estimate
+
+
+@dataclass(frozen=True)
+class SearchCurves:
+    """Best value so far of several studies; entry k stands for k + 1 trained networks.
+
+    Attributes:
+        studies: Number of studies that have trained any network.
+        lower: Lower quartile over the studies.
+        median: Median over the studies.
+        upper: Upper quartile over the studies.
+    """
+
+    studies: int
+    lower: tuple[float, ...]
+    median: tuple[float, ...]
+    upper: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the samplers did for a study.
+
+    Attributes:
+        trials: Source → number of trials; trials without a source are not counted.
+        candidates: Architectures that were scored for the warmup's pool and the moves.
+        rejected: Draws that the scorer rejected.
+        seconds: Time for drawing and scoring, summed over workers.
+    """
+
+    trials: Mapping[str, int]
+    candidates: int
+    rejected: int
+    seconds: float
+
+
+def has_one_value(study: Study, target: Target | None) -> bool:
+    """Return whether each trial has one value to compare: one objective, or a ``target``."""
+    return target is not None or len(study.directions) == 1
+
+
+def is_minimized(study: Study, target: Target | None, direction: str | None) -> bool:
+    """Return whether lower values are better.
+
+    Args:
+        study: Any study.
+        target: As for :func:`scores_of`.
+        direction: ``"maximize"`` or ``"minimize"``. Default: the study's own; with a ``target``,
+            ``"maximize"``.
+
+    Raises:
+        ValueError: If ``direction`` is something else, or the study has several objectives and no
+            ``target`` says which.
+    """
+    _require_one_value(study, target)
+    if direction not in (None, "maximize", "minimize"):
+        raise ValueError(
+            f"direction is {direction!r}, but it must be 'maximize', 'minimize' or None."
+        )
+    if direction is None:
+        return target is None and study.direction == StudyDirection.MINIMIZE
+    return direction == "minimize"
+
+
+def scores_of(study: Study, *, target: Target | None = None) -> list[ScoredTrial]:
+    """Return every trial of ``study`` with the scores that are stored with it.
+
+    Args:
+        study: Any study; trials without scores have an empty mapping.
+        target: From a complete trial to the value that is looked at. Default: the objective.
+
+    Raises:
+        ValueError: If the study has several objectives and no ``target`` says which.
+    """
+    _require_one_value(study, target)
+    return [
+        ScoredTrial(
+            trial.number,
+            trial.state,
+            _source(trial),
+            scores_of_trial(trial),
+            _value(trial, target),
+        )
+        for trial in study.get_trials(deepcopy=False)
+    ]
+
+
+def scores_of_trial(trial: FrozenTrial) -> dict[str, float]:
+    """Return name → score, for the finite scores that are stored with ``trial``."""
+    return {
+        name.removeprefix(PREFIX): float(value)
+        for name, value in trial.user_attrs.items()
+        if name.startswith(PREFIX)
+        and name.removeprefix(PREFIX) not in RESERVED_NAMES
+        and _is_number(value)
+    }
+
+
+def score_names(trials: Iterable[ScoredTrial]) -> list[str]:
+    """Return the names of all scores, in the order in which the trials bring them up."""
+    return list(dict.fromkeys(name for trial in trials for name in trial.scores))
+
+
+def correlations(
+    study: Study,
+    *,
+    target: Target | None = None,
+    direction: str | None = None,
+    sources: Collection[str | None] | None = None,
+    confidence: float = 0.95,
+) -> list[Correlation]:
+    """Return how each score goes with the objective, over the complete trials that have both.
+
+    Values are turned so that higher is better: a positive correlation means that networks with a
+    higher score were better, whether the study minimizes or maximizes. The scores have chosen
+    these networks themselves. That narrows their range, and over random architectures a
+    correlation is usually stronger.
+
+    Args:
+        study: Any study.
+        target: As for :func:`scores_of`.
+        direction: ``"maximize"`` or ``"minimize"``. Default: the study's own; with a ``target``,
+            ``"maximize"``.
+        sources: Only trials with one of these sources (see :class:`ScoredTrial`). Default: all.
+        confidence: Level of the intervals; see :func:`spearman` and :func:`kendall`.
+
+    Returns:
+        One entry a score, in the order in which the trials bring them up.
+
+    Raises:
+        ValueError: If the study has several objectives and no ``target`` says which.
+    """
+    sign = -1.0 if is_minimized(study, target, direction) else 1.0
+    trials = scores_of(study, target=target)
+    if sources is not None:
+        trials = [trial for trial in trials if trial.source in sources]
+    found = []
+    for name in score_names(trials):
+        pairs = [
+            (trial.scores[name], sign * trial.value)
+            for trial in trials
+            if name in trial.scores and trial.value is not None
+        ]
+        scores, values = [score for score, _ in pairs], [value for _, value in pairs]
+        found.append(
+            Correlation(
+                name,
+                len(pairs),
+                spearman(scores, values, confidence=confidence),
+                kendall(scores, values, confidence=confidence),
+            )
+        )
+    return found
+
+
+def spearman(
+    scores: Sequence[float], values: Sequence[float], *, confidence: float = 0.95
+) -> Estimate:
+    """Return Spearman ρ with a confidence interval.
+
+    The interval is Fisher's, tanh(artanh ρ ± z·σ), with σ² = (1 + ρ²/2) / (n − 3) after Bonett &
+    Wright, "Sample size requirements for estimating Pearson, Kendall and Spearman correlations"
+    (Psychometrika 2000). It is an approximation for n of about 10 and more with few ties. Where
+    |ρ| is 1, it is taken half a step below, a step being what swapping two neighbours changes.
+
+    Args:
+        scores: n numbers.
+        values: n numbers.
+        confidence: Level of the interval, between 0 and 1.
+
+    Returns:
+        NaN if n < 2 or one side holds nothing but equal numbers. For n < 4 the interval is
+        everything from -1 to 1.
+    """
+    if _is_constant(scores) or _is_constant(values):
+        return Estimate(math.nan, math.nan, math.nan)
+    count, rho = len(scores), float(spearmanr(scores, values).statistic)
+    half_step = 6 / (count**3 - count)
+    variance = (1 + rho**2 / 2) / (count - 3) if count > 3 else math.inf
+    return _fisher(rho, variance, half_step, confidence)
+
+
+def kendall(
+    scores: Sequence[float], values: Sequence[float], *, confidence: float = 0.95
+) -> Estimate:
+    """Return Kendall τ-b with a confidence interval.
+
+    As for :func:`spearman`, with σ² = 0.437 / (n − 4) after Fieller, Hartley & Pearson, "Tests
+    for rank correlation coefficients. I" (Biometrika 1957).
+
+    Args:
+        scores: n numbers.
+        values: n numbers.
+        confidence: Level of the interval, between 0 and 1.
+
+    Returns:
+        NaN if n < 2 or one side holds nothing but equal numbers. For n < 5 the interval is
+        everything from -1 to 1.
+    """
+    if _is_constant(scores) or _is_constant(values):
+        return Estimate(math.nan, math.nan, math.nan)
+    count, tau = len(scores), float(kendalltau(scores, values).statistic)
+    half_step = 2 / (count * (count - 1))
+    variance = 0.437 / (count - 4) if count > 4 else math.inf
+    return _fisher(tau, variance, half_step, confidence)
+
+
+def search_curve(
+    study: Study, *, target: Target | None = None, direction: str | None = None
+) -> list[float]:
+    """Return the best value so far after each trained network, in the order of the trials.
+
+    Args:
+        study: Any study. Complete trials with a finite value count as trained networks.
+        target: As for :func:`scores_of`.
+        direction: As for :func:`correlations`.
+
+    Raises:
+        ValueError: If the study has several objectives and no ``target`` says which.
+    """
+    best = np.minimum if is_minimized(study, target, direction) else np.maximum
+    values = [trial.value for trial in scores_of(study, target=target) if trial.value is not None]
+    return [float(value) for value in best.accumulate(np.array(values))] if values else []
+
+
+def search_curves(
+    studies: Iterable[Study], *, target: Target | None = None, direction: str | None = None
+) -> SearchCurves:
+    """Return median and quartiles of :func:`search_curve` over ``studies``.
+
+    The curves end with the shortest: beyond it the others alone would be another sample. Studies
+    without any trained network are left out.
+
+    Args:
+        studies: Studies of one kind, e.g. with different seeds.
+        target: As for :func:`scores_of`.
+        direction: As for :func:`correlations`.
+
+    Raises:
+        ValueError: If a study has several objectives and no ``target`` says which.
+    """
+    curves = [search_curve(study, target=target, direction=direction) for study in studies]
+    curves = [curve for curve in curves if curve]
+    if not curves:
+        return SearchCurves(0, (), (), ())
+    shortest = min(map(len, curves))
+    quartiles = np.quantile([curve[:shortest] for curve in curves], _QUARTILES, axis=0)
+    lower, median, upper = (tuple(float(value) for value in row) for row in quartiles)
+    return SearchCurves(len(curves), lower, median, upper)
+
+
+def activity(study: Study) -> Activity:
+    """Return what the samplers did for ``study``."""
+    trials = [trial for trial in study.get_trials(deepcopy=False) if _source(trial) is not None]
+    warmup = [trial for trial in trials if _source(trial) == "warmup"]
+    others = [trial for trial in trials if _source(trial) != "warmup"]
+
+    def total(name: str) -> int:
+        # Every trial of the warmup names the same pool.
+        pool = max((_attribute(trial, name) for trial in warmup), default=0)
+        return int(pool + sum(_attribute(trial, name) for trial in others))
+
+    return Activity(
+        dict(Counter(str(_source(trial)) for trial in trials)),
+        candidates=total("candidates"),
+        rejected=total("rejected"),
+        seconds=float(sum(_attribute(trial, "seconds") for trial in trials)),
+    )
+
+
+def _require_one_value(study: Study, target: Target | None) -> None:
+    if not has_one_value(study, target):
+        raise ValueError(
+            f"The study has {len(study.directions)} objectives, and a score is compared with one "
+            "value. Say which, for example by target=lambda trial: trial.values[0]."
+        )
+
+
+def _source(trial: FrozenTrial) -> str | None:
+    source = trial.user_attrs.get(f"{PREFIX}source")
+    return source if isinstance(source, str) else None
+
+
+def _attribute(trial: FrozenTrial, name: str) -> float:
+    value = trial.user_attrs.get(f"{PREFIX}{name}", 0)
+    return float(value) if _is_number(value) else 0.0
+
+
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
+
+
+def _value(trial: FrozenTrial, target: Target | None) -> float | None:
+    if trial.state != TrialState.COMPLETE:
+        return None
+    value = float(trial.values[0] if target is None else target(trial))
+    return value if math.isfinite(value) else None
+
+
+def _is_constant(numbers: Sequence[float]) -> bool:
+    return len(set(numbers)) < 2
+
+
+def _fisher(value: float, variance: float, half_step: float, confidence: float) -> Estimate:
+    """Return ``value`` with an interval that is symmetric in artanh."""
+    nearest = 1 - half_step
+    center: npt.NDArray[np.float64] = np.arctanh(np.clip(value, -nearest, nearest))
+    width = norm.ppf((1 + confidence) / 2) * math.sqrt(variance)
+    low, high = np.tanh(center - width), np.tanh(center + width)
+    return Estimate(value, min(value, float(low)), max(value, float(high)))

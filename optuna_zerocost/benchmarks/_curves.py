@@ -1,0 +1,126 @@
+"""From searches to curves: the best network so far against the number of trained networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from optuna_zerocost.benchmarks._search import Search
+
+__all__ = ["GAPS", "Curve", "best_so_far", "summarise", "trained_until"]
+
+Array = npt.NDArray[np.float64]
+
+GAPS = (0.5, 0.1)
+"""How near to the best accuracy of all networks a search is to come, in percentage points."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What the searches of one arm found on one data set.
+
+    Accuracies are in %. Arrays have one entry for each number of trained networks, from 1.
+
+    Attributes:
+        label: The arm's.
+        dataset: What was searched.
+        seeds: Number of searches.
+        median: Median over the seeds of the best accuracy so far.
+        lower: Lower quartile.
+        upper: Upper quartile.
+        test_median: Median of the test accuracy of that network; ``None`` if not known.
+        needed: Gap → lower quartile, median and upper quartile over the seeds of the trained
+            networks until one was within that gap of the best; infinite where none was.
+        milliseconds: Time of the processor for a trial that costs nothing to train, mean.
+    """
+
+    label: str
+    dataset: str
+    seeds: int
+    median: Array
+    lower: Array
+    upper: Array
+    test_median: Array | None
+    needed: Mapping[float, tuple[float, float, float]]
+    milliseconds: float
+
+    def speedup(self, base: Curve, gap: float) -> float:
+        """Return how many times as many networks ``base`` needs; NaN if neither gets there."""
+        ours, theirs = self.needed[gap][1], base.needed[gap][1]
+        return math.nan if math.isinf(ours) and math.isinf(theirs) else theirs / ours
+
+
+def best_so_far(trained: npt.NDArray[np.int64], objective: Array) -> npt.NDArray[np.int64]:
+    """Return after each training the network with the highest ``objective`` so far.
+
+    Args:
+        trained: n networks in the order of training.
+        objective: Accuracy of every network there is.
+
+    Returns:
+        Shape (n,); of equally good networks the earlier one.
+    """
+    values = objective[trained]
+    is_better = np.concatenate([[True], values[1:] > np.maximum.accumulate(values)[:-1]])
+    places = np.maximum.accumulate(np.where(is_better, np.arange(len(trained)), 0))
+    return trained[places]
+
+
+def trained_until(trained: npt.NDArray[np.int64], objective: Array, gap: float) -> float:
+    """Return how many networks were trained until one was within ``gap`` of the best there is.
+
+    Infinity if none was.
+    """
+    found = np.flatnonzero(objective[trained] >= objective.max() - gap)
+    return float(found[0] + 1) if len(found) else math.inf
+
+
+def summarise(
+    searches: Sequence[Search],
+    objectives: Mapping[str, Array],
+    tests: Mapping[str, Array | None],
+) -> list[Curve]:
+    """Return a curve for each data set and arm, in the order of the searches.
+
+    Args:
+        searches: All of one length.
+        objectives: Data set → what was searched for, of all networks.
+        tests: Data set → test accuracies of all networks, if known.
+    """
+    groups: dict[tuple[str, str], list[Search]] = {}
+    for search in searches:
+        groups.setdefault((search.dataset, search.label), []).append(search)
+    curves = []
+    for (dataset, label), group in groups.items():
+        objective, test = objectives[dataset], tests[dataset]
+        best = np.stack([best_so_far(search.trained, objective) for search in group])
+        lower, median, upper = np.quantile(objective[best], [0.25, 0.5, 0.75], axis=0)
+        curves.append(
+            Curve(
+                label,
+                dataset,
+                len(group),
+                median,
+                lower,
+                upper,
+                None if test is None else np.median(test[best], axis=0),
+                {
+                    gap: _quartiles([trained_until(s.trained, objective, gap) for s in group])
+                    for gap in GAPS
+                },
+                float(np.mean([1000 * s.seconds / len(s.trained) for s in group])),
+            )
+        )
+    return curves
+
+
+def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return quartiles, where some values may be infinite, without interpolating towards these."""
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    lower, median, upper = (ordered[math.ceil(share * last)] for share in (0.25, 0.5, 0.75))
+    return lower, median, upper

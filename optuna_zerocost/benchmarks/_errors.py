@@ -1,0 +1,9 @@
+"""What goes wrong in an experiment through no fault of the program."""
+
+from __future__ import annotations
+
+__all__ = ["BenchmarkError"]
+
+
+class BenchmarkError(Exception):
+    """An experiment cannot run as asked; the message says why, and what to do."""

@@ -1,0 +1,218 @@
+"""The experiments' figures, by plotly (an optional extra)."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from optuna_zerocost.benchmarks._correlation import REDUCED_TRAINING, Agreement
+from optuna_zerocost.benchmarks._curves import Curve
+
+__all__ = ["correlation_figure", "is_available", "search_figure", "write_figure"]
+
+# Okabe & Ito's colours, which people with any kind of colour vision tell apart.
+_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
+
+
+def is_available() -> bool:
+    """Return whether figures can be made."""
+    return importlib.util.find_spec("plotly") is not None
+
+
+def correlation_figure(agreements: Sequence[Agreement], *, dataset: str, metric: str) -> Any:
+    """Return ρ against cost, one point a score, as in the paper's Figure 2.
+
+    Args:
+        agreements: Of one set of networks.
+        dataset: What the accuracies are of.
+        metric: ``"validation"`` or ``"test"``.
+    """
+    from plotly import graph_objects
+
+    shown = [row for row in agreements if row.spearman == row.spearman and row.passes > 0]
+    kinds = {
+        "proxy": [r for r in shown if "(" not in r.score and r.score != REDUCED_TRAINING],
+        "combined": [r for r in shown if "(" in r.score],
+        "reduced training": [r for r in shown if r.score == REDUCED_TRAINING],
+    }
+    figure = graph_objects.Figure()
+    colours, symbols = ("#0072B2", "#D55E00", "#000000"), ("circle", "diamond", "square")
+    for (kind, rows), colour, symbol in zip(kinds.items(), colours, symbols, strict=True):
+        if rows:
+            figure.add_scatter(
+                x=[row.passes for row in rows],
+                y=[row.spearman for row in rows],
+                text=[row.score for row in rows],
+                customdata=[[row.kendall, row.top_spearman] for row in rows],
+                mode="markers",
+                name=kind,
+                marker={"color": colour, "symbol": symbol, "size": 10},
+                hovertemplate=(
+                    "%{text}<br>ρ %{y:.3f}, τ %{customdata[0]:.3f}, ρ in the top tenth "
+                    "%{customdata[1]:.3f}<br>%{x:.3g} training passes<extra></extra>"
+                ),
+            )
+    for row, (side, shift) in zip(shown, _label_places(shown), strict=True):
+        figure.add_annotation(
+            x=_log10(row.passes),
+            y=row.spearman,
+            text=row.score,
+            showarrow=False,
+            xanchor="left" if side > 0 else "right",
+            xshift=9 * side,
+            yshift=shift,
+            font={"size": 11},
+        )
+    networks = shown[0].networks if shown else 0
+    figure.update_layout(
+        title=f"NAS-Bench-201, {dataset}: agreement with {metric} accuracy, {networks:,} networks",
+        xaxis={
+            "title": "cost of a network, in training passes over 64 images",
+            "type": "log",
+            "dtick": 1,
+            "exponentformat": "power",
+        },
+        yaxis={"title": "Spearman ρ"},
+        template="plotly_white",
+        legend={"orientation": "h", "y": -0.18},
+        width=1000,
+        height=650,
+    )
+    return figure
+
+
+def _log10(value: float) -> float:
+    import math
+
+    return math.log10(value)
+
+
+def _label_places(rows: Sequence[Agreement]) -> list[tuple[int, float]]:
+    """Return for each point the side of its label and by how many pixels it is moved up.
+
+    Points of one pass have nearly the same cost, so labels of neighbours in ρ are spread until no
+    two overlap, alternately on either side.
+    """
+    height, span = 14.0, 450.0
+    values = [row.spearman for row in rows]
+    scale = span / max(max(values, default=1.0) - min(values, default=0.0), 1e-9)
+    places: list[tuple[int, float]] = [(1, 0.0)] * len(rows)
+    columns: dict[tuple[float, int], float] = {}
+    order = sorted(range(len(rows)), key=lambda index: values[index])
+    for position, index in enumerate(order):
+        column = round(_log10(rows[index].passes))
+        side = 1 if position % 2 else -1
+        wanted = values[index] * scale
+        place = max(wanted, columns.get((column, side), -float("inf")) + height)
+        columns[column, side] = place
+        places[index] = (side, place - wanted)
+    return places
+
+
+def search_figure(curves: Sequence[Curve], *, dataset: str, metric: str) -> Any:
+    """Return the best accuracy against the number of trained networks, as in Figure 3.
+
+    One panel for each algorithm; a line is the median over the seeds, its band the quartiles.
+
+    Args:
+        curves: Of one data set.
+        dataset: Its name.
+        metric: ``"validation"`` or ``"test"``.
+    """
+    from plotly import subplots
+
+    panels: dict[str, list[Curve]] = {}
+    for curve in curves:
+        panels.setdefault(curve.label.partition(" + ")[0], []).append(curve)
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = subplots.make_subplots(
+        rows=rows,
+        cols=columns,
+        subplot_titles=list(panels),
+        shared_yaxes="all",
+        shared_xaxes="all",
+        horizontal_spacing=0.05,
+        vertical_spacing=0.3 / max(rows, 2),
+    )
+    modes = dict.fromkeys(_mode(curve) for curve in curves)
+    colours = dict(zip(modes, itertools.cycle(_COLOURS), strict=False))
+    named: set[str] = set()
+    for place, group in enumerate(panels.values()):
+        row, column = place // columns + 1, place % columns + 1
+        for curve in group:
+            mode = _mode(curve)
+            colour = colours[mode]
+            trained = list(range(1, len(curve.median) + 1))
+            figure.add_scatter(
+                x=[*trained, *reversed(trained)],
+                y=[*curve.upper, *reversed(curve.lower)],
+                fill="toself",
+                fillcolor=colour,
+                opacity=0.15,
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                legendgroup=mode,
+                row=row,
+                col=column,
+            )
+            figure.add_scatter(
+                x=trained,
+                y=curve.median,
+                mode="lines",
+                name=mode,
+                line={"color": colour, "width": 2, "shape": "hv"},
+                showlegend=mode not in named,
+                legendgroup=mode,
+                row=row,
+                col=column,
+            )
+            named.add(mode)
+    # The first trainings of a search without scores are far below all that is of interest.
+    floor = min(float(curve.median[min(9, len(curve.median) - 1)]) for curve in curves)
+    ceiling = max(float(curve.upper[-1]) for curve in curves)
+    margin = 0.08 * max(ceiling - floor, 0.1)
+    figure.update_yaxes(range=[floor - margin, ceiling + margin])
+    figure.update_xaxes(title_text="trained networks", row=rows)
+    figure.update_yaxes(title_text=f"best {metric} accuracy, %", col=1)
+    seeds = curves[0].seeds
+    figure.update_layout(
+        title=f"NAS-Bench-201, {dataset}: median and quartiles of {seeds} searches",
+        template="plotly_white",
+        legend={"orientation": "h", "y": -0.12 if rows > 1 else -0.25},
+        width=560 * columns,
+        height=380 * rows + 60,
+    )
+    return figure
+
+
+def _mode(curve: Curve) -> str:
+    _, _, extra = curve.label.partition(" + ")
+    return f"+ {extra}" if extra else "alone"
+
+
+def write_figure(figure: Any, path: Path) -> list[Path]:
+    """Write a figure as a web page, and as a picture where the package kaleido can.
+
+    Args:
+        figure: Of plotly.
+        path: Without a suffix. The page reads ``plotly.min.js`` beside it, which is written too.
+
+    Returns:
+        What was written.
+    """
+    page = path.with_suffix(".html")
+    figure.write_html(page, include_plotlyjs="directory")
+    if importlib.util.find_spec("kaleido") is None:
+        return [page]
+    picture = path.with_suffix(".png")
+    try:
+        figure.write_image(picture, scale=2)
+    except Exception:  # kaleido drives a browser, which fails in its own ways
+        return [page]
+    return [page, picture]

@@ -1,0 +1,304 @@
+"""Figures and a note in words for optuna-dashboard.
+
+They are stored with the study, so a dashboard that runs already shows them when it reloads. They
+need plotly and optuna-dashboard: ``pip install "optuna-zerocost[dashboard]"``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial
+
+from optuna_zerocost import analysis, visualization
+from optuna_zerocost.samplers._considered import considered_scores
+from optuna_zerocost.samplers._warmup import stored_pools
+from optuna_zerocost.visualization._plotly import GREY, compact, see_through, two_decimals
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["DashboardCallback", "describe", "publish"]
+
+# The dashboard gives each figure half its width and this height, whatever the figure says.
+_HEIGHT = 450
+_PANELS = 2
+
+# The part of the note that is ours: a user may have written something before or after it.
+_FIRST_LINE = "## Zero-cost proxies"
+_LAST_LINE = "*End of what optuna-zerocost writes; it keeps what stands before and after.*"
+
+_WEAK, _STRONG = 0.3, 0.6
+
+
+class DashboardCallback:
+    """A callback for ``study.optimize`` that publishes now and then.
+
+    With several workers, give it to each: every trial is finished by one of them, so the study is
+    published once for every so many trials.
+
+    Args:
+        every: Publish after each trial whose number, counted from 1, is a multiple of this.
+
+    Raises:
+        ImportError: If plotly or optuna-dashboard is not installed.
+        ValueError: If ``every`` is less than 1.
+    """
+
+    def __init__(self, *, every: int = 10) -> None:
+        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+            raise ValueError(
+                f"every is {every!r}, but it is the number of trials from one publication to the "
+                "next: an integer of at least 1."
+            )
+        _optuna_dashboard()
+        self._every = every
+
+    def __call__(self, study: Study, trial: FrozenTrial) -> None:
+        """Publish ``study`` if it is time; warn, rather than end the search, if that fails."""
+        if (trial.number + 1) % self._every:
+            return
+        try:
+            publish(study)
+        except Exception as error:
+            # A picture is not worth a search.
+            warnings.warn(
+                f"The figures for the dashboard could not be published ({error!r}). The search "
+                "goes on; optuna_zerocost.dashboard.publish(study) tries again.",
+                stacklevel=2,
+            )
+
+
+def publish(
+    study: Study, *, curves: Mapping[str, Study | Sequence[Study]] | None = None
+) -> list[str]:
+    """Store figures of ``study`` and a note in words where optuna-dashboard shows them.
+
+    Publishing again replaces what was published before. The note keeps what others have written
+    before and after our part of it. Two workers that publish at the same moment may mix up a
+    figure, until one of them publishes again.
+
+    Args:
+        study: The study, with its scores.
+        curves: Studies to compare in one more figure; see
+            :func:`~optuna_zerocost.visualization.plot_search_curves`. With one objective only.
+
+    Returns:
+        The identifiers of the figures.
+
+    Raises:
+        ImportError: If plotly or optuna-dashboard is not installed.
+    """
+    optuna_dashboard = _optuna_dashboard()
+    identifiers = []
+    for identifier, figure in _figures(study, curves):
+        _fit(figure)
+        optuna_dashboard.save_plotly_graph_object(study, figure, graph_object_id=identifier)
+        identifiers.append(identifier)
+    note = _merged(optuna_dashboard.get_note(study), describe(study))
+    optuna_dashboard.save_note(study, note)
+    return identifiers
+
+
+def describe(study: Study) -> str:
+    """Return in words, as Markdown, what the sampler did and how the proxies fare."""
+    parts = [_FIRST_LINE, _describe_activity(study)]
+    for name, target, direction in _objectives(study):
+        parts += _describe_objective(study, name, target, direction)
+    parts.append(_LAST_LINE)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _figures(
+    study: Study, curves: Mapping[str, Study | Sequence[Study]] | None
+) -> Iterator[tuple[str, go.Figure]]:
+    trials = study.get_trials(deepcopy=False)
+    names = list(dict.fromkeys(name for t in trials for name in analysis.scores_of_trial(t)))
+    pooled = dict.fromkeys(
+        name for pool in stored_pools(study) for c in pool.candidates for name in c.scores
+    )
+    considered = dict.fromkeys(name for t in trials for name in considered_scores(t.system_attrs))
+    objectives = _objectives(study)
+    for index, (label, target, direction) in enumerate(objectives):
+        suffix = "" if len(objectives) == 1 else f"-objective-{index}"
+        for part, chosen in _parts(names):
+            yield (
+                f"zerocost-correlation{suffix}{part}",
+                visualization.plot_proxy_correlation(
+                    study, scores=chosen, target=target, target_name=label, direction=direction
+                ),
+            )
+        for part, chosen in _parts(list(pooled)):
+            yield (
+                f"zerocost-warmup{suffix}{part}",
+                visualization.plot_warmup(study, scores=chosen, target=target, target_name=label),
+            )
+    for part, chosen in _parts(list(considered)):
+        yield f"zerocost-candidates{part}", visualization.plot_candidates(study, scores=chosen)
+    if curves is not None and len(objectives) == 1:
+        yield "zerocost-search-curves", visualization.plot_search_curves(curves)
+
+
+def _parts(names: Sequence[str]) -> Iterator[tuple[str, Sequence[str] | None]]:
+    """Yield as many ``names`` at a time as one figure has room for, and a suffix for its name."""
+    if not names:
+        yield "", None  # a figure that says what is missing
+    for start in range(0, len(names), _PANELS):
+        yield f"-{start // _PANELS + 1}" if start else "", names[start : start + _PANELS]
+
+
+def _fit(figure: go.Figure) -> None:
+    """Fit ``figure`` into the dashboard's space, and to its light and its dark theme alike."""
+    grid = see_through(GREY, 0.25)
+    figure.update_layout(
+        template="none",
+        height=_HEIGHT,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": GREY},
+        margin={"l": 60, "r": 20},
+    )
+    figure.update_xaxes(gridcolor=grid, zerolinecolor=grid, automargin=True)
+    figure.update_yaxes(gridcolor=grid, zerolinecolor=grid, automargin=True)
+
+
+def _objectives(
+    study: Study,
+) -> list[tuple[str, Callable[[FrozenTrial], float] | None, str | None]]:
+    """Return label, target and direction of each objective."""
+    names = study.metric_names
+    if len(study.directions) == 1:
+        return [(names[0] if names else "Objective Value", None, None)]
+
+    def target_of(index: int) -> Callable[[FrozenTrial], float]:
+        return lambda trial: float(trial.values[index])
+
+    return [
+        (
+            names[index] if names else f"Objective {index}",
+            target_of(index),
+            "minimize" if direction == StudyDirection.MINIMIZE else "maximize",
+        )
+        for index, direction in enumerate(study.directions)
+    ]
+
+
+def _describe_activity(study: Study) -> str:
+    activity = analysis.activity(study)
+    trials = len(study.get_trials(deepcopy=False))
+    if not activity.trials:
+        return f"No zero-cost sampler has had to do with the {_count(trials, 'trial')} so far."
+    meaning = {
+        "warmup": "taken from the best of the warmup's pool",
+        "move": "the best of many draws from the base sampler",
+        "base": "the base sampler's own suggestion",
+        "enqueued": "enqueued",
+    }
+    kinds = [
+        f"- **{activity.trials[source]}** {meaning.get(source, source)} (`{source}`)"
+        for source in sorted(activity.trials, key=lambda s: [*meaning, s].index(s))
+    ]
+    looked = (
+        f"**{activity.candidates:,}** architectures were scored without training, "
+        f"{activity.rejected:,} draws were rejected, and drawing and scoring took "
+        f"{_duration(activity.seconds)} in all."
+    )
+    return "\n".join([f"Of {_count(trials, 'trial')} so far:", "", *kinds, "", looked])
+
+
+def _describe_objective(
+    study: Study,
+    name: str,
+    target: Callable[[FrozenTrial], float] | None,
+    direction: str | None,
+) -> list[str]:
+    trials = [
+        trial for trial in analysis.scores_of(study, target=target) if trial.value is not None
+    ]
+    found = [
+        c for c in analysis.correlations(study, target=target, direction=direction) if c.count > 0
+    ]
+    title = f"### How the proxies fare: {name}"
+    if not found:
+        return [title, "No complete trial has a score and a value yet."]
+    found.sort(key=lambda c: -c.spearman.value if math.isfinite(c.spearman.value) else math.inf)
+    minimized = analysis.is_minimized(study, target, direction)
+    best = (min if minimized else max)(trials, key=lambda trial: trial.value or 0.0)
+    assert best.value is not None
+    table = [
+        "| score | networks | Spearman ρ (95 %) | Kendall τ (95 %) | in words |",
+        "| --- | --- | --- | --- | --- |",
+        *(
+            f"| {_escaped(c.score)} | {c.count} | {_estimate(c.spearman)} "
+            f"| {_estimate(c.kendall)} | {_in_words(c.spearman)} |"
+            for c in found
+        ),
+    ]
+    origin = f" (`{best.source}`)" if best.source else ""
+    return [
+        title,
+        f"Best of {_count(len(trials), 'trained network')}: {compact(best.value)} in trial "
+        f"{best.number}{origin}.",
+        "\n".join(table),
+        "A correlation is positive where better networks scored higher. The scores have chosen "
+        "these networks themselves, which narrows the range of both: over random architectures a "
+        "correlation is usually stronger.",
+    ]
+
+
+def _in_words(rho: analysis.Estimate) -> str:
+    if math.isnan(rho.value):
+        return "undefined: fewer than two networks, or all equal"
+    if rho.low <= 0 <= rho.high:
+        return "not told from chance"
+    strength = abs(rho.value)
+    degree = "weak" if strength < _WEAK else "moderate" if strength < _STRONG else "strong"
+    return f"{degree}: better networks score {'higher' if rho.value > 0 else 'lower'}"
+
+
+def _estimate(estimate: analysis.Estimate) -> str:
+    if math.isnan(estimate.value):
+        return "–"
+    value, low, high = map(two_decimals, (estimate.value, estimate.low, estimate.high))
+    return f"{value} ({low} to {high})"
+
+
+def _merged(note: str, ours: str) -> str:
+    """Return ``note`` with our part of it replaced, or added at its end."""
+    before, found, rest = note.partition(_FIRST_LINE)
+    if not found:
+        return f"{note.rstrip()}\n\n{ours}" if note.strip() else ours
+    _, _, after = rest.partition(_LAST_LINE)
+    return f"{before}{ours}{after}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.1f} minutes"
+    return f"{seconds / 3600:.1f} hours"
+
+
+def _optuna_dashboard() -> Any:
+    try:
+        importlib.import_module("plotly")
+        return importlib.import_module("optuna_dashboard")
+    except ImportError as error:
+        raise ImportError(
+            f"The dashboard's figures need plotly and optuna-dashboard, and {error.name!r} is not "
+            'installed. Install both: pip install "optuna-zerocost[dashboard]"'
+        ) from error

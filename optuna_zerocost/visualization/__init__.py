@@ -1,0 +1,11 @@
+"""Figures of a study's scores and of what they brought, in the manner of optuna.visualization.
+
+They need plotly: ``pip install "optuna-zerocost[visualization]"``.
+"""
+
+from optuna_zerocost.visualization._candidates import plot_candidates
+from optuna_zerocost.visualization._proxy_correlation import plot_proxy_correlation
+from optuna_zerocost.visualization._search_curves import plot_search_curves
+from optuna_zerocost.visualization._warmup import plot_warmup
+
+__all__ = ["plot_candidates", "plot_proxy_correlation", "plot_search_curves", "plot_warmup"]

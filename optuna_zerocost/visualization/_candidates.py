@@ -1,0 +1,191 @@
+"""What each move chose among."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from optuna_zerocost.analysis import scores_of_trial
+from optuna_zerocost.samplers._attributes import PREFIX
+from optuna_zerocost.samplers._considered import considered_scores
+from optuna_zerocost.visualization._axis import Axis, axis_for
+from optuna_zerocost.visualization._plotly import (
+    GREY,
+    SOURCES,
+    Grid,
+    compact,
+    empty_figure,
+    graph_objects,
+    marker_style,
+    name_in_legend,
+    see_through,
+    set_layout,
+    shortened,
+)
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["plot_candidates"]
+
+_TITLE = "What each move chose among"
+
+# number, candidates' scores in rising order, the chosen one's score
+_Move = tuple[int, list[float], float | None]
+
+# With more moves than this, their candidates run together: bands are shown instead.
+_MOST_DRAWN_SINGLY = 60
+# More than this, and neighbouring moves share a step of the bands.
+_MOST_STEPS = 100
+
+
+def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.Figure:
+    """Plot for each move the scores of its candidates and of the one that was chosen.
+
+    One panel a score that the ranking reads. Few moves show every candidate; many show the range
+    of the candidates, its middle half and its median.
+
+    Args:
+        study: Any study.
+        scores: Names of the scores to show. Default: all that were stored.
+
+    Returns:
+        A figure; where there is nothing to show, one that says what is missing.
+
+    Raises:
+        ImportError: If plotly is not installed.
+    """
+    graph_objects()
+    trials = study.get_trials(deepcopy=False)
+    moves = [trial for trial in trials if considered_scores(trial.system_attrs)]
+    considered = [considered_scores(trial.system_attrs) for trial in moves]
+    stored = dict.fromkeys(name for of_trial in considered for name in of_trial)
+    names = [name for name in stored if scores is None or name in scores]
+    if not names:
+        return empty_figure(_TITLE, _missing(len(trials), len(moves), scores))
+    grid = Grid([f"<b>{shortened(name)}</b>" for name in names], columns=1)
+    for index, name in enumerate(names):
+        of_name = [
+            (trial.number, of_trial[name], scores_of_trial(trial).get(name))
+            for trial, of_trial in zip(moves, considered, strict=True)
+            if of_trial.get(name)
+        ]
+        axis = axis_for([score for _, among, _ in of_name for score in among])
+        draw = _draw_singly if len(of_name) <= _MOST_DRAWN_SINGLY else _draw_bands
+        for trace in [*draw(of_name, axis), _chosen(of_name, name, axis)]:
+            grid.add(index, trace)
+        x_title = {"title": {"text": "trial", "standoff": 5}} if name == names[-1] else {}
+        grid.set_axes(index, x_title, {**axis.layout, "title": {"text": "score"}})
+    grid.figure.update_xaxes(range=_trial_range([trial.number for trial in moves]))
+    name_in_legend(grid.figure)
+    set_layout(grid.figure, _TITLE, _subtitle(moves))
+    return grid.figure
+
+
+def _draw_singly(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
+    points = [(number, score) for number, among, _ in of_name for score in among]
+    return [
+        graph_objects().Scatter(
+            x=[number for number, _ in points],
+            y=axis.place([score for _, score in points]),
+            mode="markers",
+            marker={"color": GREY, "size": 5, "opacity": 0.5},
+            name="candidates",
+            legendgroup="candidates",
+            hoverinfo="skip",
+        )
+    ]
+
+
+def _draw_bands(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
+    go = graph_objects()
+    size = math.ceil(len(of_name) / _MOST_STEPS)
+    steps = [of_name[start : start + size] for start in range(0, len(of_name), size)]
+    numbers = [float(np.mean([number for number, _, _ in step])) for step in steps]
+    quantiles = np.array(
+        [
+            np.quantile(
+                [score for _, among, _ in step for score in among],
+                [0, 0.25, 0.5, 0.75, 1],
+                method="nearest",
+            )
+            for step in steps
+        ]
+    ).T
+    low, lower, median, upper, high = (axis.place(row) for row in quantiles)
+
+    def band(bottom: list[float], top: list[float], label: str, opacity: float) -> Any:
+        return go.Scatter(
+            x=numbers + numbers[::-1],
+            y=bottom + top[::-1],
+            fill="toself",
+            fillcolor=see_through(GREY, opacity),
+            line={"width": 0},
+            name=label,
+            legendgroup=label,
+            hoverinfo="skip",
+        )
+
+    return [
+        band(low, high, "all candidates", 0.2),
+        band(lower, upper, "their middle half", 0.35),
+        go.Scatter(
+            x=numbers,
+            y=median,
+            mode="lines",
+            line={"color": GREY, "width": 1},
+            name="their median",
+            legendgroup="their median",
+            hoverinfo="skip",
+        ),
+    ]
+
+
+def _chosen(of_name: Sequence[_Move], name: str, axis: Axis) -> Any:
+    color, symbol = SOURCES["move"]
+    moves = [(number, among, score) for number, among, score in of_name if score is not None]
+    return graph_objects().Scatter(
+        x=[number for number, _, _ in moves],
+        y=axis.place([score for _, _, score in moves]),
+        mode="markers",
+        marker={"color": color, "symbol": symbol, **marker_style(len(moves))},
+        name="chosen",
+        legendgroup="chosen",
+        customdata=[
+            [compact(score), compact(among[0]), compact(among[-1])] for _, among, score in moves
+        ],
+        hovertemplate=(
+            f"trial %{{x}}<br>{name}: %{{customdata[0]}}<br>"
+            "candidates: %{customdata[1]} to %{customdata[2]}<extra></extra>"
+        ),
+    )
+
+
+def _trial_range(numbers: Sequence[int]) -> list[float]:
+    margin = max(1.0, 0.03 * (max(numbers) - min(numbers)))
+    return [min(numbers) - margin, max(numbers) + margin]
+
+
+def _subtitle(moves: Sequence[FrozenTrial]) -> str:
+    counts = [trial.user_attrs.get(f"{PREFIX}candidates", 0) for trial in moves]
+    rejected = sum(trial.user_attrs.get(f"{PREFIX}rejected", 0) for trial in moves)
+    return (
+        f"{len(moves)} moves; each chose among {np.median(counts):.0f} new architectures "
+        f"(median), {min(counts)} to {max(counts)}; {rejected} draws were rejected."
+    )
+
+
+def _missing(trials: int, moves: int, scores: Sequence[str] | None) -> str:
+    if moves:
+        return f"None of the {moves} moves has stored a score named {list(scores or ())}."
+    if not trials:
+        return "The study has no trials yet."
+    return (
+        f"None of the {trials} trials was chosen by move proposal, or none has stored what it was "
+        "chosen among. ZeroCostSampler(moves=…) does, after the warmup."
+    )

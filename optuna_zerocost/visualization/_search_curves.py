@@ -1,0 +1,125 @@
+"""Best value so far against trained networks, for several kinds of studies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from optuna_zerocost.analysis import has_one_value, is_minimized, search_curves
+from optuna_zerocost.visualization._axis import axis_for
+from optuna_zerocost.visualization._plotly import (
+    PALETTE,
+    empty_figure,
+    graph_objects,
+    needs_target,
+    see_through,
+    set_layout,
+)
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+__all__ = ["plot_search_curves"]
+
+_TITLE = "Best network so far"
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+
+def plot_search_curves(
+    studies: Mapping[str, Study | Sequence[Study]],
+    *,
+    target: Callable[[FrozenTrial], float] | None = None,
+    target_name: str = "Objective Value",
+    direction: str | None = None,
+) -> go.Figure:
+    """Plot how good the best network is after so many trained ones: median and quartiles.
+
+    Pruned and failed trials count neither as trained nor as a value. A curve ends with the
+    shortest of its studies.
+
+    Args:
+        studies: Label → studies of one kind, e.g. with different seeds; one study gives one line.
+        target: As for :func:`plot_proxy_correlation`.
+        target_name: How the value is called.
+        direction: As for :func:`plot_proxy_correlation`.
+
+    Returns:
+        A figure; where there is nothing to show, one that says what is missing.
+
+    Raises:
+        ImportError: If plotly is not installed.
+        ValueError: If some studies maximize and others minimize.
+    """
+    go = graph_objects()
+    groups = {
+        label: [group] if isinstance(group, Study) else list(group)
+        for label, group in studies.items()
+    }
+    for study in (study for group in groups.values() for study in group):
+        if not has_one_value(study, target):
+            return empty_figure(_TITLE, needs_target(study))
+    directions = {is_minimized(s, target, direction) for group in groups.values() for s in group}
+    if len(directions) > 1:
+        raise ValueError(
+            "Some of the studies maximize and some minimize, so one figure cannot show what is "
+            "best. Plot them apart."
+        )
+    curves = {
+        label: search_curves(group, target=target, direction=direction)
+        for label, group in groups.items()
+    }
+    shown = {label: curve for label, curve in curves.items() if curve.studies}
+    if not shown:
+        return empty_figure(_TITLE, "None of the studies has a complete trial.")
+    axis = axis_for([value for c in shown.values() for value in (*c.lower, *c.upper)])
+    figure = go.Figure()
+    for index, (label, curve) in enumerate(shown.items()):
+        color, dash = PALETTE[index % len(PALETTE)], _DASHES[index % len(_DASHES)]
+        trained = list(range(1, len(curve.median) + 1))
+        if curve.studies > 1:
+            for quartile, fill in ((curve.lower, None), (curve.upper, "tonexty")):
+                figure.add_trace(
+                    go.Scatter(
+                        x=trained,
+                        y=axis.place(quartile),
+                        mode="lines",
+                        fill=fill,
+                        fillcolor=see_through(color, 0.2),
+                        line={"width": 0, "shape": "hv"},
+                        hoverinfo="skip",
+                        legendgroup=label,
+                        showlegend=False,
+                    )
+                )
+        counted = "1 study" if curve.studies == 1 else f"{curve.studies} studies"
+        figure.add_trace(
+            go.Scatter(
+                x=trained,
+                y=axis.place(curve.median),
+                mode="lines+markers" if len(trained) == 1 else "lines",
+                line={"color": color, "dash": dash, "width": 2.5, "shape": "hv"},
+                name=f"{label} ({counted})",
+                legendgroup=label,
+                customdata=list(curve.median),
+                hovertemplate=f"{label}: %{{customdata:.4g}} after %{{x}}<extra></extra>",
+            )
+        )
+    figure.update_xaxes(title="trained networks", rangemode="tozero")
+    figure.update_yaxes(title=f"best {target_name} so far", **axis.layout)
+    several = any(curve.studies > 1 for curve in shown.values())
+    figure.update_layout(showlegend=True)
+    absent = [label for label in curves if label not in shown]
+    set_layout(
+        figure,
+        _TITLE,
+        ("Lines: median over the studies; bands: from the lower to the upper quartile. " * several)
+        + ("Lower" if directions == {True} else "Higher")
+        + " is better."
+        + (f" Without a complete trial: {', '.join(absent)}." if absent else ""),
+        height=450,
+    )
+    figure.update_layout(legend={"itemsizing": "trace"})  # whole dashes
+    return figure
