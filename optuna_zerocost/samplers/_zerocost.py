@@ -26,6 +26,7 @@ from optuna_zerocost.samplers._candidates import (
     draw_relative,
 )
 from optuna_zerocost.samplers._considered import store_considered
+from optuna_zerocost.samplers._explanation import explain
 from optuna_zerocost.samplers._known import KnownArchitectures, choose, claim_best
 from optuna_zerocost.samplers._parents import mutations_of_parent
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
@@ -282,6 +283,20 @@ class ZeroCostSampler(BaseSampler):
             self._score_afterwards(study, trial)
         self._hand_over.pop(_compat.trial_id_of(trial), None)
         self._base_sampler.after_trial(study, trial, state, values)
+
+    def explain(self, study: Study) -> str:
+        """Return in words what the scores were worth so far in ``study``.
+
+        Which of them go with the objective and how sure that is; with the ranking
+        :class:`~optuna_zerocost.Learned` also which of them helped, since which trial, and what
+        would have been chosen without them. With several objectives, for the first.
+        """
+        history = History(
+            trials=study.get_trials(deepcopy=False),
+            directions=tuple(study.directions),
+            score_directions=score_directions_of(self._scorer),
+        )
+        return explain(self._ranking, history)
 
     def _history(self, snapshot: Snapshot) -> History:
         return History(

@@ -13,12 +13,13 @@ import numpy.typing as npt
 from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import rankdata, spearmanr
+from scipy.stats import rankdata
 
 from optuna_zerocost.scoring._candidate import Candidate, History
+from optuna_zerocost.scoring._correlation import spearman
 from optuna_zerocost.scoring._parameters import ParameterDistance
 from optuna_zerocost.scoring._ranking import parse_name
-from optuna_zerocost.scoring._scorer import PREFIX
+from optuna_zerocost.scoring._scorer import PREFIX, TRUST, is_score_name
 from optuna_zerocost.scoring._surrogate import Surrogate
 
 __all__ = ["Learned", "Sources"]
@@ -162,7 +163,7 @@ class Learned:
         return {
             "predicted": predicted,
             "deviation": deviation,
-            **{f"trust:{name}": value for name, value in assessment.trust().items()},
+            **{f"{TRUST}{name}": value for name, value in assessment.trust().items()},
             "otherwise": "" if is_same else _in_words(otherwise.params),
         }
 
@@ -391,7 +392,8 @@ class _Assessment:
             column = self._scores[rows, index : index + 1]
             error = Surrogate(distances, column, values).leave_one_out_error()
             share = max(0.0, 1.0 - error / without) if without > 0 else 0.0
-            found[name] = math.copysign(share, _correlation(column[:, 0], values))
+            rho = spearman(list(column[:, 0]), list(values)).value
+            found[name] = math.copysign(share, rho) if rho else 0.0
         return found
 
 
@@ -400,11 +402,13 @@ def _is_decided(trial: FrozenTrial, architecture: Mapping[str, Any]) -> bool:
 
 
 def _scores_of(trial: FrozenTrial) -> dict[str, float]:
-    """Return what is stored of a trial's scores (and other numbers that are stored like them)."""
+    """Return the scores that are stored with a trial."""
     return {
         name.removeprefix(PREFIX): float(value)
         for name, value in trial.user_attrs.items()
-        if name.startswith(PREFIX) and isinstance(value, (int, float))
+        if name.startswith(PREFIX)
+        and is_score_name(name.removeprefix(PREFIX))
+        and isinstance(value, (int, float))
     }
 
 
@@ -417,12 +421,6 @@ def _centred(values: _Array) -> _Array:
     if not len(values):
         return values
     return _Scale.of(values).stretch(values) - _stretched_mean(values)
-
-
-def _correlation(scores: _Array, values: _Array) -> float:
-    if np.ptp(scores) == 0 or np.ptp(values) == 0:
-        return 0.0
-    return float(spearmanr(scores, values).statistic)
 
 
 def _in_words(params: Mapping[str, Any]) -> str:

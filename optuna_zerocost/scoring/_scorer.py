@@ -12,11 +12,13 @@ __all__ = [
     "PREFIX",
     "RESERVED_NAMES",
     "CandidateRejected",
+    "TRUST",
     "DrawingTrial",
     "RepeatedArchitecture",
     "Scorer",
     "evaluate",
     "fingerprint_of",
+    "is_score_name",
     "qualified_name",
     "score_directions_of",
     "score_names_of",
@@ -38,6 +40,14 @@ RESERVED_NAMES = frozenset(
         "source",
     }
 )
+
+TRUST = "trust:"
+"""What follows the prefix where an attribute tells how far a score is trusted."""
+
+
+def is_score_name(name: str) -> bool:
+    """Return whether the attribute ``zerocost:<name>`` holds a score."""
+    return name not in RESERVED_NAMES and not name.startswith(TRUST)
 
 
 @runtime_checkable
@@ -125,7 +135,7 @@ def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
 
 
 def _checked(name: str, value: Any) -> float:
-    if name in RESERVED_NAMES:
+    if not is_score_name(name):
         raise ValueError(
             f"The scorer returned a score called {name!r}, but the trial attribute "
             f"'zerocost:{name}' is written by the sampler itself. Choose another name."

@@ -1,0 +1,102 @@
+"""In words: what the scores were worth in a study, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from optuna_zerocost.scoring._candidate import History
+from optuna_zerocost.scoring._correlation import Estimate, spearman
+from optuna_zerocost.scoring._learned import Learned
+from optuna_zerocost.scoring._ranking import Ranking
+from optuna_zerocost.scoring._scorer import PREFIX, TRUST, is_score_name
+
+__all__ = ["explain"]
+
+# A share of the error below this is what chance explains as well.
+_NOTICEABLE = 0.05
+
+
+def explain(ranking: Ranking | None, history: History) -> str:
+    """Return some lines on the scores of a study: see ``ZeroCostSampler.explain``."""
+    complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
+    names = dict.fromkeys(
+        name.removeprefix(PREFIX)
+        for trial in complete
+        for name, value in trial.user_attrs.items()
+        if name.startswith(PREFIX)
+        and isinstance(value, float)
+        and is_score_name(name.removeprefix(PREFIX))
+    )
+    if not names:
+        return f"{len(complete)} trials are complete; none of them has a score yet."
+    lines = [f"{len(complete)} trials are complete. Their scores and the objective:"]
+    trust = ranking.trust(history) if isinstance(ranking, Learned) else {}
+    read = trust if trust else dict.fromkeys(getattr(ranking, "names", ()))
+    for name in names:
+        rho = _correlation(name, complete, history)
+        words = [f"ρ = {rho.value:+.2f} ({rho.low:+.2f} to {rho.high:+.2f})"]
+        if math.isnan(rho.value):
+            words = ["there is nothing to compare yet"]
+        if name in trust:
+            words.append(_verdict(name, trust[name], complete))
+        elif isinstance(ranking, Learned):
+            words.append(
+                "is not looked at" if trust else "is trusted at first, and not judged yet"
+            )
+        else:
+            words.append("decides" if name in read else "decides nothing")
+        lines.append(f"- {name}: {'; '.join(words)}.")
+    if isinstance(ranking, Learned):
+        lines.append(_otherwise(complete))
+    else:
+        lines.append(f"The ranking is fixed, {ranking!r}: it does not learn from the trials.")
+    lines.append(
+        "ρ is Spearman's over the complete trials, with a 95 % interval; above 0, networks with a "
+        "better score did better. The trials were chosen with the help of the scores, which "
+        "narrows their range and lowers ρ."
+    )
+    return "\n".join(lines)
+
+
+def _correlation(name: str, complete: Sequence[FrozenTrial], history: History) -> Estimate:
+    sign = -1.0 if history.directions[0] == StudyDirection.MINIMIZE else 1.0
+    turn = -1.0 if history.score_directions.get(name) == "minimize" else 1.0
+    pairs = [
+        (turn * trial.user_attrs[PREFIX + name], sign * trial.values[0])
+        for trial in complete
+        if PREFIX + name in trial.user_attrs and math.isfinite(trial.values[0])
+    ]
+    return spearman([score for score, _ in pairs], [value for _, value in pairs])
+
+
+def _verdict(name: str, trust: float, complete: Sequence[FrozenTrial]) -> str:
+    share = f"{abs(trust):.0%} of the error that the parameters alone leave"
+    if abs(trust) < _NOTICEABLE:
+        return "explains nothing beyond the parameters, and is ignored"
+    since: int | None = None
+    for trial in complete:
+        told = trial.user_attrs.get(f"{PREFIX}{TRUST}{name}")
+        if told is not None:
+            is_alike = abs(told) >= _NOTICEABLE and (told > 0) == (trust > 0)
+            since = (trial.number if since is None else since) if is_alike else None
+    noticed = "" if since is None else f", noticed since trial {since}"
+    way = "explains" if trust > 0 else "is used the other way round; so it explains"
+    return f"{way} {share}{noticed}"
+
+
+def _otherwise(complete: Sequence[FrozenTrial]) -> str:
+    told = [t for t in complete if f"{PREFIX}otherwise" in t.user_attrs]
+    others = [t for t in told if t.user_attrs[f"{PREFIX}otherwise"]]
+    if not told:
+        return "No trial was chosen by what was learned yet."
+    if not others:
+        return f"Without the scores, the same {len(told)} trials would have been chosen."
+    return (
+        f"Without the scores, {len(others)} of the {len(told)} learned choices would have been "
+        f"others; trial {others[-1].number}, for one, would have been "
+        f"{others[-1].user_attrs[f'{PREFIX}otherwise']}."
+    )
