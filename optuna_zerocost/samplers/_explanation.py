@@ -42,7 +42,7 @@ def explain(ranking: Ranking | None, history: History) -> str:
         if math.isnan(rho.value):
             words = ["there is nothing to compare yet"]
         if name in trust:
-            words.append(_verdict(name, trust[name], complete))
+            words.append(_verdict(name, trust[name], rho, complete))
         elif isinstance(ranking, Learned):
             words.append(
                 "is not looked at" if trust else "is trusted at first, and not judged yet"
@@ -73,7 +73,7 @@ def _correlation(name: str, complete: Sequence[FrozenTrial], history: History) -
     return spearman([score for score, _ in pairs], [value for _, value in pairs])
 
 
-def _verdict(name: str, trust: float, complete: Sequence[FrozenTrial]) -> str:
+def _verdict(name: str, trust: float, rho: Estimate, complete: Sequence[FrozenTrial]) -> str:
     share = f"{abs(trust):.0%} of the error that the parameters alone leave"
     if abs(trust) < _NOTICEABLE:
         return "explains nothing beyond the parameters, and is ignored"
@@ -84,6 +84,8 @@ def _verdict(name: str, trust: float, complete: Sequence[FrozenTrial]) -> str:
             is_alike = abs(told) >= _NOTICEABLE and (told > 0) == (trust > 0)
             since = (trial.number if since is None else since) if is_alike else None
     noticed = "" if since is None else f", noticed since trial {since}"
+    if rho.low < 0 < rho.high:
+        noticed += ", which may be chance"
     way = "explains" if trust > 0 else "is used the other way round; so it explains"
     return f"{way} {share}{noticed}"
 

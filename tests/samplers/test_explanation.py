@@ -1,0 +1,84 @@
+"""What the sampler says in words, against what happened."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import optuna
+import pytest
+
+from optuna_zerocost import Learned, Sources, Warmup, ZeroCostSampler
+
+pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+
+
+def space(trial: Any) -> tuple[int, ...]:
+    return tuple(trial.suggest_int(f"x{i}", 0, 9) for i in range(3))
+
+
+def secret(point: tuple[int, ...]) -> float:
+    """Something that the parameters do not show."""
+    return random.Random(str(point)).gauss(0, 1)
+
+
+def scorer(trial: Any) -> dict[str, float]:
+    point = space(trial)
+    return {"right": secret(point), "wrong": -secret(point), "noise": hash(point) % 97 / 97}
+
+
+def run(trials: int, ranking: Any = None, direction: str = "maximize") -> Any:
+    sampler = ZeroCostSampler(
+        scorer,
+        base_sampler=optuna.samplers.RandomSampler(seed=0),
+        ranking=ranking or Learned(sources=Sources(random=4, neighbours=4, parents=2)),
+        warmup=Warmup(candidates=50, trials=10, show_progress_bar=False),
+        moves=2,
+        seed=0,
+    )
+    sign = 1.0 if direction == "maximize" else -1.0
+    study = optuna.create_study(direction=direction, sampler=sampler)
+    study.optimize(lambda trial: sign * secret(space(trial)), n_trials=trials)
+    return sampler, study
+
+
+def line_of(text: str, name: str) -> str:
+    return next(line for line in text.splitlines() if line.startswith(f"- {name}:"))
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_it_tells_what_helped_which_way_and_since_when(direction: str) -> None:
+    sampler, study = run(16, direction=direction)
+    text = sampler.explain(study)
+    assert text.startswith("16 trials are complete.")
+    right, wrong, noise = (line_of(text, name) for name in ("right", "wrong", "noise"))
+    assert "ρ = +1.00" in right and "explains" in right
+    assert "other way round" not in right
+    assert "ρ = -1.00" in wrong and "other way round" in wrong
+    assert "nothing" in noise or "chance" in noise
+    first = min(t.number for t in study.trials if "zerocost:trust:right" in t.user_attrs)
+    assert f"since trial {first}" in right
+
+
+def test_what_would_have_been_chosen_otherwise_is_counted() -> None:
+    sampler, study = run(16)
+    others = [t for t in study.trials if t.user_attrs.get("zerocost:otherwise")]
+    told = [t for t in study.trials if "zerocost:otherwise" in t.user_attrs]
+    text = sampler.explain(study)
+    assert f"{len(others)} of the {len(told)} learned choices" in text
+    assert others[-1].user_attrs["zerocost:otherwise"] in text
+
+
+def test_a_study_that_has_only_begun_has_no_verdict_yet() -> None:
+    sampler, study = run(2)
+    assert "not judged yet" in line_of(sampler.explain(study), "right")
+    empty = optuna.create_study()
+    assert "none of them has a score" in sampler.explain(empty)
+
+
+def test_a_fixed_ranking_says_that_it_is_fixed() -> None:
+    sampler, study = run(6, ranking="right")
+    text = sampler.explain(study)
+    assert "does not learn" in text
+    assert "decides" in line_of(text, "right")
+    assert "decides nothing" in line_of(text, "noise")
