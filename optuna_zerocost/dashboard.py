@@ -34,6 +34,10 @@ _FIRST_LINE = "## Zero-cost proxies"
 _LAST_LINE = "*End of what optuna-zerocost writes; it keeps what stands before and after.*"
 
 _WEAK, _STRONG = 0.3, 0.6
+_SELECTION = (
+    " The scores have chosen these networks themselves, which narrows the range of both: over "
+    "random architectures a correlation is usually stronger."
+)
 
 
 class DashboardCallback:
@@ -245,9 +249,8 @@ def _describe_objective(
         f"Best of {_count(len(trials), 'trained network')}: {compact(best.value)} in trial "
         f"{best.number}{origin}.",
         "\n".join(table),
-        "A correlation is positive where better networks scored higher. The scores have chosen "
-        "these networks themselves, which narrows the range of both: over random architectures a "
-        "correlation is usually stronger.",
+        "A correlation is positive where better networks scored higher."
+        + _SELECTION * any(trial.source in ("warmup", "move") for trial in trials),
     ]
 
 
