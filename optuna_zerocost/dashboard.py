@@ -200,6 +200,7 @@ def _describe_activity(study: Study) -> str:
     meaning = {
         "warmup": "taken from the best of the warmup's pool",
         "move": "the best of many draws from the base sampler",
+        "random": "a random one of such draws",
         "base": "the base sampler's own suggestion",
         "enqueued": "enqueued",
     }

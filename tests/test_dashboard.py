@@ -5,7 +5,6 @@ The dashboard's own WSGI application answers; no browser and no server is needed
 
 from __future__ import annotations
 
-import io
 import json
 import pathlib
 import sys
@@ -18,6 +17,7 @@ from optuna.trial import TrialState, create_trial
 
 from optuna_zerocost import RankSum, Warmup, ZeroCostSampler, dashboard, visualization
 from optuna_zerocost.dashboard import DashboardCallback, describe, publish
+from tests.dashboard_api import study_detail
 from tests.spaces import BASES, SPACES
 
 
@@ -47,32 +47,11 @@ def search(storage: optuna.storages.BaseStorage | str, trials: int = 8) -> optun
     return study
 
 
-def detail(study: optuna.Study) -> dict[str, Any]:
-    """Return what the dashboard's API says of ``study``."""
-    status: list[str] = []
-    environment = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": f"/api/studies/{study._study_id}",
-        "QUERY_STRING": "after=0",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": io.StringIO(),
-    }
-    application = optuna_dashboard.wsgi(study._storage)
-    body = b"".join(application(environment, lambda code, *_: status.append(code)))
-    assert status[0].startswith("200"), body
-    answer: dict[str, Any] = json.loads(body)
-    return answer
-
-
 def figures(study: optuna.Study) -> dict[str, dict[str, Any]]:
     """Return identifier → figure, as the dashboard gets them."""
     return {
         entry["id"]: json.loads(entry["graph_object"])
-        for entry in detail(study)["plotly_graph_objects"]
+        for entry in study_detail(study)["plotly_graph_objects"]
     }
 
 
@@ -109,7 +88,7 @@ def test_figures_and_note_arrive(tmp_path: pathlib.Path) -> None:
         assert points([t for part in parts for t in part["data"]]) == points(whole["data"])
         for part in parts:
             assert part["layout"]["height"] == 450  # what the dashboard has room for
-    assert detail(study)["note"]["body"] == describe(study)
+    assert study_detail(study)["note"]["body"] == describe(study)
 
 
 def test_publishing_again_replaces(study: optuna.Study) -> None:
@@ -122,7 +101,7 @@ def test_publishing_again_replaces(study: optuna.Study) -> None:
     after = figures(study)
     assert set(after) == set(before)
     assert after["zerocost-correlation"] != before["zerocost-correlation"]
-    assert detail(study)["note"]["body"] == describe(study)
+    assert study_detail(study)["note"]["body"] == describe(study)
 
 
 def test_what_a_user_has_written_stays(study: optuna.Study) -> None:

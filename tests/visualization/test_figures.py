@@ -12,7 +12,7 @@ import numpy as np
 import optuna
 import plotly.graph_objects as go
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
@@ -180,6 +180,7 @@ def test_moves_show_what_they_chose_among(moves: int) -> None:
         axis = axis_for([score for scores in among.values() for score in scores])
         traces = {trace.name: trace for trace in panel_of(figure, index)}
         winners = traces.pop("chosen")
+        assert "chosen at random" not in traces
         assert list(winners.x) == list(chosen)
         assert list(winners.y) == axis.place(
             [t.user_attrs[f"zerocost:{name}"] for t in chosen.values()]
@@ -195,6 +196,28 @@ def test_moves_show_what_they_chose_among(moves: int) -> None:
             assert min(everything) <= min(half) <= max(half) <= max(everything)
             assert max(everything) == axis.place([max(max(s) for s in among.values())])[0]
             assert min(everything) == axis.place([min(min(s) for s in among.values())])[0]
+
+
+def test_choices_at_random_are_told_from_the_others() -> None:
+    sampler = ZeroCostSampler(
+        scorer,
+        base_sampler=BASES["random"](),
+        ranking="near",
+        warmup=None,
+        moves=3,
+        random_share=0.5,
+        seed=1,
+    )
+    study = optuna.create_study(sampler=sampler)
+    study.optimize(objective, n_trials=12)
+    numbers = {
+        source: [t.number for t in study.trials if t.user_attrs["zerocost:source"] == source]
+        for source in ("move", "random")
+    }
+    assert all(numbers.values())
+    traces = {trace.name: trace for trace in plot_candidates(study).data}
+    assert list(traces["chosen"].x) == numbers["move"]
+    assert list(traces["chosen at random"].x) == numbers["random"]
 
 
 def test_search_curves_have_a_line_for_each_kind_and_a_band_where_there_are_several() -> None:
@@ -291,6 +314,8 @@ def test_a_missing_plotly_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @given(st.lists(st.floats(-1e12, 1e12), min_size=2, max_size=30))
+@example([1.0, 21.0, 2e-313])
+@example([-1.0, 1e12, 5e-324])
 def test_an_axis_keeps_the_order_and_its_ticks_stand_where_they_say(values: list[float]) -> None:
     axis = axis_for(values)
     places = axis.place(sorted(values))
