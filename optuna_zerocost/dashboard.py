@@ -44,7 +44,8 @@ class DashboardCallback:
     """A callback for ``study.optimize`` that publishes now and then.
 
     With several workers, give it to each: every trial is finished by one of them, so the study is
-    published once for every so many trials.
+    published once for every so many trials. That takes half a second of CPU for 60 trials with 5
+    scores and 3 s for 1,000: with short trainings, publish less often.
 
     Args:
         every: Publish after each trial whose number, counted from 1, is a multiple of this.
