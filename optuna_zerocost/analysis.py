@@ -50,8 +50,9 @@ class ScoredTrial:
     Attributes:
         number: The trial's number.
         state: The trial's state.
-        source: ``"warmup"``, ``"move"``, ``"base"`` or ``"enqueued"``; ``None`` if no sampler of
-            ours has had to do with the trial.
+        source: ``"warmup"``, ``"move"``, ``"random"``, ``"base"`` or ``"enqueued"`` (see
+            :class:`~optuna_zerocost.ZeroCostSampler`); ``None`` if no sampler of ours has had to
+            do with the trial.
         scores: Name → score; empty if the trial has none.
         value: The objective's value, or the target's; ``None`` unless the trial is complete and
             the value is finite.

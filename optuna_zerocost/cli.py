@@ -118,13 +118,17 @@ def _demo(arguments: argparse.Namespace) -> int:
                 settings, storage, report=lambda arm: print(demo.describe_arm(arm), flush=True)
             )
             seconds = time.perf_counter() - started
+            print(f"\n{demo.render(demo.compare(settings, arms))}\n", flush=True)
+            try:
+                demo.publish(arms, storage)
+            except ImportError as error:
+                print(f"{_PROGRAM}: no figures for the dashboard: {error}", file=sys.stderr)
     except demo.DemoError as error:
         print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
         print(f"{_PROGRAM}: interrupted; what was trained is in {url}", file=sys.stderr)
         return _INTERRUPTED
-    print(f"\n{demo.render(demo.compare(settings, arms))}\n")
     print(f"Done in {seconds:.0f} s. To look at the studies:\n\n  optuna-dashboard {url}")
     return 0
 

@@ -34,13 +34,18 @@ _FIRST_LINE = "## Zero-cost proxies"
 _LAST_LINE = "*End of what optuna-zerocost writes; it keeps what stands before and after.*"
 
 _WEAK, _STRONG = 0.3, 0.6
+_SELECTION = (
+    " The scores have chosen these networks themselves, which narrows the range of both: over "
+    "random architectures a correlation is usually stronger."
+)
 
 
 class DashboardCallback:
     """A callback for ``study.optimize`` that publishes now and then.
 
     With several workers, give it to each: every trial is finished by one of them, so the study is
-    published once for every so many trials.
+    published once for every so many trials. That takes half a second of CPU for 60 trials with 5
+    scores and 3 s for 1,000: with short trainings, publish less often.
 
     Args:
         every: Publish after each trial whose number, counted from 1, is a multiple of this.
@@ -196,6 +201,7 @@ def _describe_activity(study: Study) -> str:
     meaning = {
         "warmup": "taken from the best of the warmup's pool",
         "move": "the best of many draws from the base sampler",
+        "random": "a random one of such draws",
         "base": "the base sampler's own suggestion",
         "enqueued": "enqueued",
     }
@@ -245,9 +251,8 @@ def _describe_objective(
         f"Best of {_count(len(trials), 'trained network')}: {compact(best.value)} in trial "
         f"{best.number}{origin}.",
         "\n".join(table),
-        "A correlation is positive where better networks scored higher. The scores have chosen "
-        "these networks themselves, which narrows the range of both: over random architectures a "
-        "correlation is usually stronger.",
+        "A correlation is positive where better networks scored higher."
+        + _SELECTION * any(trial.source in ("warmup", "move") for trial in trials),
     ]
 
 

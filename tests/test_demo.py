@@ -16,6 +16,7 @@ from optuna_zerocost.demo.survey import main as survey_main
 from optuna_zerocost.demo.survey import survey
 from optuna_zerocost.proxies import score_network
 from optuna_zerocost.proxies._random import SeededRandomState
+from tests.dashboard_api import study_detail
 
 SMALL = demo.Settings(trials=3, seeds=(7,), candidates=10, warmup_trials=1, moves=3, jobs=1)
 
@@ -78,8 +79,11 @@ def test_command_prints_the_comparison_and_keeps_the_studies(tmp_path, monkeypat
 
     with demo.open_storage(url) as storage:
         for name in ("digits-tpe-seed3", "digits-zerocost-seed3"):
-            trials = optuna.load_study(study_name=name, storage=storage).trials
-            assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4
+            study = optuna.load_study(study_name=name, storage=storage)
+            assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 4
+            shown = study_detail(study)
+            assert "| synflow | 4 |" in shown["note"]["body"]
+            assert "zerocost-search-curves" in {p["id"] for p in shown["plotly_graph_objects"]}
 
 
 # The experiment

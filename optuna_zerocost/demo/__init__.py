@@ -6,6 +6,7 @@ It trains small convolutional networks on scikit-learn's handwritten digits, wit
 """
 
 from optuna_zerocost.demo._errors import DemoError
+from optuna_zerocost.demo._publish import publish
 from optuna_zerocost.demo._report import (
     Comparison,
     compare,
@@ -29,6 +30,7 @@ __all__ = [
     "describe_settings",
     "load_digits",
     "open_storage",
+    "publish",
     "render",
     "run",
     "suggest_training",

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import spearmanr
 
+from optuna_zerocost import analysis
 from optuna_zerocost.scoring import ByScore, Candidate, History, RankSum
 
 __all__ = [
@@ -130,6 +130,4 @@ def _values(name: str, scores: Sequence[Mapping[str, float]]) -> npt.NDArray[np.
 
 def spearman(values: npt.NDArray[np.float64], accuracies: npt.NDArray[np.float64]) -> float:
     """Return Spearman ρ, or NaN where one side holds nothing but equal values."""
-    if len(set(values)) < 2 or len(set(accuracies)) < 2:
-        return float("nan")
-    return float(spearmanr(values, accuracies).statistic)
+    return analysis.spearman(list(values), list(accuracies)).value

@@ -89,7 +89,8 @@ class ZeroCostSampler(BaseSampler):
     ``"base"`` where the base sampler's own suggestion was used, ``"enqueued"``),
     ``zerocost:candidates`` (distinct new architectures that it was chosen from),
     ``zerocost:rejected`` (draws that the scorer rejected) and ``zerocost:seconds`` (time for
-    drawing and scoring).
+    drawing and scoring). What a move was chosen among is a system attribute, for
+    :func:`optuna_zerocost.visualization.plot_candidates`.
 
     Args:
         scorer: Turns a trial into named scores, e.g. a

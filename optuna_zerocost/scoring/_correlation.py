@@ -86,6 +86,7 @@ def _is_constant(numbers: Sequence[float]) -> bool:
 
 def _fisher(value: float, variance: float, half_step: float, confidence: float) -> Estimate:
     """Return ``value`` with an interval that is symmetric in artanh."""
+    value = min(1.0, max(-1.0, value))  # rounding may exceed them
     nearest = 1 - half_step
     center: npt.NDArray[np.float64] = np.arctanh(np.clip(value, -nearest, nearest))
     width = norm.ppf((1 + confidence) / 2) * math.sqrt(variance)

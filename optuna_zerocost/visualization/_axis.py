@@ -14,6 +14,7 @@ __all__ = ["Axis", "axis_for"]
 # Beyond this, a linear axis shows one large value and a heap at zero.
 _MOST_DECADES = 2.0
 _MOST_TICKS = 6
+_FARTHEST = 30
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ def axis_for(values: Sequence[float]) -> Axis:
     if math.log10(high) - math.log10(low) <= _MOST_DECADES:
         return Axis({})
     if min(values) > 0:
-        step = max(1, math.ceil(math.log10(max(values) / min(values)) / _MOST_TICKS))
+        decades = math.log10(max(values)) - math.log10(min(values))
+        step = max(1, math.ceil(decades / _MOST_TICKS))
         return Axis({"type": "log", "exponentformat": "power", "dtick": step})
-    unit = 10.0 ** math.floor(math.log10(low))
+    # Some scores vanish but for rounding errors: their decades tell nothing.
+    unit = 10.0 ** max(math.floor(math.log10(low)), math.floor(math.log10(high)) - _FARTHEST)
     ticks = _ticks(min(values), max(values), unit)
     return Axis(
         {

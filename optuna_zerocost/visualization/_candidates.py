@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from optuna.study import Study
@@ -35,8 +35,8 @@ __all__ = ["plot_candidates"]
 
 _TITLE = "What each move chose among"
 
-# number, candidates' scores in rising order, the chosen one's score
-_Move = tuple[int, list[float], float | None]
+# source → what the legend calls the candidates that it was the reason to choose
+_CHOSEN = {"move": "chosen", "random": "chosen at random"}
 
 # With more moves than this, their candidates run together: bands are shown instead.
 _MOST_DRAWN_SINGLY = 60
@@ -71,13 +71,18 @@ def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.
     grid = Grid([f"<b>{shortened(name)}</b>" for name in names], columns=1)
     for index, name in enumerate(names):
         of_name = [
-            (trial.number, of_trial[name], scores_of_trial(trial).get(name))
+            _Move(
+                trial.number,
+                of_trial[name],
+                scores_of_trial(trial).get(name),
+                trial.user_attrs.get(f"{PREFIX}source", "move"),
+            )
             for trial, of_trial in zip(moves, considered, strict=True)
             if of_trial.get(name)
         ]
-        axis = axis_for([score for _, among, _ in of_name for score in among])
+        axis = axis_for([score for move in of_name for score in move.among])
         draw = _draw_singly if len(of_name) <= _MOST_DRAWN_SINGLY else _draw_bands
-        for trace in [*draw(of_name, axis), _chosen(of_name, name, axis)]:
+        for trace in [*draw(of_name, axis), *_chosen(of_name, name, axis)]:
             grid.add(index, trace)
         x_title = {"title": {"text": "trial", "standoff": 5}} if name == names[-1] else {}
         grid.set_axes(index, x_title, {**axis.layout, "title": {"text": "score"}})
@@ -87,8 +92,17 @@ def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.
     return grid.figure
 
 
+class _Move(NamedTuple):
+    """The trial's number, its candidates' scores in rising order, the chosen one's, the source."""
+
+    number: int
+    among: list[float]
+    score: float | None
+    source: str
+
+
 def _draw_singly(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
-    points = [(number, score) for number, among, _ in of_name for score in among]
+    points = [(move.number, score) for move in of_name for score in move.among]
     return [
         graph_objects().Scatter(
             x=[number for number, _ in points],
@@ -106,11 +120,11 @@ def _draw_bands(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
     go = graph_objects()
     size = math.ceil(len(of_name) / _MOST_STEPS)
     steps = [of_name[start : start + size] for start in range(0, len(of_name), size)]
-    numbers = [float(np.mean([number for number, _, _ in step])) for step in steps]
+    numbers = [float(np.mean([move.number for move in step])) for step in steps]
     quantiles = np.array(
         [
             np.quantile(
-                [score for _, among, _ in step for score in among],
+                [score for move in step for score in move.among],
                 [0, 0.25, 0.5, 0.75, 1],
                 method="nearest",
             )
@@ -146,24 +160,36 @@ def _draw_bands(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
     ]
 
 
-def _chosen(of_name: Sequence[_Move], name: str, axis: Axis) -> Any:
-    color, symbol = SOURCES["move"]
-    moves = [(number, among, score) for number, among, score in of_name if score is not None]
-    return graph_objects().Scatter(
-        x=[number for number, _, _ in moves],
-        y=axis.place([score for _, _, score in moves]),
-        mode="markers",
-        marker={"color": color, "symbol": symbol, **marker_style(len(moves))},
-        name="chosen",
-        legendgroup="chosen",
-        customdata=[
-            [compact(score), compact(among[0]), compact(among[-1])] for _, among, score in moves
-        ],
-        hovertemplate=(
-            f"trial %{{x}}<br>{name}: %{{customdata[0]}}<br>"
-            "candidates: %{customdata[1]} to %{customdata[2]}<extra></extra>"
-        ),
-    )
+def _chosen(of_name: Sequence[_Move], name: str, axis: Axis) -> list[Any]:
+    traces = []
+    for source, label in _CHOSEN.items():
+        moves = [
+            (move, move.score)
+            for move in of_name
+            if move.source == source and move.score is not None
+        ]
+        if not moves:
+            continue
+        color, symbol = SOURCES[source]
+        traces.append(
+            graph_objects().Scatter(
+                x=[move.number for move, _ in moves],
+                y=axis.place([score for _, score in moves]),
+                mode="markers",
+                marker={"color": color, "symbol": symbol, **marker_style(len(of_name))},
+                name=label,
+                legendgroup=label,
+                customdata=[
+                    [compact(score), compact(move.among[0]), compact(move.among[-1])]
+                    for move, score in moves
+                ],
+                hovertemplate=(
+                    f"trial %{{x}}<br>{name}: %{{customdata[0]}}<br>"
+                    "candidates: %{customdata[1]} to %{customdata[2]}<extra></extra>"
+                ),
+            )
+        )
+    return traces
 
 
 def _trial_range(numbers: Sequence[int]) -> list[float]:

@@ -42,6 +42,7 @@ OTHER = "other"
 SOURCES = {
     "warmup": (PALETTE[0], "circle"),
     "move": (PALETTE[1], "diamond"),
+    "random": (PALETTE[4], "star"),
     "base": (PALETTE[2], "square"),
     "enqueued": (PALETTE[3], "triangle-up"),
     OTHER: (GREY, "x"),

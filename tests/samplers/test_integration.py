@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import io
 import json
 import pathlib
 import pickle
@@ -15,6 +14,7 @@ import pytest
 from optuna.trial import TrialState
 
 from optuna_zerocost import Warmup, ZeroCostSampler
+from tests.dashboard_api import study_detail
 from tests.spaces import BASES, SPACES, size_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -241,26 +241,10 @@ def test_sampling_leaves_no_trials_behind() -> None:
 
 
 def test_the_scores_are_seen_through_the_dashboards_api(tmp_path: pathlib.Path) -> None:
-    from optuna_dashboard import wsgi
-
     storage = optuna.storages.RDBStorage(sqlite(tmp_path))
     study = optuna.create_study(storage=storage, sampler=make_sampler())
     study.optimize(objective, n_trials=6)
-    status: list[str] = []
-    environment = {
-        "REQUEST_METHOD": "GET",
-        "PATH_INFO": f"/api/studies/{study._study_id}",
-        "QUERY_STRING": "after=0",
-        "SERVER_NAME": "localhost",
-        "SERVER_PORT": "80",
-        "SERVER_PROTOCOL": "HTTP/1.1",
-        "wsgi.url_scheme": "http",
-        "wsgi.input": io.BytesIO(),
-        "wsgi.errors": io.StringIO(),
-    }
-    body = b"".join(wsgi(storage)(environment, lambda code, headers, _=None: status.append(code)))
-    assert status[0].startswith("200"), body
-    detail = json.loads(body)
+    detail = study_detail(study)
     shown = {entry["key"]: entry["sortable"] for entry in detail["union_user_attrs"]}
     assert shown["zerocost:size"] and shown["zerocost:seconds"]
     assert {"zerocost:source", "zerocost:candidates", "zerocost:rejected"} <= set(shown)
