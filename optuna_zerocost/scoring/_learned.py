@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from scipy.stats import rankdata
 
 from optuna_zerocost.scoring._candidate import Candidate, History
 from optuna_zerocost.scoring._correlation import spearman
+from optuna_zerocost.scoring._pareto import order_by_fronts
 from optuna_zerocost.scoring._parameters import ParameterDistance
 from optuna_zerocost.scoring._ranking import parse_name
 from optuna_zerocost.scoring._scorer import PREFIX, TRUST, is_score_name
@@ -61,7 +62,7 @@ class Learned:
     """Order by what the finished trials teach about parameters and scores together.
 
     A proxy can be right, useless or harmful; a user cannot know which before the first training.
-    The first trials tell: a few of them trust the scores, a few are random. From then on a
+    The first trials tell: a few of them trust a score, a few are random. From then on a
     Gaussian process over the parameters and the standardised ranks of the scores, fitted to the
     finished trials (see :class:`~optuna_zerocost.scoring._surrogate.Surrogate`), predicts every
     candidate, and they are ordered by mean + ``exploration`` · deviation. What is learned is how
@@ -77,12 +78,14 @@ class Learned:
     Args:
         names: The scores that are read, each with a sign if it is to count as better when higher
             (``"+name"``) or lower (``"-name"``) at first; default: all that the scorer returns.
-        trusting: Number of first trials that the scores alone decide: by the sum of logarithmic
-            ranks, as in :class:`RankSum`.
+            The first of them is the one that is trusted at first.
+        trusting: Number of first trials that are the best by the first score.
         honest: Number of trials after these that are chosen at random.
         exploration: Weight of the predicted deviation, at least 0.
         most_trials: From longer histories this many trials are learned from: the better half of
             them the best ones, the others the latest ones.
+        objectives: With several objectives ``"all"`` fits a surrogate to each, and orders by
+            non-dominated sorting of the predictions; ``"first"`` looks at the first alone.
         sources: Candidates besides the base sampler's draws.
         prior_studies: Earlier studies of the same search space. How much they tell about this one
             is learned as well; with enough of them no trial is spent on trusting and honesty. They
@@ -99,6 +102,7 @@ class Learned:
         honest: int = 4,
         exploration: float = 0.7,
         most_trials: int = 400,
+        objectives: Literal["all", "first"] = "all",
         sources: Sources = Sources(),  # noqa: B008  (it is immutable)
         prior_studies: Sequence[Study] = (),
     ) -> None:
@@ -116,12 +120,14 @@ class Learned:
         self._given_names = names
         self._trusting, self._honest = trusting, honest
         self._exploration = exploration
+        if objectives not in ("all", "first"):
+            raise ValueError(f"objectives is {objectives!r}, but it cannot be: 'all' or 'first'.")
         self._most_trials = most_trials
+        self._objectives = objectives
         self._prior = [
-            _observed(study.get_trials(deepcopy=False), study.directions[0])
-            for study in prior_studies
+            (study.get_trials(deepcopy=False), tuple(study.directions)) for study in prior_studies
         ]
-        self._last: tuple[Sequence[Candidate], History, _Assessment] | None = None
+        self._last: tuple[Sequence[Candidate], History, list[_Assessment]] | None = None
 
     def __repr__(self) -> str:
         return f"Learned({', '.join(map(repr, self._given_names))})"
@@ -132,16 +138,17 @@ class Learned:
     @property
     def opening(self) -> int:
         """Number of first trials for which nothing is learned yet."""
-        is_informed = sum(len(prior.values) for prior in self._prior) >= _FEWEST_VALUES
+        values = (len(_observed(*prior, objective=0).values) for prior in self._prior)
+        is_informed = sum(values) >= _FEWEST_VALUES
         return 0 if is_informed else self._trusting + self._honest
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
-        return self._assess(candidates, history).order
+        return _order(self._assess(candidates, history), history)
 
     def by_parameters(self, candidates: Sequence[Candidate], history: History) -> list[int]:
         """Return the indices of ``candidates``, best first, by their parameters alone."""
-        return _Assessment(self, candidates, history, names=()).order
+        return _order(self._assessments(candidates, history, names=()), history)
 
     def notes(
         self, candidates: Sequence[Candidate], history: History, chosen: int
@@ -149,21 +156,24 @@ class Learned:
         """Return what is known about the choice, for the trial's attributes.
 
         Returns:
-            ``predicted`` and ``deviation`` of the objective's value, ``trust:<score>`` for each
-            score (see :meth:`trust`), and ``otherwise``, the parameters that would have been
-            chosen without any score, as text, empty if they are the same; nothing while nothing
-            is learned.
+            ``predicted`` and ``deviation`` of the objective's value (of the second objective's,
+            ``predicted:1`` and so on), ``trust:<score>`` for each score (see :meth:`trust`), and
+            ``otherwise``, the parameters that would have been chosen without any score, as text,
+            empty if they are the same; nothing while nothing is learned.
         """
-        assessment = self._assess(candidates, history)
-        if assessment.surrogate is None:
+        assessments = self._assess(candidates, history)
+        if not all(assessment.is_learned for assessment in assessments):
             return {}
-        predicted, deviation = assessment.prediction(chosen)
+        predictions: dict[str, float] = {}
+        for objective, assessment in enumerate(assessments):
+            suffix = f":{objective}" if objective else ""
+            predicted, deviation = assessment.prediction(chosen)
+            predictions |= {f"predicted{suffix}": predicted, f"deviation{suffix}": deviation}
         otherwise = candidates[self.by_parameters(candidates, history)[0]]
         is_same = otherwise.key == candidates[chosen].key
         return {
-            "predicted": predicted,
-            "deviation": deviation,
-            **{f"{TRUST}{name}": value for name, value in assessment.trust().items()},
+            **predictions,
+            **{f"{TRUST}{name}": value for name, value in assessments[0].trust().items()},
             "otherwise": "" if is_same else _in_words(otherwise.params),
         }
 
@@ -172,18 +182,28 @@ class Learned:
 
         The value is the share by which the leave-one-out error of the surrogate falls when it is
         told the score besides the parameters, between 0 and 1; negative where the objective
-        gets worse as the score gets better. It is read from the trials' own scores.
+        gets worse as the score gets better. It is read from the trials' own scores, and with
+        several objectives for the first.
         """
-        return self._assess((), history).trust()
+        return self._assess((), history)[0].trust()
 
-    def _assess(self, candidates: Sequence[Candidate], history: History) -> _Assessment:
+    def _assess(self, candidates: Sequence[Candidate], history: History) -> list[_Assessment]:
         # The same question comes twice for a trial: for the order, and for the notes.
         last = self._last
         if last is not None and last[0] is candidates and last[1] is history:
             return last[2]
-        assessment = _Assessment(self, candidates, history, names=None)
-        self._last = (candidates, history, assessment)
-        return assessment
+        assessments = self._assessments(candidates, history, names=None)
+        self._last = (candidates, history, assessments)
+        return assessments
+
+    def _assessments(
+        self, candidates: Sequence[Candidate], history: History, *, names: Sequence[str] | None
+    ) -> list[_Assessment]:
+        objectives = 1 if self._objectives == "first" else len(history.directions)
+        return [
+            _Assessment(self, candidates, history, objective=objective, names=names)
+            for objective in range(objectives)
+        ]
 
 
 @dataclass(frozen=True)
@@ -199,19 +219,23 @@ class _Observations:
     values: _Array
 
 
-def _observed(trials: Sequence[FrozenTrial], direction: StudyDirection) -> _Observations:
-    """Return the trials with a value for the first objective; see :class:`Learned`."""
-    sign = -1.0 if direction == StudyDirection.MINIMIZE else 1.0
+def _observed(
+    trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], objective: int
+) -> _Observations:
+    """Return the trials with a value for one of the objectives; see :class:`Learned`."""
+    if objective >= len(directions):
+        return _Observations([], np.zeros(0))
+    sign = -1.0 if directions[objective] == StudyDirection.MINIMIZE else 1.0
     complete = [
-        sign * trial.values[0]
+        sign * trial.values[objective]
         for trial in trials
-        if trial.state == TrialState.COMPLETE and not math.isnan(trial.values[0])
+        if trial.state == TrialState.COMPLETE and not math.isnan(trial.values[objective])
     ]
     ceiling = float(np.median(complete)) if complete else math.inf
     found: list[tuple[FrozenTrial, float]] = []
     for trial in trials:
         if trial.state == TrialState.COMPLETE:
-            value = sign * trial.values[0]
+            value = sign * trial.values[objective]
         elif trial.state == TrialState.PRUNED and trial.intermediate_values:
             last = trial.intermediate_values[max(trial.intermediate_values)]
             value = min(sign * last, ceiling)
@@ -268,15 +292,19 @@ class _Assessment:
         candidates: Sequence[Candidate],
         history: History,
         *,
+        objective: int,
         names: Sequence[str] | None,
     ) -> None:
         self._ranking = ranking
         self._history = history
-        direction = history.directions[0]
-        self._sign = -1.0 if direction == StudyDirection.MINIMIZE else 1.0
+        minimizes = history.directions[objective] == StudyDirection.MINIMIZE
+        self._sign = -1.0 if minimizes else 1.0
         most = ranking._most_trials
-        self._own = _thinned(_observed(history.trials, direction), most)
-        priors = [_thinned(prior, most // 2) for prior in ranking._prior]
+        self.observed = _observed(history.trials, history.directions, objective)
+        self._own = _thinned(self.observed, most)
+        priors = [
+            _thinned(_observed(*prior, objective=objective), most // 2) for prior in ranking._prior
+        ]
         architecture = dict.fromkeys(name for c in candidates for name in c.distributions)
         running = [t for t in history.running if _is_decided(t, architecture)]
         trials = [
@@ -311,14 +339,21 @@ class _Assessment:
         self._studies = np.repeat(np.arange(len(sizes), dtype=np.intp), sizes)
         self._first_candidate = len(trials)
         self._mean = self._deviation = np.zeros(len(candidates))
-        self.surrogate: Surrogate | None = None
+        self.is_learned = False
         begun = len(history.running) + sum(t.state != TrialState.FAIL for t in history.trials)
         if begun < ranking.opening or self._count < _FEWEST_VALUES:
             self.order = self._opening_order(candidates, begun)
             return
+        self.is_learned = True
         self._learn(np.arange(self._count, len(trials), dtype=np.intp))
-        merit = self._mean + ranking._exploration * self._deviation
-        self.order = [int(i) for i in np.argsort(-merit, kind="stable")]
+        self.merit = self._mean + ranking._exploration * self._deviation
+        self.order = [int(i) for i in np.argsort(-self.merit, kind="stable")]
+
+    def levels(self) -> _Array:
+        """Return the values of all trials on the scale of ``merit``."""
+        values = self.observed.values
+        scale = _Scale.of(self._own.values)
+        return scale.stretch(values) - _stretched_mean(self._own.values)
 
     def _standardised(self, scores: Sequence[Mapping[str, float]]) -> _Array:
         """Return ranks with mean 0 and variance 1, higher is better; 0 where a score is absent."""
@@ -337,10 +372,9 @@ class _Assessment:
         return np.stack(columns, axis=1) if columns else np.zeros((len(scores), 0))
 
     def _opening_order(self, candidates: Sequence[Candidate], begun: int) -> list[int]:
-        """Return the best by the scores first, or after a few trials of these a random order."""
+        """Return the best by the first score first, after a few of these a random order."""
         if begun < self._ranking._trusting and self._names:
-            ranks = rankdata(self._scores[self._first_candidate :], axis=0)
-            merit = np.log(ranks / max(len(candidates), 1)).sum(axis=1)
+            merit = self._scores[self._first_candidate :, 0]
             return [int(i) for i in np.argsort(-merit, kind="stable")]
         # Random, but a function of the architectures: it does not matter how they are drawn.
         digests = [hashlib.sha256(f"{begun};{c.key}".encode()).digest() for c in candidates]
@@ -351,14 +385,14 @@ class _Assessment:
         candidates = np.arange(
             self._first_candidate, self._first_candidate + len(self._mean), dtype=np.intp
         )
-        self.surrogate = self._fit(known, self._values, self._studies)
+        surrogate = self._fit(known, self._values, self._studies)
         if len(running):
-            believed, _ = self._predict(self.surrogate, running, known)
+            believed, _ = self._predict(surrogate, running, known)
             values = np.concatenate([self._values, believed])
             studies = np.concatenate([self._studies, np.zeros(len(running), dtype=np.intp)])
             known = np.concatenate([known, running])
-            self.surrogate = self._fit(known, values, studies)
-        self._mean, self._deviation = self._predict(self.surrogate, candidates, known)
+            surrogate = self._fit(known, values, studies)
+        self._mean, self._deviation = self._predict(surrogate, candidates, known)
 
     def _fit(
         self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
@@ -395,6 +429,21 @@ class _Assessment:
             rho = spearman(list(column[:, 0]), list(values)).value
             found[name] = math.copysign(share, rho) if rho else 0.0
         return found
+
+
+def _order(assessments: Sequence[_Assessment], history: History) -> list[int]:
+    """Return one order from those of the objectives.
+
+    With several objectives by non-dominated sorting of the merits, together with what the trials
+    reached, as :class:`~optuna_zerocost.Pareto` does with scores.
+    """
+    first = assessments[0]
+    if len(assessments) == 1 or not all(a.is_learned for a in assessments):
+        return first.order
+    # A complete trial has a value for each objective; nothing is pruned with several of them.
+    reached = np.stack([assessment.levels() for assessment in assessments], axis=1)
+    merits = np.stack([assessment.merit for assessment in assessments], axis=1)
+    return order_by_fronts(merits, reached)
 
 
 def _is_decided(trial: FrozenTrial, architecture: Mapping[str, Any]) -> bool:

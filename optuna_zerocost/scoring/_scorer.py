@@ -47,7 +47,7 @@ TRUST = "trust:"
 
 def is_score_name(name: str) -> bool:
     """Return whether the attribute ``zerocost:<name>`` holds a score."""
-    return name not in RESERVED_NAMES and not name.startswith(TRUST)
+    return name not in RESERVED_NAMES and ":" not in name
 
 
 @runtime_checkable

@@ -17,7 +17,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from optuna_zerocost import Candidate, History, Learned, RankSum
+from optuna_zerocost import ByScore, Candidate, History, Learned
 from optuna_zerocost.scoring import _learned
 from optuna_zerocost.scoring._learned import Sources
 
@@ -83,7 +83,7 @@ def change_scores(trial: FrozenTrial, change: Any) -> FrozenTrial:
     return changed
 
 
-def test_the_first_trials_trust_the_scores_and_the_next_ones_do_not() -> None:
+def test_the_first_trials_trust_the_first_score_and_the_next_ones_do_not() -> None:
     candidates = candidates_of(random.Random(0), 20, noise=0.1)
     ranking = Learned(trusting=2, honest=2)
     assert ranking.opening == 4
@@ -92,7 +92,7 @@ def test_the_first_trials_trust_the_scores_and_the_next_ones_do_not() -> None:
     for _ in range(4):
         orders.append(ranking(candidates, history_of(trials)))
         trials.append(trial_of(candidates[orders[-1][0]], 1.0))
-    trusted = RankSum("telling", "noise")(candidates, History())
+    trusted = ByScore("telling")(candidates, History())
     assert orders[0] == orders[1] == trusted
     # Two random orders of twenty agree with each other, or with this one, once in 10^18 times.
     assert orders[2] != trusted and orders[3] != trusted and orders[2] != orders[3]
@@ -233,7 +233,7 @@ def test_a_pruned_trial_counts_as_no_better_than_the_median() -> None:
 
     def observed(value: float, state: TrialState) -> list[float]:
         pruned = trial_of(other, value, state)
-        return list(_learned._observed([*trials, pruned], MAXIMIZE).values)
+        return list(_learned._observed([*trials, pruned], [MAXIMIZE], 0).values)
 
     assert observed(max(values) + 5, TrialState.PRUNED)[-1] == median
     assert observed(min(values) - 5, TrialState.PRUNED)[-1] == min(values) - 5
@@ -261,7 +261,7 @@ def test_a_long_history_is_thinned_to_the_best_and_the_latest() -> None:
     rng = random.Random(0)
     values = [rng.random() for _ in range(50)]
     like = candidates_of(rng, 1)[0]
-    observed = _learned._observed([trial_of(like, value) for value in values], MAXIMIZE)
+    observed = _learned._observed([trial_of(like, value) for value in values], [MAXIMIZE], 0)
     thinned = _learned._thinned(observed, 20)
     kept = thinned.values.tolist()
     assert len(kept) == 20
@@ -349,9 +349,49 @@ def test_a_sign_turns_a_score_round_at_first() -> None:
         lambda: Learned(exploration=-0.1),
         lambda: Learned(exploration=math.nan),
         lambda: Learned(most_trials=2),
+        lambda: Learned(objectives="second"),  # type: ignore[arg-type]
         lambda: Sources(random=-1),
     ],
 )
 def test_what_cannot_be_is_refused(make: Any) -> None:
     with pytest.raises(ValueError, match="cannot be|twice"):
         make()
+
+
+def test_with_several_objectives_each_is_learned_and_what_no_trial_beats_comes_first() -> None:
+    """Depth is wanted high in the one objective, and low in the other."""
+    rng = random.Random(0)
+    drawn = candidates_of(rng, 26)
+    directions = (MAXIMIZE, MINIMIZE)
+
+    def objectives(params: Any) -> list[float]:
+        is_conv = float(params["operation"] == "conv")
+        return [params["depth"] + 3 * is_conv, params["depth"] - 3 * is_conv]
+
+    trials = []
+    for candidate in drawn[:18]:
+        trial = create_trial(
+            values=objectives(candidate.params),
+            params=dict(candidate.params),
+            distributions=dict(candidate.distributions),
+            user_attrs={f"zerocost:{name}": score for name, score in candidate.scores.items()},
+        )
+        trials.append(trial)
+    candidates = drawn[18:]
+    history = History(trials=trials, directions=directions)
+    order = Learned()(candidates, history)
+    assert sorted(order) == list(range(8))
+    # Whatever the depth, "conv" is better in both objectives.
+    places = [order.index(i) for i, c in enumerate(candidates) if c.params["operation"] == "conv"]
+    others = [i for i in range(8) if i not in places]
+    assert places and np.mean(places) < np.mean(others)
+    notes = Learned().notes(candidates, history, order[0])
+    assert {"predicted", "deviation", "predicted:1", "deviation:1"} <= set(notes)
+    first = Learned(objectives="first")(candidates, history)
+    alone = [create_trial(
+        value=objectives(t.params)[0],
+        params=t.params,
+        distributions=t.distributions,
+        user_attrs=t.user_attrs,
+    ) for t in trials]
+    assert first == Learned()(candidates, history_of(alone))
