@@ -63,9 +63,9 @@ class ReinforceSampler(BaseSampler):
 
     Args:
         learning_rate: Adam's step size. The published commands have 0.5 for NAS-Bench-201 and
-            0.01 for NATS-Bench. On NAS-Bench-201 the default finds the best networks within 300
-            trials, with any of 30 seeds; 0.01 is too slow for that, and from 0.2 a policy without
-            entropy settles too early.
+            0.01 for NATS-Bench. With the default, 300 trials on NAS-Bench-201 (CIFAR-10) come
+            within 0.1 % of the best validation accuracy for each of 30 seeds; with 0.01 for 11 of
+            them, with 0.5 for 20 (without entropy for 3).
         baseline_momentum: Share of the old baseline that is kept at each trial; 0.9 is the
             published one.
         entropy_weight: Weight of the policies' entropy in what is maximized, against settling
