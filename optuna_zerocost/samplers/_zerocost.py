@@ -51,6 +51,7 @@ __all__ = ["ZeroCostSampler"]
 _logger = logging.getLogger("optuna.zerocost")
 
 _DEFAULT_WARMUP = Warmup()
+_DEFAULT_MOVES = 32
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,7 @@ class ZeroCostSampler(BaseSampler):
             integer or up to eight close ones. The parent is the one that the base sampler
             mutates, if that is an
             :class:`~optuna_zerocost.samplers.AgingEvolutionSampler`, otherwise the best trial
-            that has such neighbours. Where there is none, the base sampler's own suggestion is
-            used as it is.
+            that has such neighbours. Where there is none, the base sampler is asked 32 times.
         random_share: With this probability a trial after the warmup is a random one of its
             candidates, not the best, so that scores that mislead do not decide everything.
         seed: Seeds the warmup, the random choices and the default base sampler. Workers of one
@@ -129,7 +129,7 @@ class ZeroCostSampler(BaseSampler):
         base_sampler: BaseSampler | None = None,
         ranking: Ranking | str | None = None,
         warmup: Warmup | None = _DEFAULT_WARMUP,
-        moves: int | Literal["neighbours"] = 32,
+        moves: int | Literal["neighbours"] = _DEFAULT_MOVES,
         random_share: float = 0.0,
         seed: int | None = None,
     ) -> None:
@@ -352,20 +352,22 @@ class ZeroCostSampler(BaseSampler):
                 )
             return self._pools[key]
 
-    def _from_moves(
-        self, snapshot: Snapshot, space: dict[str, BaseDistribution]
-    ) -> _Proposal | None:
+    def _from_moves(self, snapshot: Snapshot, space: dict[str, BaseDistribution]) -> _Proposal:
         """Take the best of many candidates, or now and then a random one."""
         rng = self._generator(snapshot)
         known = KnownArchitectures(snapshot.other_trials)
         arguments = (self._base_sampler, self._scorer, snapshot, space, known)
+        neighbours = Draws()
         if self._moves == "neighbours":
             mutations = mutations_of_parent(self._base_sampler, snapshot, rng)
-            if mutations is None:
-                return None
-            draws = draw_neighbours(*arguments, mutations=mutations)
-        else:
-            draws = draw_candidates(*arguments, count=self._moves)
+            if mutations is not None:
+                neighbours = draw_neighbours(*arguments, mutations=mutations)
+        draws = neighbours
+        if not neighbours.new:
+            count = _DEFAULT_MOVES if self._moves == "neighbours" else self._moves
+            draws = draw_candidates(*arguments, count=count)
+            draws.rejected += neighbours.rejected
+            draws.reasons += neighbours.reasons
         rejected = len(draws.rejected)
         self._log_rejections(draws.reasons)
         candidates = [candidate for candidate, _ in draws.new]
@@ -379,12 +381,11 @@ class ZeroCostSampler(BaseSampler):
         if candidates:
             best = best_first(self._ranking, candidates, self._history(snapshot))[0]
             return _Proposal("move", *draws.new[best], len(draws.new), rejected, candidates)
-        if draws.rejected and not draws.repeated:
-            self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
-        if self._moves == "neighbours":
-            return None
-        draw = [*draws.repeated, *draws.rejected][0]
-        return _Proposal("base", draw.candidate, draw, 0, rejected)
+        if draws.repeated:
+            draw = draws.repeated[0]
+            return _Proposal("base", draw.candidate, draw, 0, rejected)
+        self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
+        return _Proposal("base", None, draws.rejected[0], 0, rejected)
 
     def _generator(self, snapshot: Snapshot) -> random.Random:
         """Return a generator for the choices about one trial, which another worker would share."""
