@@ -17,7 +17,7 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._attributes import PREFIX
+from optuna_zerocost.samplers._attributes import PREFIX, set_user_attributes
 from optuna_zerocost.samplers._candidates import (
     Draw,
     Draws,
@@ -36,7 +36,6 @@ from optuna_zerocost.scoring._candidate import Candidate, History
 from optuna_zerocost.scoring._learned import Learned
 from optuna_zerocost.scoring._ranking import Ranking, as_ranking, best_first
 from optuna_zerocost.scoring._scorer import (
-    RESERVED_NAMES,
     CandidateRejected,
     RepeatedArchitecture,
     Scorer,
@@ -44,6 +43,7 @@ from optuna_zerocost.scoring._scorer import (
     score_directions_of,
     score_names_of,
 )
+from optuna_zerocost.scoring._stored_scores import stored_scores
 
 __all__ = ["ZeroCostSampler"]
 
@@ -458,27 +458,25 @@ class ZeroCostSampler(BaseSampler):
             "seconds": seconds,
             **proposal.notes,
         }
-        _set_attributes(study, trial, attributes)
+        set_user_attributes(study, trial, attributes)
 
     def _score_afterwards(self, study: Study, trial: FrozenTrial) -> None:
         stored = _compat.storage_of(study).get_trial(_compat.trial_id_of(trial))
-        names = {
-            name.removeprefix(PREFIX) for name in stored.user_attrs if name.startswith(PREFIX)
-        }
-        if names - RESERVED_NAMES or not stored.params:
+        if not stored.params:
             return
+        attributes: dict[str, Any] = {}
         started = time.perf_counter()
-        try:
-            scores: Mapping[str, float] = evaluate(self._scorer, FixedTrial(stored.params))
-        except (CandidateRejected, RepeatedArchitecture, TypeError, ValueError) as error:
-            # The trial itself went well, and nothing depends on its scores.
-            _logger.debug(f"Trial {trial.number} has no scores: {error}")
-            scores = {}
-        attributes: dict[str, Any] = dict(scores)
-        if "source" not in names:
+        # A pruner may have scored the trial already.
+        if not stored_scores(stored.user_attrs):
+            try:
+                attributes |= evaluate(self._scorer, FixedTrial(stored.params))
+            except (CandidateRejected, RepeatedArchitecture, TypeError, ValueError) as error:
+                # The trial itself went well, and nothing depends on its scores.
+                _logger.debug(f"Trial {trial.number} has no scores: {error}")
+        if f"{PREFIX}source" not in stored.user_attrs:
             attributes["source"] = "enqueued" if "fixed_params" in stored.system_attrs else "base"
             attributes["seconds"] = time.perf_counter() - started
-        _set_attributes(study, trial, attributes)
+        set_user_attributes(study, trial, attributes)
 
     def _log_rejections(self, reasons: Sequence[str]) -> None:
         """Say once for each kind of reason that candidates are rejected; the rest is counted."""
@@ -498,11 +496,3 @@ class ZeroCostSampler(BaseSampler):
             "optuna.trial.FixedTrial({...}) to see the whole error.",
             stacklevel=2,
         )
-
-
-def _set_attributes(study: Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
-    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
-    for name, value in attributes.items():
-        storage.set_trial_user_attr(trial_id, f"{PREFIX}{name}", value)
-        # The objective's own copy of the trial, so that it can read the attributes too.
-        trial.user_attrs[f"{PREFIX}{name}"] = value
