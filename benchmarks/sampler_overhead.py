@@ -22,7 +22,7 @@ import optuna
 from optuna.distributions import CategoricalDistribution
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
-from optuna_zerocost import ZeroCostSampler
+from optuna_zerocost import AgingEvolutionSampler, ZeroCostSampler
 
 CHOICES = [0, 1, 2, 3, 4]
 NAMES = [f"op{i}" for i in range(6)]  # as many architectures as NAS-Bench-201 has
@@ -40,6 +40,7 @@ BASES: dict[str, Callable[[], BaseSampler]] = {
     "random": lambda: RandomSampler(seed=0),
     "tpe": lambda: TPESampler(seed=0, constant_liar=True),
     "nsga2": lambda: NSGAIISampler(seed=0),
+    "evolution": lambda: AgingEvolutionSampler(seed=0),
 }
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from optuna_zerocost.proxies import score_network
+    from optuna_zerocost.pruners import ZeroCostPruner
     from optuna_zerocost.samplers import (
         AgingEvolutionSampler,
         ReinforceSampler,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         History,
         Learned,
         ModelScorer,
+        Pareto,
         Ranking,
         RankSum,
         ReducedTrainingScorer,
@@ -38,6 +40,7 @@ __all__ = [
     "History",
     "Learned",
     "ModelScorer",
+    "Pareto",
     "RankSum",
     "Ranking",
     "ReducedTrainingScorer",
@@ -46,6 +49,7 @@ __all__ = [
     "Sources",
     "Vote",
     "Warmup",
+    "ZeroCostPruner",
     "ZeroCostSampler",
     "score_network",
 ]
@@ -55,6 +59,7 @@ _HOME = {
     "AgingEvolutionSampler": "samplers",
     "ReinforceSampler": "samplers",
     "Warmup": "samplers",
+    "ZeroCostPruner": "pruners",
     "ZeroCostSampler": "samplers",
     "score_network": "proxies",
 }

@@ -6,6 +6,7 @@ supported release, so a change shows here first.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.study import Study
@@ -20,6 +22,7 @@ from optuna.trial import FrozenTrial
 
 __all__ = [
     "MAX_ATTRIBUTE_LENGTH",
+    "HyperbandStandIn",
     "all_trials",
     "contains",
     "default_base_sampler",
@@ -132,3 +135,24 @@ def quiet(sampler: BaseSampler) -> Iterator[None]:
 def _set_warn(samplers: Sequence[BaseSampler], value: bool) -> None:
     for sampler in samplers:
         sampler._warn_independent_sampling = value  # type: ignore[attr-defined]
+
+
+class HyperbandStandIn(HyperbandPruner):
+    """A pruner around a Hyperband pruner, to which it leaves all questions about brackets.
+
+    Before a trial is drawn, Optuna asks the study's pruner for the trial's bracket if that pruner
+    is an instance of ``HyperbandPruner``, and shows the sampler this bracket alone.
+    """
+
+    @property
+    @abc.abstractmethod
+    def wrapped_pruner(self) -> BasePruner:
+        """The Hyperband pruner."""
+
+    def _get_bracket_id(self, study: Study, trial: FrozenTrial) -> int:
+        assert isinstance(self.wrapped_pruner, HyperbandPruner)
+        return self.wrapped_pruner._get_bracket_id(study, trial)
+
+    def _create_bracket_study(self, study: Study, bracket_id: int) -> Study:
+        assert isinstance(self.wrapped_pruner, HyperbandPruner)
+        return self.wrapped_pruner._create_bracket_study(study, bracket_id)

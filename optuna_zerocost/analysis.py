@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost.samplers._attributes import PREFIX
 from optuna_zerocost.scoring._correlation import Estimate, kendall, spearman
-from optuna_zerocost.scoring._scorer import is_score_name
+from optuna_zerocost.scoring._stored_scores import stored_scores
 
 __all__ = [
     "Activity",
@@ -169,13 +169,7 @@ def scores_of(study: Study, *, target: Target | None = None) -> list[ScoredTrial
 
 def scores_of_trial(trial: FrozenTrial) -> dict[str, float]:
     """Return name → score, for the finite scores that are stored with ``trial``."""
-    return {
-        name.removeprefix(PREFIX): float(value)
-        for name, value in trial.user_attrs.items()
-        if name.startswith(PREFIX)
-        and is_score_name(name.removeprefix(PREFIX))
-        and _is_number(value)
-    }
+    return stored_scores(trial.user_attrs)
 
 
 def score_names(trials: Iterable[ScoredTrial]) -> list[str]:

@@ -21,6 +21,7 @@ FORBIDDEN = {
     "proxies": ("optuna", "optuna_zerocost.scoring", "optuna_zerocost.samplers", *SHOWING),
     "scoring": ("optuna_zerocost.samplers", *SHOWING),
     "samplers": ("torch", "optuna_zerocost.proxies", *SHOWING),
+    "pruners": ("torch", "optuna_zerocost.proxies", *SHOWING),
 }
 
 
@@ -56,6 +57,7 @@ def test_no_source_of_a_layer_imports_what_it_must_not_know(layer: str) -> None:
         ("import optuna_zerocost.analysis", ["torch"]),
         ("import optuna_zerocost.visualization", ["torch", "plotly"]),
         ("import optuna_zerocost.dashboard", ["torch", "plotly", "optuna_dashboard"]),
+        ("from optuna_zerocost import ZeroCostPruner, Pareto", ["torch"]),
     ],
 )
 def test_importing_one_layer_does_not_load_another(statement: str, absent: list[str]) -> None:

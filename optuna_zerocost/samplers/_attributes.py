@@ -7,10 +7,13 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
 from optuna_zerocost import _compat
 from optuna_zerocost.scoring._scorer import PREFIX
 
-__all__ = ["PREFIX", "read_json", "write_json"]
+__all__ = ["PREFIX", "read_json", "set_user_attributes", "write_json"]
 
 # Room in the last piece for the number of pieces and the digest.
 _HEADER_LENGTH = 32
@@ -48,3 +51,12 @@ def read_json(attributes: Mapping[str, Any], key: str) -> Any:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def set_user_attributes(study: Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
+    """Store user attributes of ``trial``, names without the prefix."""
+    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
+    for name, value in attributes.items():
+        storage.set_trial_user_attr(trial_id, f"{PREFIX}{name}", value)
+        # The objective's own copy of the trial, so that it can read the attributes too.
+        trial.user_attrs[f"{PREFIX}{name}"] = value

@@ -12,7 +12,8 @@ from optuna_zerocost.scoring._candidate import History
 from optuna_zerocost.scoring._correlation import Estimate, spearman
 from optuna_zerocost.scoring._learned import Learned
 from optuna_zerocost.scoring._ranking import Ranking
-from optuna_zerocost.scoring._scorer import PREFIX, TRUST, is_score_name
+from optuna_zerocost.scoring._scorer import PREFIX, TRUST
+from optuna_zerocost.scoring._stored_scores import stored_scores
 
 __all__ = ["explain"]
 
@@ -23,14 +24,7 @@ _NOTICEABLE = 0.05
 def explain(ranking: Ranking | None, history: History) -> str:
     """Return some lines on the scores of a study: see ``ZeroCostSampler.explain``."""
     complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
-    names = dict.fromkeys(
-        name.removeprefix(PREFIX)
-        for trial in complete
-        for name, value in trial.user_attrs.items()
-        if name.startswith(PREFIX)
-        and isinstance(value, float)
-        and is_score_name(name.removeprefix(PREFIX))
-    )
+    names = dict.fromkeys(name for t in complete for name in stored_scores(t.user_attrs))
     if not names:
         return f"{len(complete)} trials are complete; none of them has a score yet."
     lines = [f"{len(complete)} trials are complete. Their scores and the objective:"]

@@ -34,21 +34,21 @@ _OPEN_TRIALS = 1024
 class ReinforceSampler(BaseSampler):
     """Learns for each parameter which of its values bring a reward, by policy gradient.
 
-    The reinforcement learning baseline of Dong & Yang, "NAS-Bench-201: Extending the Scope of
-    Reproducible Neural Architecture Search" (ICLR 2020), and of Ying et al., "NAS-Bench-101"
-    (ICML 2019): one independent softmax policy for each parameter, REINFORCE (Williams 1992) with
-    an exponential moving average of the rewards as baseline, Adam (Kingma & Ba 2015). One step is
-    made for each finished trial:
+    The reinforcement learning baseline of Ying et al., "NAS-Bench-101: Towards Reproducible Neural
+    Architecture Search" (ICML 2019), as Dong & Yang, "NAS-Bench-201: Extending the Scope of
+    Reproducible Neural Architecture Search" (ICLR 2020), use it: one independent softmax policy
+    for each parameter, REINFORCE (Williams 1992) with an exponential moving average of the rewards
+    as baseline, and Adam (Kingma & Ba 2015). One step is made for each finished trial:
 
     * *Policies.* A categorical has one for its choices, an integer and a float with a step for
       their values. Before it has learned, a policy draws as Optuna's random sampler does. A
       parameter whose range changes has a policy for each range. Other floats, and numbers with
       more than ``max_values`` values, are left to ``independent_sampler``.
     * *Reward.* The share of the trials finished before that a trial beats, an equal one counting
-      half: so neither the objective's scale nor a few broken networks matter. Where the published
-      baseline takes the accuracy itself as the reward, it learns more slowly. A pruned trial is
-      worse than any complete one; of two pruned trials the one is better that came further, or at
-      the same step had the better intermediate value. Failed trials teach nothing.
+      half. So neither the objective's scale nor a few broken networks matter, and more is learned
+      than from the accuracy itself, which is the published reward. A pruned trial is worse than
+      any complete one; of two pruned trials the one is better that came further, or at the same
+      step had the better intermediate value. Failed trials teach nothing.
     * *Order.* Trials teach in the order in which they were completed, so all workers that see the
       same trials have the same policies.
     * *Trials of other origin.* Enqueued trials, those of a warmup and of other samplers teach as
@@ -62,12 +62,15 @@ class ReinforceSampler(BaseSampler):
     seed, the trial's number and the history; workers may share a seed.
 
     Args:
-        learning_rate: Adam's step size. The published code was run with values from 0.01 to 0.5.
-            The default reaches the best accuracies on NAS-Bench-201 within 300 trials: from 0.03
-            to 0.1 it hardly matters, smaller ones learn too slowly, and larger ones settle early.
-        baseline_momentum: Share of the old baseline that is kept at each trial.
+        learning_rate: Adam's step size. The published commands have 0.5 for NAS-Bench-201 and
+            0.01 for NATS-Bench. With the default, 300 trials on NAS-Bench-201 (CIFAR-10) come
+            within 0.1 % of the best validation accuracy for each of 30 seeds; with 0.01 for 11 of
+            them, with 0.5 for 20 (without entropy for 3).
+        baseline_momentum: Share of the old baseline that is kept at each trial; 0.9 is the
+            published one.
         entropy_weight: Weight of the policies' entropy in what is maximized, against settling
-            early; 0 is the published algorithm.
+            early; 0 is the published algorithm. It is relative to the policies before they have
+            learned: for an integer on a logarithmic scale these are not uniform.
         max_values: Numbers with more values than this are left to ``independent_sampler``, since a
             policy does not know that neighbouring values are alike. Choices always have a policy.
         independent_sampler: Draws the parameters without a policy, one by one. Default:

@@ -36,7 +36,7 @@ from optuna_zerocost.scoring._scorer import (
     fingerprint_of,
 )
 
-__all__ = ["Pool", "PoolSource", "Warmup", "stored_pools"]
+__all__ = ["Pool", "PoolSource", "Warmup", "pool_prefix", "stored_pools"]
 
 _LONGEST_PIECE = 20
 _FEWEST_PIECES = 32
@@ -118,8 +118,8 @@ class PoolSource:
         self._scorer = scorer
         self._warmup = warmup
         self._fixed = fixed
-        identity = f"{fingerprint_of(scorer)};{sorted(fixed.items())!r}"
-        self._prefix = f"{PREFIX}warmup:{_hashed(identity):016x}"
+        identity = _identity(scorer, fixed)
+        self._prefix = pool_prefix(scorer, fixed)
         self._proposed_seed = _hashed(f"{identity};{study.study_name if seed is None else seed}")
 
     def key(self) -> str:
@@ -216,8 +216,26 @@ class PoolSource:
         )
 
 
-def stored_pools(study: Study) -> list[Pool]:
+def pool_prefix(scorer: Scorer, fixed: Mapping[str, Any]) -> str:
+    """Return how the keys of a scorer's pools begin.
+
+    Args:
+        scorer: Scores the candidates.
+        fixed: Parameters that are not drawn.
+    """
+    return f"{PREFIX}warmup:{_hashed(_identity(scorer, fixed)):016x}"
+
+
+def _identity(scorer: Scorer, fixed: Mapping[str, Any]) -> str:
+    return f"{fingerprint_of(scorer)};{sorted(fixed.items())!r}"
+
+
+def stored_pools(study: Study, prefix: str = f"{PREFIX}warmup:") -> list[Pool]:
     """Return what is stored of the pools of ``study``, whoever scored it.
+
+    Args:
+        study: The study that the pools belong to.
+        prefix: Only pools with this prefix, see :func:`pool_prefix`.
 
     Returns:
         One pool for each scorer and seed that the study has seen, the largest first. A pool that
@@ -227,7 +245,7 @@ def stored_pools(study: Study) -> list[Pool]:
     attributes = _compat.storage_of(study).get_study_system_attrs(_compat.study_id_of(study))
     pieces: dict[str, dict[tuple[int, int], Pool]] = {}
     for key in attributes:
-        if match := _PIECE_KEY.fullmatch(key):
+        if key.startswith(prefix) and (match := _PIECE_KEY.fullmatch(key)):
             encoded = read_json(attributes, key)
             if encoded is not None:
                 piece = int(match["start"]), int(match["stop"])

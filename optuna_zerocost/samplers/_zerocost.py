@@ -17,7 +17,7 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._attributes import PREFIX
+from optuna_zerocost.samplers._attributes import PREFIX, set_user_attributes
 from optuna_zerocost.samplers._candidates import (
     Draw,
     Draws,
@@ -36,7 +36,6 @@ from optuna_zerocost.scoring._candidate import Candidate, History
 from optuna_zerocost.scoring._learned import Learned
 from optuna_zerocost.scoring._ranking import Ranking, as_ranking, best_first
 from optuna_zerocost.scoring._scorer import (
-    RESERVED_NAMES,
     CandidateRejected,
     RepeatedArchitecture,
     Scorer,
@@ -44,6 +43,7 @@ from optuna_zerocost.scoring._scorer import (
     score_directions_of,
     score_names_of,
 )
+from optuna_zerocost.scoring._stored_scores import stored_scores
 
 __all__ = ["ZeroCostSampler"]
 
@@ -51,6 +51,7 @@ __all__ = ["ZeroCostSampler"]
 _logger = logging.getLogger("optuna.zerocost")
 
 _DEFAULT_WARMUP = Warmup()
+_DEFAULT_MOVES = 32
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,7 @@ class ZeroCostSampler(BaseSampler):
             integer or up to eight close ones. The parent is the one that the base sampler
             mutates, if that is an
             :class:`~optuna_zerocost.samplers.AgingEvolutionSampler`, otherwise the best trial
-            that has such neighbours. Where there is none, the base sampler's own suggestion is
-            used as it is.
+            that has such neighbours. Where there is none, the base sampler is asked 32 times.
         random_share: With this probability a trial after the warmup is a random one of its
             candidates, not the best, so that scores that mislead do not decide everything.
         seed: Seeds the warmup, the random choices and the default base sampler. Workers of one
@@ -129,7 +129,7 @@ class ZeroCostSampler(BaseSampler):
         base_sampler: BaseSampler | None = None,
         ranking: Ranking | str | None = None,
         warmup: Warmup | None = _DEFAULT_WARMUP,
-        moves: int | Literal["neighbours"] = 32,
+        moves: int | Literal["neighbours"] = _DEFAULT_MOVES,
         random_share: float = 0.0,
         seed: int | None = None,
     ) -> None:
@@ -352,20 +352,22 @@ class ZeroCostSampler(BaseSampler):
                 )
             return self._pools[key]
 
-    def _from_moves(
-        self, snapshot: Snapshot, space: dict[str, BaseDistribution]
-    ) -> _Proposal | None:
+    def _from_moves(self, snapshot: Snapshot, space: dict[str, BaseDistribution]) -> _Proposal:
         """Take the best of many candidates, or now and then a random one."""
         rng = self._generator(snapshot)
         known = KnownArchitectures(snapshot.other_trials)
         arguments = (self._base_sampler, self._scorer, snapshot, space, known)
+        neighbours = Draws()
         if self._moves == "neighbours":
             mutations = mutations_of_parent(self._base_sampler, snapshot, rng)
-            if mutations is None:
-                return None
-            draws = draw_neighbours(*arguments, mutations=mutations)
-        else:
-            draws = draw_candidates(*arguments, count=self._moves)
+            if mutations is not None:
+                neighbours = draw_neighbours(*arguments, mutations=mutations)
+        draws = neighbours
+        if not neighbours.new:
+            count = _DEFAULT_MOVES if self._moves == "neighbours" else self._moves
+            draws = draw_candidates(*arguments, count=count)
+            draws.rejected += neighbours.rejected
+            draws.reasons += neighbours.reasons
         rejected = len(draws.rejected)
         self._log_rejections(draws.reasons)
         candidates = [candidate for candidate, _ in draws.new]
@@ -379,12 +381,11 @@ class ZeroCostSampler(BaseSampler):
         if candidates:
             best = best_first(self._ranking, candidates, self._history(snapshot))[0]
             return _Proposal("move", *draws.new[best], len(draws.new), rejected, candidates)
-        if draws.rejected and not draws.repeated:
-            self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
-        if self._moves == "neighbours":
-            return None
-        draw = [*draws.repeated, *draws.rejected][0]
-        return _Proposal("base", draw.candidate, draw, 0, rejected)
+        if draws.repeated:
+            draw = draws.repeated[0]
+            return _Proposal("base", draw.candidate, draw, 0, rejected)
+        self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
+        return _Proposal("base", None, draws.rejected[0], 0, rejected)
 
     def _generator(self, snapshot: Snapshot) -> random.Random:
         """Return a generator for the choices about one trial, which another worker would share."""
@@ -457,27 +458,25 @@ class ZeroCostSampler(BaseSampler):
             "seconds": seconds,
             **proposal.notes,
         }
-        _set_attributes(study, trial, attributes)
+        set_user_attributes(study, trial, attributes)
 
     def _score_afterwards(self, study: Study, trial: FrozenTrial) -> None:
         stored = _compat.storage_of(study).get_trial(_compat.trial_id_of(trial))
-        names = {
-            name.removeprefix(PREFIX) for name in stored.user_attrs if name.startswith(PREFIX)
-        }
-        if names - RESERVED_NAMES or not stored.params:
+        if not stored.params:
             return
+        attributes: dict[str, Any] = {}
         started = time.perf_counter()
-        try:
-            scores: Mapping[str, float] = evaluate(self._scorer, FixedTrial(stored.params))
-        except (CandidateRejected, RepeatedArchitecture, TypeError, ValueError) as error:
-            # The trial itself went well, and nothing depends on its scores.
-            _logger.debug(f"Trial {trial.number} has no scores: {error}")
-            scores = {}
-        attributes: dict[str, Any] = dict(scores)
-        if "source" not in names:
+        # A pruner may have scored the trial already.
+        if not stored_scores(stored.user_attrs):
+            try:
+                attributes |= evaluate(self._scorer, FixedTrial(stored.params))
+            except (CandidateRejected, RepeatedArchitecture, TypeError, ValueError) as error:
+                # The trial itself went well, and nothing depends on its scores.
+                _logger.debug(f"Trial {trial.number} has no scores: {error}")
+        if f"{PREFIX}source" not in stored.user_attrs:
             attributes["source"] = "enqueued" if "fixed_params" in stored.system_attrs else "base"
             attributes["seconds"] = time.perf_counter() - started
-        _set_attributes(study, trial, attributes)
+        set_user_attributes(study, trial, attributes)
 
     def _log_rejections(self, reasons: Sequence[str]) -> None:
         """Say once for each kind of reason that candidates are rejected; the rest is counted."""
@@ -497,11 +496,3 @@ class ZeroCostSampler(BaseSampler):
             "optuna.trial.FixedTrial({...}) to see the whole error.",
             stacklevel=2,
         )
-
-
-def _set_attributes(study: Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:
-    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
-    for name, value in attributes.items():
-        storage.set_trial_user_attr(trial_id, f"{PREFIX}{name}", value)
-        # The objective's own copy of the trial, so that it can read the attributes too.
-        trial.user_attrs[f"{PREFIX}{name}"] = value

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from optuna_zerocost.scoring._candidate import Candidate, History
 from optuna_zerocost.scoring._learned import Learned, Sources
+from optuna_zerocost.scoring._pareto import Pareto
 from optuna_zerocost.scoring._ranking import ByScore, Ranking, RankSum, Vote
 from optuna_zerocost.scoring._scorer import Scorer
 
@@ -24,6 +25,7 @@ __all__ = [
     "History",
     "Learned",
     "ModelScorer",
+    "Pareto",
     "RankSum",
     "Ranking",
     "ReducedTrainingScorer",

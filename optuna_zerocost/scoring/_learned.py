@@ -20,7 +20,8 @@ from optuna_zerocost.scoring._correlation import spearman
 from optuna_zerocost.scoring._pareto import order_by_fronts
 from optuna_zerocost.scoring._parameters import ParameterDistance
 from optuna_zerocost.scoring._ranking import parse_name
-from optuna_zerocost.scoring._scorer import PREFIX, TRUST, is_score_name
+from optuna_zerocost.scoring._scorer import TRUST
+from optuna_zerocost.scoring._stored_scores import stored_scores
 from optuna_zerocost.scoring._surrogate import Surrogate
 
 __all__ = ["Learned", "Sources"]
@@ -312,7 +313,10 @@ class _Assessment:
             *(trial for prior in priors for trial in prior.trials),
             *running,
         ]
-        scores = [*map(_scores_of, trials), *(candidate.scores for candidate in candidates)]
+        scores = [
+            *(stored_scores(trial.user_attrs) for trial in trials),
+            *(candidate.scores for candidate in candidates),
+        ]
         if names is None:
             names = ranking.names or list(
                 dict.fromkeys(
@@ -448,17 +452,6 @@ def _order(assessments: Sequence[_Assessment], history: History) -> list[int]:
 
 def _is_decided(trial: FrozenTrial, architecture: Mapping[str, Any]) -> bool:
     return any(name in trial.params for name in architecture)
-
-
-def _scores_of(trial: FrozenTrial) -> dict[str, float]:
-    """Return the scores that are stored with a trial."""
-    return {
-        name.removeprefix(PREFIX): float(value)
-        for name, value in trial.user_attrs.items()
-        if name.startswith(PREFIX)
-        and is_score_name(name.removeprefix(PREFIX))
-        and isinstance(value, (int, float))
-    }
 
 
 def _stretched_mean(values: _Array) -> float:

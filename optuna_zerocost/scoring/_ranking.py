@@ -11,7 +11,16 @@ from scipy.stats import rankdata
 
 from optuna_zerocost.scoring._candidate import Candidate, History
 
-__all__ = ["ByScore", "RankSum", "Ranking", "Vote", "as_ranking", "best_first"]
+__all__ = [
+    "ByScore",
+    "RankSum",
+    "Ranking",
+    "SeveralScores",
+    "Vote",
+    "as_ranking",
+    "best_first",
+    "oriented_scores",
+]
 
 
 @runtime_checkable
@@ -78,21 +87,25 @@ class ByScore:
     Args:
         name: The score's name; its own direction counts. ``"-flops"`` takes it as better when
             lower, ``"+flops"`` as better when higher.
+
+    Attributes:
+        name: The name as it was given, with its sign.
+        names: The name alone, as rankings have it.
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
+        self.name = name
         self.names: tuple[str, ...] = (parse_name(name)[0],)
 
     def __repr__(self) -> str:
-        return f"ByScore({self._name!r})"
+        return f"ByScore({self.name!r})"
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
-        return _best_first(oriented_scores(candidates, history, self._name))
+        return _best_first(oriented_scores(candidates, history, self.name))
 
 
-class _Several:
+class SeveralScores:
     """What rankings over several scores have in common."""
 
     def __init__(self, *names: str) -> None:
@@ -118,7 +131,7 @@ class _Several:
         )
 
 
-class Vote(_Several):
+class Vote(SeveralScores):
     """Majority vote on every pair of candidates (Abdelfattah et al., ICLR 2021).
 
     Of two candidates the better is the one that most scores prefer; a score for which they are
@@ -140,7 +153,7 @@ class Vote(_Several):
         return [int(i) for i in np.lexsort((-ranks.sum(axis=0), -won))]
 
 
-class RankSum(_Several):
+class RankSum(SeveralScores):
     """Sum of logarithmic ranks, Σₖ log(rankₖ / n) over n candidates (Lee & Ham, CVPR 2024).
 
     A candidate that is near the bottom of one score is punished more than one that is near the

@@ -38,6 +38,11 @@ RESERVED_NAMES = frozenset(
         "rejected",
         "seconds",
         "source",
+        "verdict",
+        "verdict_correlation",
+        "verdict_reason",
+        "verdict_share",
+        "verdict_trials",
     }
 )
 
@@ -138,7 +143,7 @@ def _checked(name: str, value: Any) -> float:
     if not is_score_name(name):
         raise ValueError(
             f"The scorer returned a score called {name!r}, but the trial attribute "
-            f"'zerocost:{name}' is written by the sampler itself. Choose another name."
+            f"'zerocost:{name}' is written by the package itself. Choose another name."
         )
     try:
         number = float(value)

@@ -40,9 +40,9 @@ def test_exactly_the_new_neighbours_of_the_parent_are_scored(base: str) -> None:
         asked, scores = scorer.params[start:], scorer.scores[start:]
         study.tell(trial, value)
         stored = study.trials[-1]
-        if stored.user_attrs["zerocost:source"] == "base":
-            # The first trial, or the first population.
-            assert len(before) < (4 if base == "evolution" else 1)
+        if len(before) < (4 if base == "evolution" else 1):
+            # The first population, or the first trial: many draws of the base sampler.
+            assert len(asked) == 32
             continue
         known = [trial.params for trial in before]
         if base == "evolution":
@@ -81,13 +81,16 @@ def test_what_was_scored_is_what_is_evaluated_in_any_space(base: str, space: str
         assert trial.value == again - trial.params["rate"]
 
 
-def test_when_everything_is_known_the_base_sampler_goes_on() -> None:
-    sampler = make(BASES["random"](), lambda trial: {"size": trial.suggest_int("depth", 1, 3)})
+def test_when_all_neighbours_are_known_the_base_sampler_draws() -> None:
+    def space(trial: Any) -> float:
+        return float(trial.suggest_int("a", 0, 1) + 2 * trial.suggest_int("b", 0, 1))
+
+    sampler = make(BASES["random"](), size_scorer(space))
     study = optuna.create_study(sampler=sampler)
-    study.optimize(lambda trial: trial.suggest_int("depth", 1, 3), n_trials=6)
+    study.optimize(space, n_trials=6)
     sources = [trial.user_attrs["zerocost:source"] for trial in study.trials]
-    assert sources == ["base", "move", "move", "base", "base", "base"]
-    assert {trial.params["depth"] for trial in study.trials[:3]} == {1, 2, 3}
+    assert sources == ["move"] * 4 + ["base"] * 2
+    assert {trial.value for trial in study.trials[:4]} == {0, 1, 2, 3}
 
 
 def test_what_is_fixed_or_enqueued_is_not_edited() -> None:
@@ -96,21 +99,24 @@ def test_what_is_fixed_or_enqueued_is_not_edited() -> None:
     study = optuna.create_study(sampler=make(base, scorer))
     study.optimize(SPACES["static"], n_trials=5)
     study.enqueue_trial({"op1": "conv"})
-    start = len(scorer.params)
     study.optimize(SPACES["static"], n_trials=1)
-    assert {trial.params["op0"] for trial in study.trials} == {"skip"}
-    asked = scorer.params[start:]
-    assert {params["op0"] for params in asked} == {"skip"}
-    assert {params["op1"] for params in asked} == {"conv"}
-    assert len({params["op2"] for params in asked}) >= 1
+    assert {params["op0"] for params in scorer.params} == {"skip"}
+    last = study.trials[-1]
+    assert (last.params["op0"], last.params["op1"]) == ("skip", "conv")
+    parent = study.trials[last.system_attrs["zerocost:parent"]]
+    # Two other values of op2 are what is left to edit.
+    assert last.user_attrs["zerocost:candidates"] <= 2
+    assert parent.number < last.number
 
 
 def test_all_rejected_falls_back_to_the_base_sampler_with_a_warning() -> None:
     scorer = Recorder(SPACES["static"], fails=lambda call: True)
     study = optuna.create_study(sampler=make(BASES["random"](), scorer))
-    with pytest.warns(UserWarning, match="All 6 candidates.*this one cannot be built.*base"):
+    with pytest.warns(UserWarning, match="All .* candidates.*this one cannot be built.*base"):
         study.optimize(SPACES["static"], n_trials=2)
     assert [trial.user_attrs["zerocost:source"] for trial in study.trials] == ["base"] * 2
+    # All draws of the base sampler, and all neighbours of the first trial.
+    assert [trial.user_attrs["zerocost:rejected"] for trial in study.trials] == [32, 6 + 32]
 
 
 @pytest.mark.parametrize("moves", [6, "neighbours"])

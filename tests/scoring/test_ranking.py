@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from optuna_zerocost import ByScore, Candidate, History, Ranking, RankSum, Vote
+from optuna_zerocost import ByScore, Candidate, History, Pareto, Ranking, RankSum, Vote
 from optuna_zerocost.scoring._ranking import as_ranking, best_first
 
 HISTORY = History()
@@ -76,7 +76,9 @@ def test_rank_sum_equals_the_formula(table: Any) -> None:
 
 
 @given(TABLES)
-@pytest.mark.parametrize("ranking", [Vote(*NAMES), RankSum(*NAMES), ByScore("a")], ids=repr)
+@pytest.mark.parametrize(
+    "ranking", [Vote(*NAMES), RankSum(*NAMES), Pareto(*NAMES), ByScore("a")], ids=repr
+)
 def test_only_the_order_of_scores_matters(ranking: Ranking, table: Any) -> None:
     """synflow spans sixty powers of ten; a monotone map of a score changes no ranking."""
     stretched = [(math.exp(20 * a), b**3, c / 1e30) for a, b, c in table]
@@ -84,7 +86,7 @@ def test_only_the_order_of_scores_matters(ranking: Ranking, table: Any) -> None:
 
 
 @given(TABLES)
-@pytest.mark.parametrize("kind", [Vote, RankSum])
+@pytest.mark.parametrize("kind", [Vote, RankSum, Pareto])
 def test_a_minus_sign_equals_a_negated_score(kind: Any, table: Any) -> None:
     negated = [(-a, b, c) for a, b, c in table]
     assert kind("-a", "b", "c")(candidates(table), HISTORY) == kind("a", "b", "c")(
@@ -114,7 +116,9 @@ def test_majority_beats_sum_of_scores() -> None:
     assert Vote(*NAMES)(candidates(table), HISTORY) == [0, 1]
 
 
-@pytest.mark.parametrize("ranking", [ByScore("x"), Vote("a", "x"), RankSum("-x", "a")], ids=repr)
+@pytest.mark.parametrize(
+    "ranking", [ByScore("x"), Vote("a", "x"), RankSum("-x", "a"), Pareto("a", "x")], ids=repr
+)
 def test_a_score_that_is_not_there_is_named(ranking: Ranking) -> None:
     with pytest.raises(ValueError, match=r"'x'.*\['a', 'b', 'c'\]"):
         ranking(candidates([(1.0, 2.0, 3.0)]), HISTORY)
@@ -125,6 +129,7 @@ def test_a_score_that_is_not_there_is_named(ranking: Ranking) -> None:
     [
         (lambda: Vote("a"), "several scores"),
         (lambda: RankSum(), "several scores"),
+        (lambda: Pareto("a"), "several scores"),
         (lambda: Vote("a", "-a"), "twice"),
         (lambda: ByScore(""), "names scores"),
         (lambda: ByScore("-"), "names scores"),

@@ -1,0 +1,109 @@
+"""The scores that a study holds already, when one of its trials is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from optuna_zerocost import _compat
+from optuna_zerocost.samplers._attributes import read_json
+from optuna_zerocost.samplers._known import CHOSEN_KEY
+from optuna_zerocost.samplers._warmup import pool_prefix, stored_pools
+from optuna_zerocost.samplers._zerocost import ZeroCostSampler
+from optuna_zerocost.scoring._candidate import Candidate, History
+from optuna_zerocost.scoring._scorer import Scorer, score_directions_of
+from optuna_zerocost.scoring._stored_scores import stored_scores
+
+__all__ = ["Evidence", "architecture_of"]
+
+IsEnough = Callable[[Mapping[str, float]], bool]
+
+
+def architecture_of(trial: FrozenTrial) -> Candidate:
+    """Return the architecture of ``trial`` with the scores that are stored with it.
+
+    Where it was not stored which parameters make up the architecture, it is all of them.
+    """
+    # The storage in memory hands out live trials: take what is there now.
+    distributions, params = dict(trial.distributions), dict(trial.params)
+    chosen = read_json(trial.system_attrs, CHOSEN_KEY)
+    names = [name for name in params if chosen is None or name in chosen]
+    return Candidate(
+        {name: params[name] for name in names},
+        {name: distributions[name] for name in names},
+        stored_scores(trial.user_attrs),
+    )
+
+
+def _is_whole(trial: FrozenTrial) -> bool:
+    """Return whether the parameters of the architecture are all there, and no more to come."""
+    chosen = read_json(trial.system_attrs, CHOSEN_KEY)
+    if chosen is None:
+        return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    return all(name in trial.params for name in chosen)
+
+
+class Evidence:
+    """What is stored of scores, besides those of the trial itself; nothing is scored for it.
+
+    Args:
+        study: The study; all of it, whatever bracket a pruner shows.
+        trial: The trial that is to be judged.
+        scorer: Whose pool is looked for.
+
+    Attributes:
+        history: The finished trials, as a ranking may know them.
+    """
+
+    def __init__(self, study: Study, trial: FrozenTrial, scorer: Scorer) -> None:
+        others = [other for other in _compat.all_trials(study) if other.number != trial.number]
+        self.history = History(
+            trials=[other for other in others if other.state.is_finished()],
+            directions=(study.direction,),
+            score_directions=score_directions_of(scorer),
+        )
+        self._trials = [(other, architecture_of(other)) for other in others if _is_whole(other)]
+        sampler = study.sampler
+        base_sampler = sampler.base_sampler if isinstance(sampler, ZeroCostSampler) else sampler
+        # The largest, should there be several seeds.
+        pools = stored_pools(study, pool_prefix(scorer, _compat.fixed_parameters(base_sampler)))
+        self._pool = pools[0].candidates if pools else []
+
+    def find(self, architecture: Candidate, is_enough: IsEnough) -> Candidate | None:
+        """Return the same architecture with scores, if there is one with enough of them.
+
+        Args:
+            architecture: May have more parameters than the one that is found: a builder that is
+                given the same values asks for the same parameters.
+            is_enough: Tells whether the scores are all there.
+        """
+        assigned = dict(architecture.key)
+        for other in [*self._pool, *(candidate for _, candidate in self._trials)]:
+            if is_enough(other.scores) and all(assigned.get(n) == value for n, value in other.key):
+                return other
+        return None
+
+    def complete(self, is_enough: IsEnough) -> tuple[list[Candidate], list[float]]:
+        """Return the architectures of the complete trials with scores, and the trials' values."""
+        complete = [
+            (candidate, other.values[0])
+            for other, candidate in self._trials
+            if other.state == TrialState.COMPLETE and is_enough(candidate.scores)
+        ]
+        return [candidate for candidate, _ in complete], [value for _, value in complete]
+
+    def seen(self, is_enough: IsEnough) -> list[Candidate]:
+        """Return what a trial is compared with, each architecture once.
+
+        The pool is an even sample of the space, where trials gather in its better part, so a
+        quantile of the pool stays what it is. A pool that has hardly begun counts less.
+        """
+        of_trials = {
+            candidate.key: candidate
+            for other, candidate in self._trials
+            if other.state != TrialState.FAIL and is_enough(candidate.scores)
+        }
+        of_pool = [candidate for candidate in self._pool if is_enough(candidate.scores)]
+        return max(of_pool, list(of_trials.values()), key=len)
