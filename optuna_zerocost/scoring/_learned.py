@@ -17,8 +17,8 @@ from scipy.stats import rankdata
 
 from optuna_zerocost.scoring._candidate import Candidate, History
 from optuna_zerocost.scoring._correlation import spearman
-from optuna_zerocost.scoring._pareto import order_by_fronts
 from optuna_zerocost.scoring._parameters import ParameterDistance
+from optuna_zerocost.scoring._pareto import order_by_fronts
 from optuna_zerocost.scoring._ranking import parse_name
 from optuna_zerocost.scoring._scorer import TRUST
 from optuna_zerocost.scoring._stored_scores import stored_scores
@@ -447,7 +447,8 @@ def _order(assessments: Sequence[_Assessment], history: History) -> list[int]:
     # A complete trial has a value for each objective; nothing is pruned with several of them.
     reached = np.stack([assessment.levels() for assessment in assessments], axis=1)
     merits = np.stack([assessment.merit for assessment in assessments], axis=1)
-    return order_by_fronts(merits, reached)
+    ranks = rankdata(np.concatenate([merits, reached]), axis=0)
+    return order_by_fronts(ranks[: len(merits)], ranks[len(merits) :])
 
 
 def _is_decided(trial: FrozenTrial, architecture: Mapping[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from optuna_zerocost.scoring._candidate import Candidate, History
 from optuna_zerocost.scoring._ranking import SeveralScores
 from optuna_zerocost.scoring._stored_scores import stored_scores
 
-__all__ = ["Pareto", "crowding_distances", "non_domination_ranks"]
+__all__ = ["Pareto", "crowding_distances", "non_domination_ranks", "order_by_fronts"]
 
 
 class Pareto(SeveralScores):
@@ -38,13 +38,7 @@ class Pareto(SeveralScores):
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
         ranks = self._ranks([*candidates, *self._trained(history)], history).T
-        fronts = non_domination_ranks(ranks)
-        distances = np.zeros(len(ranks))
-        for front in np.unique(fronts):
-            members = fronts == front
-            distances[members] = crowding_distances(ranks[members])
-        order = np.lexsort((-distances, fronts))
-        return [int(index) for index in order if index < len(candidates)]
+        return order_by_fronts(ranks[: len(candidates)], ranks[len(candidates) :])
 
     def _trained(self, history: History) -> list[Candidate]:
         scored = (
@@ -53,6 +47,23 @@ class Pareto(SeveralScores):
             if trial.state in (TrialState.COMPLETE, TrialState.RUNNING)
         )
         return [trial for trial in scored if all(name in trial.scores for name in self.names)]
+
+
+def order_by_fronts(merits: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> list[int]:
+    """Return the indices of ``merits`` by front, and in a front by falling crowding distance.
+
+    Args:
+        merits: Array of shape (points, scores), better when higher.
+        others: Points that are sorted along with them, such as what was trained: (others, scores).
+    """
+    points = np.concatenate([merits, others])
+    fronts = non_domination_ranks(points)
+    distances = np.zeros(len(points))
+    for front in np.unique(fronts):
+        members = fronts == front
+        distances[members] = crowding_distances(points[members])
+    order = np.lexsort((-distances, fronts))
+    return [int(index) for index in order if index < len(merits)]
 
 
 def non_domination_ranks(merits: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from optuna_zerocost import ByScore, Candidate, History, Learned
 from optuna_zerocost.scoring import _learned
 from optuna_zerocost.scoring._learned import Sources
+from optuna_zerocost.scoring._stored_scores import stored_scores
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 SPACE: dict[str, BaseDistribution] = {
@@ -291,7 +292,7 @@ def test_the_notes_tell_the_prediction_on_the_objectives_own_scale() -> None:
     for direction, sign in ((MAXIMIZE, 1.0), (MINIMIZE, -1.0)):
         observed = [
             trial_of(
-                Candidate(t.params, t.distributions, _learned._scores_of(t)),
+                Candidate(t.params, t.distributions, stored_scores(t.user_attrs)),
                 100 + sign * (t.value or 0.0),
             )
             for t in trials
@@ -388,10 +389,13 @@ def test_with_several_objectives_each_is_learned_and_what_no_trial_beats_comes_f
     notes = Learned().notes(candidates, history, order[0])
     assert {"predicted", "deviation", "predicted:1", "deviation:1"} <= set(notes)
     first = Learned(objectives="first")(candidates, history)
-    alone = [create_trial(
-        value=objectives(t.params)[0],
-        params=t.params,
-        distributions=t.distributions,
-        user_attrs=t.user_attrs,
-    ) for t in trials]
+    alone = [
+        create_trial(
+            value=objectives(t.params)[0],
+            params=t.params,
+            distributions=t.distributions,
+            user_attrs=t.user_attrs,
+        )
+        for t in trials
+    ]
     assert first == Learned()(candidates, history_of(alone))
