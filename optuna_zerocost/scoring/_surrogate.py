@@ -29,6 +29,42 @@ _MANY = 200  # observations from which on fewer models are kept, and fewer obser
 _MOST_MODELS_OF_MANY = 4
 
 
+class _Comparison:
+    """How some trials compare with others; what several models need is computed once.
+
+    Args:
+        distances: Of the parameters, shape (m, n).
+        scores: Of the m trials, shape (m, q).
+        others: Of the n trials, shape (n, q).
+        same_study: Whether two belong to one study, shape (m, n); ``None`` if all do.
+    """
+
+    def __init__(
+        self,
+        distances: _Array,
+        scores: _Array,
+        others: _Array,
+        same_study: npt.NDArray[np.bool_] | None,
+    ) -> None:
+        self._distances = distances
+        self._squares, self.products = _compare(scores, others)
+        self.same_study = same_study
+        self._of_parameters: dict[float, _Array] = {}
+        self._of_scores: dict[float, _Array] = {}
+
+    def of_parameters(self, decay: float) -> _Array:
+        """Return kₚ."""
+        if decay not in self._of_parameters:
+            self._of_parameters[decay] = np.exp(-decay * self._distances)
+        return self._of_parameters[decay]
+
+    def of_scores(self, length: float) -> _Array:
+        """Return kₛ."""
+        if length not in self._of_scores:
+            self._of_scores[length] = np.exp(-0.5 * self._squares / length**2)
+        return self._of_scores[length]
+
+
 @dataclass(frozen=True)
 class _Model:
     decay: float
@@ -38,21 +74,19 @@ class _Model:
     noise: float
     likeness: float
 
-    def covariance(
-        self,
-        distances: _Array,
-        squares: _Array,
-        products: _Array,
-        same_study: npt.NDArray[np.bool_] | None,
-    ) -> _Array:
+    def covariance(self, comparison: _Comparison) -> _Array:
         """Return k(x, x'), see :class:`Surrogate`."""
         both, scores_only, parameters_only = self.shares
-        of_parameters = np.exp(-self.decay * distances)
+        of_parameters = comparison.of_parameters(self.decay)
         total = parameters_only * of_parameters
-        if both or scores_only or self.slope:
-            of_scores = np.exp(-0.5 * squares / self.length**2)
-            total += (both * of_parameters + scores_only) * of_scores + self.slope * products
-        return total if same_study is None else np.where(same_study, 1.0, self.likeness) * total
+        if both or scores_only:
+            of_scores = comparison.of_scores(self.length)
+            total += (both * of_parameters + scores_only) * of_scores
+        if self.slope:
+            total += self.slope * comparison.products
+        if comparison.same_study is None:
+            return total
+        return np.where(comparison.same_study, 1.0, self.likeness) * total
 
     def prior_variance(self, products: _Array) -> _Array:
         return sum(self.shares) + self.slope * products
@@ -112,22 +146,22 @@ class Surrogate:
         self._mean = float(values.mean())
         self._deviation = float(values.std()) or 1.0
         targets = (values - self._mean) / self._deviation
-        squares, products = _compare(scores, scores)
         has_other_studies = studies is not None and bool(studies.any())
-        same_study = studies[:, None] == studies if studies is not None else None
+        same_study = (
+            studies[:, None] == studies if studies is not None and has_other_studies else None
+        )
         self._is_own = np.equal(studies, 0) if studies is not None and has_other_studies else None
         models = _models(has_scores=scores.shape[1] > 0, has_other_studies=has_other_studies)
         if len(values) > _MANY:
             few = np.linspace(0, len(values) - 1, _MANY).astype(np.intp)
             grid = np.ix_(few, few)
             same = None if same_study is None else same_study[grid]
-            fits = [
-                _Fit(m, distances[grid], squares[grid], products[grid], same, targets[few])
-                for m in models
-            ]
+            comparison = _Comparison(distances[grid], scores[few], scores[few], same)
+            fits = [_Fit(model, comparison, targets[few]) for model in models]
             best = sorted(fits, key=lambda fit: -fit.evidence)[:_MOST_MODELS_OF_MANY]
             models = [fit.model for fit in best]
-        fits = [_Fit(m, distances, squares, products, same_study, targets) for m in models]
+        comparison = _Comparison(distances, scores, scores, same_study)
+        fits = [_Fit(model, comparison, targets) for model in models]
         fits = sorted(fits, key=lambda fit: -fit.evidence)[:_MOST_MODELS]
         weights = np.exp([fit.evidence - fits[0].evidence for fit in fits])
         self._fits = fits
@@ -140,12 +174,9 @@ class Surrogate:
             distances: From the others to the n trials, shape (m, n).
             scores: Standardised scores of the others, shape (m, q).
         """
-        squares, products = _compare(scores, self._scores)
+        comparison = _Comparison(distances, scores, self._scores, self._is_own)
         own = (scores**2).mean(axis=1) if scores.shape[1] else np.zeros(len(scores))
-        means, variances = np.stack(
-            [fit.predict(distances, squares, products, self._is_own, own) for fit in self._fits],
-            axis=1,
-        )
+        means, variances = np.stack([fit.predict(comparison, own) for fit in self._fits], axis=1)
         mean = self._weights @ means
         variance = self._weights @ (variances + (means - mean) ** 2)
         return self._mean + self._deviation * mean, self._deviation * np.sqrt(variance)
@@ -162,17 +193,9 @@ class Surrogate:
 class _Fit:
     """One model, given the observations."""
 
-    def __init__(
-        self,
-        model: _Model,
-        distances: _Array,
-        squares: _Array,
-        products: _Array,
-        same_study: npt.NDArray[np.bool_] | None,
-        targets: _Array,
-    ) -> None:
+    def __init__(self, model: _Model, comparison: _Comparison, targets: _Array) -> None:
         self.model = model
-        covariance = model.covariance(distances, squares, products, same_study)
+        covariance = model.covariance(comparison)
         covariance[np.diag_indices_from(covariance)] += model.noise
         self._factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
         self._weights = cho_solve(self._factor, targets, check_finite=False)  # (eq. 2.25)
@@ -180,15 +203,8 @@ class _Fit:
         log_determinant = np.log(np.diag(self._factor[0])).sum()
         self.evidence = float(-0.5 * targets @ self._weights - log_determinant)
 
-    def predict(
-        self,
-        distances: _Array,
-        squares: _Array,
-        products: _Array,
-        is_own: npt.NDArray[np.bool_] | None,
-        own: _Array,
-    ) -> tuple[_Array, _Array]:
-        covariance = self.model.covariance(distances, squares, products, is_own)
+    def predict(self, comparison: _Comparison, own: _Array) -> tuple[_Array, _Array]:
+        covariance = self.model.covariance(comparison)
         solved = solve_triangular(self._factor[0], covariance.T, lower=True, check_finite=False)
         variance = self.model.prior_variance(own) - (solved**2).sum(axis=0)  # (eq. 2.26)
         return covariance @ self._weights, np.maximum(variance, 1e-9)
