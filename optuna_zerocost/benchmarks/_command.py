@@ -333,9 +333,15 @@ def _search(arguments: argparse.Namespace) -> None:
         shown = [curve for curve in curves if curve.dataset == dataset]
         print(f"{dataset}, {arguments.metric} accuracy:")
         print(_tables.search_text(shown), end="\n\n", flush=True)
-        if _has_figures():
-            figure = _figures.search_figure(shown, dataset=dataset, metric=arguments.metric)
-            _figures.write_figure(figure, folder / f"search-{dataset}")
+        if not _has_figures():
+            continue
+        figure = _figures.search_figure(shown, dataset=dataset, metric=arguments.metric)
+        _figures.write_figure(figure, folder / f"search-{dataset}")
+        if arguments.metric != "test" and shown[0].test is not None:
+            figure = _figures.search_figure(
+                shown, dataset=dataset, metric=arguments.metric, of_test=True
+            )
+            _figures.write_figure(figure, folder / f"search-{dataset}-test")
     _tables.write_curves(folder / "curves.csv", curves)
     _tables.write_summary(folder / "summary.csv", curves)
     print(f"The tables and figures are in {folder}")
