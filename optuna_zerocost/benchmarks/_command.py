@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from optuna_zerocost._arguments import names, natural, positive
 
@@ -201,7 +201,18 @@ def _add_search(experiments: Subparsers) -> None:
         help="trials that take the best of these",
     )
     parser.add_argument(
-        "--moves", type=positive, default=32, metavar="N", help="candidates for each later trial"
+        "--moves",
+        type=_moves,
+        metavar="N",
+        help="candidates for each later trial, or 'neighbours' for all neighbours of a parent "
+        "(default: neighbours for evolution, 32 for the others)",
+    )
+    parser.add_argument(
+        "--random-share",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="share of the later trials that take a random candidate, not the best",
     )
     _add_jobs(parser)
     _add_output(parser)
@@ -259,6 +270,10 @@ def _add_scores(experiments: Subparsers) -> None:
     )
 
 
+def _moves(text: str) -> int | Literal["neighbours"]:
+    return "neighbours" if text == "neighbours" else positive(text)
+
+
 def _jobs(arguments: argparse.Namespace) -> int:
     return arguments.jobs or os.cpu_count() or 1
 
@@ -312,6 +327,7 @@ def _search(arguments: argparse.Namespace) -> None:
         candidates=arguments.warmup_candidates,
         warmup_trials=arguments.warmup_trials,
         moves=arguments.moves,
+        random_share=arguments.random_share,
     )
     arms = _algorithms.arms(arguments.algorithms, arguments.modes, zero_cost)
     accuracies = _accuracies(arguments)

@@ -105,6 +105,16 @@ def test_a_warmup_trains_the_best_of_its_pool_first(tmp_path: Path, zero_cost: Z
         assert (one.trained != other.trained).any()
 
 
+@pytest.mark.parametrize("algorithm", ["evolution", "reinforce", "tpe"])
+def test_every_algorithm_searches(tmp_path: Path, zero_cost: ZeroCost, algorithm: str) -> None:
+    """With moves a search does not repeat itself."""
+    settings = ZeroCost(**{**vars(zero_cost), "moves": None})
+    for search in searched(tmp_path, arms([algorithm], ["base", "both"], settings), seeds=(7,)):
+        assert len(search.trained) == TRIALS
+        if search.label != algorithm:
+            assert len(set(search.trained)) == TRIALS
+
+
 def test_other_settings_are_other_searches(zero_cost: ZeroCost) -> None:
     def identities(**changes: Any) -> dict[str, str]:
         chosen = arms(["random"], MODES, ZeroCost(**{**vars(zero_cost), **changes}))
@@ -114,6 +124,7 @@ def test_other_settings_are_other_searches(zero_cost: ZeroCost) -> None:
     assert len(set(same.values())) == len(MODES)
     affected: dict[str, tuple[Any, set[str]]] = {
         "moves": (5, {"move", "both"}),
+        "random_share": (0.5, {"move", "both"}),
         "candidates": (41, {"warmup", "both"}),
         "warmup_trials": (5, {"warmup", "both"}),
         "proxies": (("flops",), {"warmup", "move", "both"}),
@@ -142,6 +153,7 @@ def _random(seed: int) -> BaseSampler:
     [
         ({"candidates": 3}, "cannot be the best of 3"),
         ({"moves": 1}, "nothing to choose"),
+        ({"random_share": 1.5}, "not between 0 and 1"),
         ({"combine": "mean"}, "known are vote, ranksum"),
         ({"proxies": ("unknown",)}, "at least one of"),
         ({"scores": "absent.npz"}, "bench scores"),
