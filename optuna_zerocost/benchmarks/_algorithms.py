@@ -86,6 +86,7 @@ class ZeroCost:
     Attributes:
         proxies: The scores.
         scores: The file that has them; ``None`` for what comes with the package.
+        batch_size: Of the package's scores, take those measured with so many images.
         combine: One of :data:`RANKINGS`, if there are several.
         candidates: Random networks that the warmup scores.
         warmup_trials: Trials that take the best of them.
@@ -95,6 +96,7 @@ class ZeroCost:
 
     proxies: tuple[str, ...] = ("synflow",)
     scores: str | None = None
+    batch_size: int = 64
     combine: str = "vote"
     candidates: int = 3000
     warmup_trials: int = 64
@@ -126,7 +128,7 @@ class ZeroCost:
         Raises:
             ValueError: If the scores are not there.
         """
-        return _table(self.proxies, self.scores)
+        return _table(self.proxies, self.scores, self.batch_size)
 
     def ranking(self) -> Ranking | str:
         """Return what orders the candidates."""
@@ -136,8 +138,8 @@ class ZeroCost:
 
 
 @functools.lru_cache(maxsize=1)
-def _table(proxies: tuple[str, ...], file: str | None) -> ScoreTable:
-    return ScoreTable(proxies, scores=load_scores(file))
+def _table(proxies: tuple[str, ...], file: str | None, batch_size: int) -> ScoreTable:
+    return ScoreTable(proxies, scores=load_scores(file, batch_size=batch_size))
 
 
 def label_of(algorithm: str, mode: str) -> str:

@@ -136,6 +136,13 @@ def _add_score_file(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="scores that 'bench scores' wrote, instead of those of the package",
     )
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        default=64,
+        metavar="N",
+        help="of the package's scores that read images, take those measured with so many",
+    )
 
 
 def _add_search(experiments: Subparsers) -> None:
@@ -293,7 +300,7 @@ def _correlation(arguments: argparse.Namespace) -> None:
     from optuna_zerocost.benchmarks._scores import load_scores
 
     try:
-        scores = load_scores(arguments.scores)
+        scores = load_scores(arguments.scores, batch_size=arguments.batch_size)
     except ValueError as error:
         raise BenchmarkError(str(error)) from error
     folder = make_folder(arguments.output)
@@ -323,6 +330,7 @@ def _search(arguments: argparse.Namespace) -> None:
     zero_cost = _algorithms.ZeroCost(
         proxies=arguments.proxies,
         scores=arguments.scores,
+        batch_size=arguments.batch_size,
         combine=arguments.combine,
         candidates=arguments.warmup_candidates,
         warmup_trials=arguments.warmup_trials,

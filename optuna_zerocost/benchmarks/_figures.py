@@ -16,6 +16,10 @@ __all__ = ["correlation_figure", "is_available", "search_figure", "write_figure"
 # Okabe & Ito's colours, which people with any kind of colour vision tell apart.
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
 
+_PLOT_WIDTH, _PLOT_HEIGHT = 900, 480
+# Labels of points with costs this near to each other, in pixels, are put in one column.
+_LABEL_GAP, _LABEL_SHIFT, _LABEL_HEIGHT = 90.0, 25.0, 15.0
+
 _DASHED = "+ warmup"
 
 
@@ -57,15 +61,19 @@ def correlation_figure(agreements: Sequence[Agreement], *, dataset: str, metric:
                     "%{customdata[1]:.3f}<br>%{x:.3g} training passes<extra></extra>"
                 ),
             )
-    for row, (side, shift) in zip(shown, _label_places(shown), strict=True):
+    x_range, y_range = _ranges(shown)
+    for row, (right, up) in zip(shown, _label_places(shown, x_range, y_range), strict=True):
         figure.add_annotation(
             x=math.log10(row.passes),
             y=row.spearman,
             text=row.score,
-            showarrow=False,
-            xanchor="left" if side > 0 else "right",
-            xshift=9 * side,
-            yshift=shift,
+            ax=right,
+            ay=-up,
+            xanchor="left",
+            standoff=6,
+            arrowhead=0,
+            arrowwidth=0.7,
+            arrowcolor="#8C8C8C",
             font={"size": 11},
         )
     networks = shown[0].networks if shown else 0
@@ -75,37 +83,71 @@ def correlation_figure(agreements: Sequence[Agreement], *, dataset: str, metric:
             "title": "cost of a network, in training passes over 64 images",
             "type": "log",
             "dtick": 1,
+            "range": x_range,
             "exponentformat": "power",
         },
-        yaxis={"title": "Spearman ρ"},
+        yaxis={"title": "Spearman ρ", "range": y_range},
         template="plotly_white",
         legend={"orientation": "h", "y": -0.18},
-        width=1000,
-        height=650,
+        margin={"l": 80, "r": 40, "t": 90, "b": 120},
+        width=_PLOT_WIDTH + 120,
+        height=_PLOT_HEIGHT + 210,
     )
     return figure
 
 
-def _label_places(rows: Sequence[Agreement]) -> list[tuple[int, float]]:
-    """Return for each point the side of its label and by how many pixels it is moved up.
+def _ranges(rows: Sequence[Agreement]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return what the axes show: decades of cost, with room for labels on the right, and ρ."""
+    decades = [math.log10(row.passes) for row in rows] or [0.0]
+    values = [row.spearman for row in rows] or [0.0]
+    margin = 0.07 * max(max(values) - min(values), 0.1)
+    return (
+        (min(decades) - 0.3, max(decades) + 1.0),
+        (min(values) - margin, max(values) + margin),
+    )
 
-    Points of one pass have nearly the same cost, so labels of neighbours in ρ are spread until no
-    two overlap, alternately on either side.
+
+def _label_places(
+    rows: Sequence[Agreement], x_range: tuple[float, float], y_range: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Return by how many pixels each point's label is to the right of it, and above it.
+
+    Points of similar cost have their labels in one column to the right of all of them, spread so
+    that no two overlap; a line leads from each to its point.
     """
-    height, span = 14.0, 450.0
-    values = [row.spearman for row in rows]
-    scale = span / max(max(values, default=1.0) - min(values, default=0.0), 1e-9)
-    places: list[tuple[int, float]] = [(1, 0.0)] * len(rows)
-    columns: dict[tuple[float, int], float] = {}
-    order = sorted(range(len(rows)), key=lambda index: values[index])
-    for position, index in enumerate(order):
-        column = round(math.log10(rows[index].passes))
-        side = 1 if position % 2 else -1
-        wanted = values[index] * scale
-        place = max(wanted, columns.get((column, side), -float("inf")) + height)
-        columns[column, side] = place
-        places[index] = (side, place - wanted)
+    per_decade = _PLOT_WIDTH / (x_range[1] - x_range[0])
+    per_unit = _PLOT_HEIGHT / (y_range[1] - y_range[0])
+    x = [math.log10(row.passes) * per_decade for row in rows]
+    y = [row.spearman * per_unit for row in rows]
+    places = [(0.0, 0.0)] * len(rows)
+    group: list[int] = []
+    by_cost = sorted(range(len(rows)), key=lambda index: x[index])
+    for index, following in zip(by_cost, [*by_cost[1:], None], strict=True):
+        group.append(index)
+        if following is not None and x[following] - x[index] < _LABEL_GAP:
+            continue
+        group.sort(key=lambda index: y[index])
+        heights = _spread([y[index] for index in group], _LABEL_HEIGHT)
+        for member, height in zip(group, heights, strict=True):
+            places[member] = (x[index] + _LABEL_SHIFT - x[member], height - y[member])
+        group = []
     return places
+
+
+def _spread(rising: Sequence[float], least: float) -> list[float]:
+    """Return places at least ``least`` apart, as near to ``rising`` ones as they can be.
+
+    The sum of squared shifts is least: places that are in each other's way keep their mean.
+    """
+    blocks: list[tuple[float, int]] = []  # the place of the first one, and how many there are
+    for value in rising:
+        start, count = value, 1
+        while blocks and start < blocks[-1][0] + blocks[-1][1] * least:
+            before, size = blocks.pop()
+            start = (before * size + (start - size * least) * count) / (size + count)
+            count += size
+        blocks.append((start, count))
+    return [start + place * least for start, count in blocks for place in range(count)]
 
 
 def search_figure(
