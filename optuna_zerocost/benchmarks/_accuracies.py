@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_zerocost.benchmarks._errors import BenchmarkError
-from optuna_zerocost.benchmarks._space import EDGES, OPERATIONS
+from optuna_zerocost.benchmarks._space import EDGES, NETWORKS, OPERATIONS
 from optuna_zerocost.benchmarks._table import DATASETS, TableObjective
 
 __all__ = ["Accuracies", "load_accuracies"]
 
-_NETWORKS = len(OPERATIONS) ** len(EDGES)
 # data set → how the columns of the file begin
 _PREFIXES = {"cifar10": "c10", "cifar100": "c100", "ImageNet16-120": "im120"}
 
@@ -83,7 +82,7 @@ def load_accuracies(dataset: str, file: str | Path | None = None) -> Accuracies:
     prefix = _PREFIXES[dataset]
     try:
         with np.load(file) as data:
-            if data["ops"].shape != (_NETWORKS, len(EDGES)):
+            if data["ops"].shape != (NETWORKS, len(EDGES)):
                 raise ValueError(f"its ops have the shape {data['ops'].shape}")
             weights = len(OPERATIONS) ** np.arange(len(EDGES))[::-1]
             index = data["ops"].astype(np.int64) @ weights
@@ -93,13 +92,13 @@ def load_accuracies(dataset: str, file: str | Path | None = None) -> Accuracies:
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise BenchmarkError(
             f"cannot read accuracies from {file} ({error}); it must be an .npz file with ops, "
-            f"{prefix}_test200 and {prefix}_valid12, one row for each of {_NETWORKS} networks"
+            f"{prefix}_test200 and {prefix}_valid12, one row for each of {NETWORKS} networks"
         ) from error
     return Accuracies(dataset, validation, test, short)
 
 
 def _ordered(column: Array, index: npt.NDArray[np.int64]) -> Array:
-    values = np.full(_NETWORKS, np.nan)
+    values = np.full(NETWORKS, np.nan)
     values[index] = column
     if not np.isfinite(values).all():
         raise ValueError("some networks have no accuracy in it")

@@ -5,18 +5,21 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from optuna.samplers import BaseSampler, RandomSampler
 
 from optuna_zerocost import _compat, samplers
+from optuna_zerocost.benchmarks import nasbench201
 from optuna_zerocost.benchmarks._errors import BenchmarkError
 from optuna_zerocost.benchmarks._scores import ScoreTable, load_scores
 from optuna_zerocost.benchmarks._search import Arm
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
 from optuna_zerocost.scoring import Ranking, RankSum, Vote
 
-__all__ = ["ALGORITHMS", "MODES", "RANKINGS", "ZeroCost", "arms", "label_of"]
+__all__ = ["ALGORITHMS", "MODES", "RANKINGS", "Algorithm", "Moves", "ZeroCost", "arms", "label_of"]
+
+Moves = int | Literal["neighbours"]
 
 MODES = ("base", "warmup", "move", "both")
 """The algorithm alone; with a zero-cost warmup; with move proposal; with both."""
@@ -30,24 +33,47 @@ def _tpe(seed: int) -> BaseSampler:
     return _compat.default_base_sampler(seed)
 
 
-def _own(name: str, seed: int, **arguments: Any) -> BaseSampler:
-    """Make one of this package's samplers, with its defaults but for ``arguments``."""
+def _own(name: str, seed: int, *, encode: str | None = None) -> BaseSampler:
+    """Make one of this package's samplers, with its defaults.
+
+    Args:
+        name: Its class.
+        seed: Its seed.
+        encode: The function of ``nasbench201`` that turns parameters into graphs, for a sampler
+            that reads these.
+    """
+    arguments = {} if encode is None else {"encode": getattr(nasbench201, encode)}
     sampler: BaseSampler = getattr(samplers, name)(seed=seed, **arguments)
     return sampler
 
 
-ALGORITHMS: dict[str, Callable[[int], BaseSampler]] = {
-    "random": _random,
-    "tpe": _tpe,
-    "evolution": functools.partial(_own, "AgingEvolutionSampler"),
-    "reinforce": functools.partial(_own, "ReinforceSampler"),
-    "predictor": functools.partial(_own, "RelationPredictorSampler"),
-}
-"""Name → seed → sampler."""
+@dataclass(frozen=True)
+class Algorithm:
+    """A search algorithm.
 
-# How long a trial takes, roughly: the longest searches start first.
-_WEIGHTS = {"predictor": 50.0, "tpe": 5.0}
-_MODE_WEIGHTS = {"base": 1.0, "warmup": 2.0, "move": 20.0, "both": 20.0}
+    Attributes:
+        make_sampler: Seed → sampler.
+        moves: Candidates for each trial with move proposal: a number of draws, or all neighbours
+            of a parent, as the paper has it for evolution.
+        weight: How long its searches take, roughly, relative to random search.
+    """
+
+    make_sampler: Callable[[int], BaseSampler]
+    moves: Moves = 32
+    weight: float = 1.0
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "random": Algorithm(_random),
+    "tpe": Algorithm(_tpe, weight=6.0),
+    "evolution": Algorithm(functools.partial(_own, "AgingEvolutionSampler"), moves="neighbours"),
+    "reinforce": Algorithm(functools.partial(_own, "ReinforceSampler")),
+    "predictor": Algorithm(
+        functools.partial(_own, "RelationPredictorSampler", encode="encode"), weight=50.0
+    ),
+}
+
+_MODE_WEIGHTS = {"base": 1.0, "warmup": 5.0, "move": 10.0, "both": 10.0}
 
 RANKINGS: dict[str, Callable[..., Ranking]] = {"vote": Vote, "ranksum": RankSum}
 """How several scores are combined."""
@@ -60,18 +86,22 @@ class ZeroCost:
     Attributes:
         proxies: The scores.
         scores: The file that has them; ``None`` for what comes with the package.
+        batch_size: Of the package's scores, take those measured with so many images.
         combine: One of :data:`RANKINGS`, if there are several.
         candidates: Random networks that the warmup scores.
         warmup_trials: Trials that take the best of them.
-        moves: Candidates for each later trial.
+        moves: Candidates for each later trial; ``None`` for what suits the algorithm.
+        random_share: With this probability a later trial is a random one of its candidates.
     """
 
     proxies: tuple[str, ...] = ("synflow",)
     scores: str | None = None
+    batch_size: int = 64
     combine: str = "vote"
     candidates: int = 3000
     warmup_trials: int = 64
-    moves: int = 32
+    moves: Moves | None = None
+    random_share: float = 0.0
 
     def __post_init__(self) -> None:
         if self.combine not in RANKINGS:
@@ -83,7 +113,9 @@ class ZeroCost:
                 f"a warmup of {self.warmup_trials} trials cannot be the best of "
                 f"{self.candidates} candidates; ask for fewer trials, at least one"
             )
-        if self.moves < 2:
+        if not 0 <= self.random_share <= 1:
+            raise BenchmarkError(f"a share of {self.random_share} is not between 0 and 1")
+        if isinstance(self.moves, int) and self.moves < 2:
             raise BenchmarkError(f"with {self.moves} moves there is nothing to choose from")
         try:
             self.table()
@@ -96,7 +128,7 @@ class ZeroCost:
         Raises:
             ValueError: If the scores are not there.
         """
-        return _table(self.proxies, self.scores)
+        return _table(self.proxies, self.scores, self.batch_size)
 
     def ranking(self) -> Ranking | str:
         """Return what orders the candidates."""
@@ -106,8 +138,8 @@ class ZeroCost:
 
 
 @functools.lru_cache(maxsize=1)
-def _table(proxies: tuple[str, ...], file: str | None) -> ScoreTable:
-    return ScoreTable(proxies, scores=load_scores(file))
+def _table(proxies: tuple[str, ...], file: str | None, batch_size: int) -> ScoreTable:
+    return ScoreTable(proxies, scores=load_scores(file, batch_size=batch_size))
 
 
 def label_of(algorithm: str, mode: str) -> str:
@@ -149,16 +181,17 @@ def arms(algorithms: Sequence[str], modes: Sequence[str], zero_cost: ZeroCost) -
             if mode in ("warmup", "both"):
                 settings["warmup"] = [zero_cost.candidates, zero_cost.warmup_trials]
             if mode in ("move", "both"):
-                settings["moves"] = zero_cost.moves
+                settings["moves"] = zero_cost.moves or ALGORITHMS[algorithm].moves
+                settings["random_share"] = zero_cost.random_share
             make = functools.partial(make_sampler, algorithm, mode, zero_cost)
-            weight = _WEIGHTS.get(algorithm, 1.0) * _MODE_WEIGHTS[mode]
+            weight = ALGORITHMS[algorithm].weight * _MODE_WEIGHTS[mode]
             found.append(Arm(label_of(algorithm, mode), settings, make, weight))
     return found
 
 
 def make_sampler(algorithm: str, mode: str, zero_cost: ZeroCost, seed: int) -> BaseSampler:
     """Return the sampler of an arm."""
-    base = ALGORITHMS[algorithm](seed)
+    base = ALGORITHMS[algorithm].make_sampler(seed)
     if mode == "base":
         return base
     warmup = Warmup(zero_cost.candidates, zero_cost.warmup_trials, show_progress_bar=False)
@@ -167,6 +200,7 @@ def make_sampler(algorithm: str, mode: str, zero_cost: ZeroCost, seed: int) -> B
         base_sampler=base,
         ranking=zero_cost.ranking(),
         warmup=None if mode == "move" else warmup,
-        moves=1 if mode == "warmup" else zero_cost.moves,
+        moves=1 if mode == "warmup" else zero_cost.moves or ALGORITHMS[algorithm].moves,
+        random_share=zero_cost.random_share,
         seed=seed,
     )

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from optuna_zerocost._arguments import names, natural, positive
 
@@ -136,6 +136,13 @@ def _add_score_file(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="scores that 'bench scores' wrote, instead of those of the package",
     )
+    parser.add_argument(
+        "--batch-size",
+        type=positive,
+        default=64,
+        metavar="N",
+        help="of the package's scores that read images, take those measured with so many",
+    )
 
 
 def _add_search(experiments: Subparsers) -> None:
@@ -201,7 +208,18 @@ def _add_search(experiments: Subparsers) -> None:
         help="trials that take the best of these",
     )
     parser.add_argument(
-        "--moves", type=positive, default=32, metavar="N", help="candidates for each later trial"
+        "--moves",
+        type=_moves,
+        metavar="N",
+        help="candidates for each later trial, or 'neighbours' for all neighbours of a parent "
+        "(default: neighbours for evolution, 32 for the others)",
+    )
+    parser.add_argument(
+        "--random-share",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="share of the later trials that take a random candidate, not the best",
     )
     _add_jobs(parser)
     _add_output(parser)
@@ -259,6 +277,10 @@ def _add_scores(experiments: Subparsers) -> None:
     )
 
 
+def _moves(text: str) -> int | Literal["neighbours"]:
+    return "neighbours" if text == "neighbours" else positive(text)
+
+
 def _jobs(arguments: argparse.Namespace) -> int:
     return arguments.jobs or os.cpu_count() or 1
 
@@ -278,7 +300,7 @@ def _correlation(arguments: argparse.Namespace) -> None:
     from optuna_zerocost.benchmarks._scores import load_scores
 
     try:
-        scores = load_scores(arguments.scores)
+        scores = load_scores(arguments.scores, batch_size=arguments.batch_size)
     except ValueError as error:
         raise BenchmarkError(str(error)) from error
     folder = make_folder(arguments.output)
@@ -308,10 +330,12 @@ def _search(arguments: argparse.Namespace) -> None:
     zero_cost = _algorithms.ZeroCost(
         proxies=arguments.proxies,
         scores=arguments.scores,
+        batch_size=arguments.batch_size,
         combine=arguments.combine,
         candidates=arguments.warmup_candidates,
         warmup_trials=arguments.warmup_trials,
         moves=arguments.moves,
+        random_share=arguments.random_share,
     )
     arms = _algorithms.arms(arguments.algorithms, arguments.modes, zero_cost)
     accuracies = _accuracies(arguments)
@@ -333,9 +357,15 @@ def _search(arguments: argparse.Namespace) -> None:
         shown = [curve for curve in curves if curve.dataset == dataset]
         print(f"{dataset}, {arguments.metric} accuracy:")
         print(_tables.search_text(shown), end="\n\n", flush=True)
-        if _has_figures():
-            figure = _figures.search_figure(shown, dataset=dataset, metric=arguments.metric)
-            _figures.write_figure(figure, folder / f"search-{dataset}")
+        if not _has_figures():
+            continue
+        figure = _figures.search_figure(shown, dataset=dataset, metric=arguments.metric)
+        _figures.write_figure(figure, folder / f"search-{dataset}")
+        if arguments.metric != "test" and shown[0].test is not None:
+            figure = _figures.search_figure(
+                shown, dataset=dataset, metric=arguments.metric, of_test=True
+            )
+            _figures.write_figure(figure, folder / f"search-{dataset}-test")
     _tables.write_curves(folder / "curves.csv", curves)
     _tables.write_summary(folder / "summary.csv", curves)
     print(f"The tables and figures are in {folder}")

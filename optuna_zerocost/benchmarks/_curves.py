@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from optuna_zerocost.benchmarks._search import Search
 
-__all__ = ["GAPS", "Curve", "best_so_far", "summarise", "trained_until"]
+__all__ = ["GAPS", "Curve", "Quartiles", "best_so_far", "summarise", "trained_until"]
 
 Array = npt.NDArray[np.float64]
 
@@ -20,19 +20,37 @@ GAPS = (0.5, 0.1)
 
 
 @dataclass(frozen=True)
+class Quartiles:
+    """Quartiles over the seeds, for each number of trained networks, from 1.
+
+    Attributes:
+        lower: A quarter of the searches is below.
+        median: Half of them are.
+        upper: Three quarters are.
+    """
+
+    lower: Array
+    median: Array
+    upper: Array
+
+    @classmethod
+    def of(cls, values: Array) -> Quartiles:
+        """Return those of ``values``, shape (seeds, trained networks)."""
+        return cls(*np.quantile(values, [0.25, 0.5, 0.75], axis=0))
+
+
+@dataclass(frozen=True)
 class Curve:
     """What the searches of one arm found on one data set.
 
-    Accuracies are in %. Arrays have one entry for each number of trained networks, from 1.
+    Accuracies are in %.
 
     Attributes:
         label: The arm's.
         dataset: What was searched.
         seeds: Number of searches.
-        median: Median over the seeds of the best accuracy so far.
-        lower: Lower quartile.
-        upper: Upper quartile.
-        test_median: Median of the test accuracy of that network; ``None`` if not known.
+        best: The best accuracy so far, of what was searched for.
+        test: The test accuracy of that network; ``None`` if not known.
         needed: Gap → lower quartile, median and upper quartile over the seeds of the trained
             networks until one was within that gap of the best; infinite where none was.
         milliseconds: Time of the processor for a trial that costs nothing to train, mean.
@@ -41,10 +59,8 @@ class Curve:
     label: str
     dataset: str
     seeds: int
-    median: Array
-    lower: Array
-    upper: Array
-    test_median: Array | None
+    best: Quartiles
+    test: Quartiles | None
     needed: Mapping[float, tuple[float, float, float]]
     milliseconds: float
 
@@ -98,16 +114,13 @@ def summarise(
     for (dataset, label), group in groups.items():
         objective, test = objectives[dataset], tests[dataset]
         best = np.stack([best_so_far(search.trained, objective) for search in group])
-        lower, median, upper = np.quantile(objective[best], [0.25, 0.5, 0.75], axis=0)
         curves.append(
             Curve(
                 label,
                 dataset,
                 len(group),
-                median,
-                lower,
-                upper,
-                None if test is None else np.median(test[best], axis=0),
+                Quartiles.of(objective[best]),
+                None if test is None else Quartiles.of(test[best]),
                 {
                     gap: _quartiles([trained_until(s.trained, objective, gap) for s in group])
                     for gap in GAPS

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from optuna_zerocost.benchmarks._correlation import REDUCED_TRAINING, Agreement
-from optuna_zerocost.benchmarks._curves import Curve
+from optuna_zerocost.benchmarks._curves import Curve, Quartiles
 
 __all__ = ["correlation_figure", "is_available", "search_figure", "write_figure"]
 
 # Okabe & Ito's colours, which people with any kind of colour vision tell apart.
 _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
+
+_PLOT_WIDTH, _PLOT_HEIGHT = 900, 480
+# Labels of points with costs this near to each other, in pixels, are put in one column.
+_LABEL_GAP, _LABEL_SHIFT, _LABEL_HEIGHT = 90.0, 25.0, 15.0
+
+_DASHED = "+ warmup"
 
 
 def is_available() -> bool:
@@ -55,15 +61,19 @@ def correlation_figure(agreements: Sequence[Agreement], *, dataset: str, metric:
                     "%{customdata[1]:.3f}<br>%{x:.3g} training passes<extra></extra>"
                 ),
             )
-    for row, (side, shift) in zip(shown, _label_places(shown), strict=True):
+    x_range, y_range = _ranges(shown)
+    for row, (right, up) in zip(shown, _label_places(shown, x_range, y_range), strict=True):
         figure.add_annotation(
-            x=_log10(row.passes),
+            x=math.log10(row.passes),
             y=row.spearman,
             text=row.score,
-            showarrow=False,
-            xanchor="left" if side > 0 else "right",
-            xshift=9 * side,
-            yshift=shift,
+            ax=right,
+            ay=-up,
+            xanchor="left",
+            standoff=6,
+            arrowhead=0,
+            arrowwidth=0.7,
+            arrowcolor="#8C8C8C",
             font={"size": 11},
         )
     networks = shown[0].networks if shown else 0
@@ -73,46 +83,76 @@ def correlation_figure(agreements: Sequence[Agreement], *, dataset: str, metric:
             "title": "cost of a network, in training passes over 64 images",
             "type": "log",
             "dtick": 1,
+            "range": x_range,
             "exponentformat": "power",
         },
-        yaxis={"title": "Spearman ρ"},
+        yaxis={"title": "Spearman ρ", "range": y_range},
         template="plotly_white",
         legend={"orientation": "h", "y": -0.18},
-        width=1000,
-        height=650,
+        margin={"l": 80, "r": 40, "t": 90, "b": 120},
+        width=_PLOT_WIDTH + 120,
+        height=_PLOT_HEIGHT + 210,
     )
     return figure
 
 
-def _log10(value: float) -> float:
-    import math
+def _ranges(rows: Sequence[Agreement]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return what the axes show: decades of cost, with room for labels on the right, and ρ."""
+    decades = [math.log10(row.passes) for row in rows] or [0.0]
+    values = [row.spearman for row in rows] or [0.0]
+    margin = 0.07 * max(max(values) - min(values), 0.1)
+    return (
+        (min(decades) - 0.3, max(decades) + 1.0),
+        (min(values) - margin, max(values) + margin),
+    )
 
-    return math.log10(value)
 
+def _label_places(
+    rows: Sequence[Agreement], x_range: tuple[float, float], y_range: tuple[float, float]
+) -> list[tuple[float, float]]:
+    """Return by how many pixels each point's label is to the right of it, and above it.
 
-def _label_places(rows: Sequence[Agreement]) -> list[tuple[int, float]]:
-    """Return for each point the side of its label and by how many pixels it is moved up.
-
-    Points of one pass have nearly the same cost, so labels of neighbours in ρ are spread until no
-    two overlap, alternately on either side.
+    Points of similar cost have their labels in one column to the right of all of them, spread so
+    that no two overlap; a line leads from each to its point.
     """
-    height, span = 14.0, 450.0
-    values = [row.spearman for row in rows]
-    scale = span / max(max(values, default=1.0) - min(values, default=0.0), 1e-9)
-    places: list[tuple[int, float]] = [(1, 0.0)] * len(rows)
-    columns: dict[tuple[float, int], float] = {}
-    order = sorted(range(len(rows)), key=lambda index: values[index])
-    for position, index in enumerate(order):
-        column = round(_log10(rows[index].passes))
-        side = 1 if position % 2 else -1
-        wanted = values[index] * scale
-        place = max(wanted, columns.get((column, side), -float("inf")) + height)
-        columns[column, side] = place
-        places[index] = (side, place - wanted)
+    per_decade = _PLOT_WIDTH / (x_range[1] - x_range[0])
+    per_unit = _PLOT_HEIGHT / (y_range[1] - y_range[0])
+    x = [math.log10(row.passes) * per_decade for row in rows]
+    y = [row.spearman * per_unit for row in rows]
+    places = [(0.0, 0.0)] * len(rows)
+    group: list[int] = []
+    by_cost = sorted(range(len(rows)), key=lambda index: x[index])
+    for index, following in zip(by_cost, [*by_cost[1:], None], strict=True):
+        group.append(index)
+        if following is not None and x[following] - x[index] < _LABEL_GAP:
+            continue
+        group.sort(key=lambda index: y[index])
+        heights = _spread([y[index] for index in group], _LABEL_HEIGHT)
+        for member, height in zip(group, heights, strict=True):
+            places[member] = (x[index] + _LABEL_SHIFT - x[member], height - y[member])
+        group = []
     return places
 
 
-def search_figure(curves: Sequence[Curve], *, dataset: str, metric: str) -> Any:
+def _spread(rising: Sequence[float], least: float) -> list[float]:
+    """Return places at least ``least`` apart, as near to ``rising`` ones as they can be.
+
+    The sum of squared shifts is least: places that are in each other's way keep their mean.
+    """
+    blocks: list[tuple[float, int]] = []  # the place of the first one, and how many there are
+    for value in rising:
+        start, count = value, 1
+        while blocks and start < blocks[-1][0] + blocks[-1][1] * least:
+            before, size = blocks.pop()
+            start = (before * size + (start - size * least) * count) / (size + count)
+            count += size
+        blocks.append((start, count))
+    return [start + place * least for start, count in blocks for place in range(count)]
+
+
+def search_figure(
+    curves: Sequence[Curve], *, dataset: str, metric: str, of_test: bool = False
+) -> Any:
     """Return the best accuracy against the number of trained networks, as in Figure 3.
 
     One panel for each algorithm; a line is the median over the seeds, its band the quartiles.
@@ -120,13 +160,19 @@ def search_figure(curves: Sequence[Curve], *, dataset: str, metric: str) -> Any:
     Args:
         curves: Of one data set.
         dataset: Its name.
-        metric: ``"validation"`` or ``"test"``.
+        metric: ``"validation"`` or ``"test"``, what was searched for.
+        of_test: Show the test accuracy of the network that was best in what was searched for.
     """
     from plotly import subplots
 
-    panels: dict[str, list[Curve]] = {}
+    panels: dict[str, list[tuple[str, Quartiles]]] = {}
     for curve in curves:
-        panels.setdefault(curve.label.partition(" + ")[0], []).append(curve)
+        algorithm, _, extra = curve.label.partition(" + ")
+        shown = curve.test if of_test else curve.best
+        if shown is not None:
+            mode = f"+ {extra}" if extra else "alone"
+            panels.setdefault(algorithm, []).append((mode, shown))
+    modes = list(dict.fromkeys(mode for group in panels.values() for mode, _ in group))
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
     figure = subplots.make_subplots(
@@ -138,62 +184,72 @@ def search_figure(curves: Sequence[Curve], *, dataset: str, metric: str) -> Any:
         horizontal_spacing=0.05,
         vertical_spacing=0.3 / max(rows, 2),
     )
-    modes = dict.fromkeys(_mode(curve) for curve in curves)
-    colours = dict(zip(modes, itertools.cycle(_COLOURS), strict=False))
     named: set[str] = set()
     for place, group in enumerate(panels.values()):
-        row, column = place // columns + 1, place % columns + 1
-        for curve in group:
-            mode = _mode(curve)
-            colour = colours[mode]
-            trained = list(range(1, len(curve.median) + 1))
+        position = {"row": place // columns + 1, "col": place % columns + 1}
+        # A warmup alone coincides with both ways together at first: it is dashed, and on top.
+        for mode, shown in sorted(group, key=lambda item: item[0] == _DASHED):
+            number = modes.index(mode)
+            colour = _COLOURS[number % len(_COLOURS)]
+            for trace in _band(shown, colour):
+                figure.add_trace(trace, **position)
             figure.add_scatter(
-                x=[*trained, *reversed(trained)],
-                y=[*curve.upper, *reversed(curve.lower)],
-                fill="toself",
-                fillcolor=colour,
-                opacity=0.15,
-                line={"width": 0},
-                mode="lines",
-                hoverinfo="skip",
-                showlegend=False,
-                legendgroup=mode,
-                row=row,
-                col=column,
-            )
-            figure.add_scatter(
-                x=trained,
-                y=curve.median,
+                x=list(range(1, len(shown.median) + 1)),
+                y=shown.median,
                 mode="lines",
                 name=mode,
-                line={"color": colour, "width": 2, "shape": "hv"},
+                line={
+                    "color": colour,
+                    "width": 2,
+                    "shape": "hv",
+                    "dash": "dash" if mode == _DASHED else "solid",
+                },
                 showlegend=mode not in named,
                 legendgroup=mode,
-                row=row,
-                col=column,
+                legendrank=number,
+                **position,
             )
             named.add(mode)
     # The first trainings of a search without scores are far below all that is of interest.
-    floor = min(float(curve.median[min(9, len(curve.median) - 1)]) for curve in curves)
-    ceiling = max(float(curve.upper[-1]) for curve in curves)
+    everything = [shown for group in panels.values() for _, shown in group]
+    floor = min(float(shown.median[min(9, len(shown.median) - 1)]) for shown in everything)
+    ceiling = max(float(shown.upper.max()) for shown in everything)
     margin = 0.08 * max(ceiling - floor, 0.1)
     figure.update_yaxes(range=[floor - margin, ceiling + margin])
     figure.update_xaxes(title_text="trained networks", row=rows)
-    figure.update_yaxes(title_text=f"best {metric} accuracy, %", col=1)
-    seeds = curves[0].seeds
+    accuracy = f"{'test' if of_test else metric} accuracy, %"
+    figure.update_yaxes(title_text=accuracy, col=1)
+    kind = "its test accuracy" if of_test else f"best {metric} accuracy so far"
     figure.update_layout(
-        title=f"NAS-Bench-201, {dataset}: median and quartiles of {seeds} searches",
+        title={
+            "text": f"NAS-Bench-201, {dataset}: {kind}<br>"
+            f"<sup>median and quartiles of {curves[0].seeds} searches</sup>"
+        },
         template="plotly_white",
-        legend={"orientation": "h", "y": -0.12 if rows > 1 else -0.25},
-        width=560 * columns,
-        height=380 * rows + 60,
+        legend={"orientation": "h", "y": -60 / (300 * rows), "yanchor": "top"},
+        margin={"t": 100, "b": 110},
+        width=560 * columns + 80,
+        height=300 * rows + 210,
     )
     return figure
 
 
-def _mode(curve: Curve) -> str:
-    _, _, extra = curve.label.partition(" + ")
-    return f"+ {extra}" if extra else "alone"
+def _band(shown: Quartiles, colour: str) -> Iterator[Any]:
+    """Return two lines that are not seen, with what is between them filled."""
+    from plotly import graph_objects
+
+    red, green, blue = (int(colour[start : start + 2], 16) for start in (1, 3, 5))
+    for values, fill in ((shown.lower, "none"), (shown.upper, "tonexty")):
+        yield graph_objects.Scatter(
+            x=list(range(1, len(values) + 1)),
+            y=values,
+            mode="lines",
+            line={"width": 0, "shape": "hv"},
+            fill=fill,
+            fillcolor=f"rgba({red},{green},{blue},0.15)",
+            hoverinfo="skip",
+            showlegend=False,
+        )
 
 
 def write_figure(figure: Any, path: Path) -> list[Path]:

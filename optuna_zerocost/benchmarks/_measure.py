@@ -32,8 +32,7 @@ from optuna_zerocost.benchmarks._files import make_folder, write_whole
 from optuna_zerocost.benchmarks._network import build_model
 from optuna_zerocost.benchmarks._parallel import run_tasks
 from optuna_zerocost.benchmarks._space import (
-    EDGES,
-    OPERATIONS,
+    NETWORKS,
     architectures,
     count_flops,
     count_parameters,
@@ -43,7 +42,6 @@ from optuna_zerocost.proxy_table import measure_training_pass
 
 __all__ = ["Measurement", "measure", "measure_networks"]
 
-_NETWORKS = len(OPERATIONS) ** len(EDGES)
 _PIECE = 25
 _SIZE = 32
 # The means and standard deviations with which the benchmark normalised CIFAR-10.
@@ -95,14 +93,14 @@ class Measurement:
                 f"--images (x: uint8 of shape (n, 32, 32, 3), y: n labels), or only proxies among "
                 f"{', '.join(_WITHOUT_IMAGES)}"
             )
-        if self.networks is not None and not 1 <= self.networks <= _NETWORKS:
-            raise BenchmarkError(f"cannot measure {self.networks} networks; there are {_NETWORKS}")
+        if self.networks is not None and not 1 <= self.networks <= NETWORKS:
+            raise BenchmarkError(f"cannot measure {self.networks} networks; there are {NETWORKS}")
 
     def indices(self) -> list[int]:
         """Return the places of the chosen networks in ``nasbench201.architectures()``, sorted."""
         if self.networks is None:
-            return list(range(_NETWORKS))
-        order = np.random.default_rng(self.sample_seed).permutation(_NETWORKS)
+            return list(range(NETWORKS))
+        order = np.random.default_rng(self.sample_seed).permutation(NETWORKS)
         return sorted(int(index) for index in order[: self.networks])
 
     @property
@@ -241,7 +239,11 @@ def measure(measurement: Measurement, output: Path, *, jobs: int = 1) -> None:
     """
     if output.exists():
         raise BenchmarkError(f"{output} is there already; remove it, or name another --output")
+    # Processes that were there before may work in another folder.
+    output = output.absolute()
     if measurement.images is not None:
+        images = str(Path(measurement.images).absolute())
+        measurement = dataclasses.replace(measurement, images=images)
         measurement.scorer()  # images that cannot be read are found before any process starts
     about = measurement.about()
     identity = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]

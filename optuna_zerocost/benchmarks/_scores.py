@@ -14,8 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_zerocost.benchmarks._space import (
-    EDGES,
-    OPERATIONS,
+    NETWORKS,
     architecture_index,
     format_architecture,
     suggest_architecture,
@@ -23,10 +22,9 @@ from optuna_zerocost.benchmarks._space import (
 
 __all__ = ["MeasuredScores", "ScoreTable", "load_scores"]
 
-_NETWORKS = len(OPERATIONS) ** len(EDGES)
 _DATA = "optuna_zerocost.benchmarks.data"
 # What is in a file besides scores.
-_INDEX, _ABOUT, _SECONDS, _DIRECTIONS = "index", "about", "seconds", "directions"
+_INDEX, _ABOUT, _SECONDS = "index", "about", "seconds"
 
 
 class MeasuredScores(Mapping[str, npt.NDArray[np.float64]]):
@@ -59,10 +57,10 @@ class MeasuredScores(Mapping[str, npt.NDArray[np.float64]]):
             for name in about["settings"]["proxies"]:
                 if name in self._values:
                     raise ValueError(f"{name!r} is in two of the files; name one file alone.")
-                self._values[name] = np.full(_NETWORKS, np.nan)
+                self._values[name] = np.full(NETWORKS, np.nan)
                 self._values[name][index] = data[name]
                 self._values[name].flags.writeable = False
-                self.measured[name] = np.zeros(_NETWORKS, dtype=bool)
+                self.measured[name] = np.zeros(NETWORKS, dtype=bool)
                 self.measured[name][index] = True
                 self.about[name] = about
                 self.directions[name] = about["directions"][name]
@@ -151,10 +149,10 @@ class ScoreTable:
             )
         for name in proxies:
             count = int(scores.measured[name].sum())
-            if count < _NETWORKS:
+            if count < NETWORKS:
                 whole = sorted(n for n in scores if scores.measured[n].all())
                 raise ValueError(
-                    f"{name!r} was measured for {count} of the {_NETWORKS} networks, but a search "
+                    f"{name!r} was measured for {count} of the {NETWORKS} networks, but a search "
                     f"may ask for any of them. For all of them there are {whole}."
                 )
         self.score_names: tuple[str, ...] = tuple(proxies)

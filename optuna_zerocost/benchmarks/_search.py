@@ -96,7 +96,8 @@ def run_searches(
     Raises:
         BenchmarkError: If a file in the folder cannot be read, or none be written.
     """
-    make_folder(folder)
+    # Processes that were there before may work in another folder.
+    folder = make_folder(folder.absolute())
     wanted = {
         (dataset, arm.label, seed): _file_of(folder, arm, dataset, metric, seed, trials)
         for dataset in objectives

@@ -11,6 +11,7 @@ __all__ = [
     "EDGES",
     "INPUT_NODE",
     "KERNELS",
+    "NETWORKS",
     "OPERATIONS",
     "OUTPUT_NODE",
     "architecture_index",
@@ -28,6 +29,8 @@ __all__ = [
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """Source and target node of each edge, in the order in which functions here take operations."""
+
+NETWORKS = len(OPERATIONS) ** len(EDGES)
 
 # operation with weights → side of its kernel
 KERNELS = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}

@@ -95,13 +95,13 @@ def write_curves(path: Path, curves: Sequence[Curve]) -> None:
                 curve.dataset,
                 curve.label,
                 trained + 1,
-                curve.median[trained],
-                curve.lower[trained],
-                curve.upper[trained],
-                "" if curve.test_median is None else curve.test_median[trained],
+                curve.best.median[trained],
+                curve.best.lower[trained],
+                curve.best.upper[trained],
+                "" if curve.test is None else curve.test.median[trained],
             ]
             for curve in curves
-            for trained in range(len(curve.median))
+            for trained in range(len(curve.best.median))
         ),
     )
 
@@ -118,11 +118,11 @@ def write_summary(path: Path, curves: Sequence[Curve]) -> None:
             curve.dataset,
             curve.label,
             curve.seeds,
-            len(curve.median),
-            curve.median[-1],
-            curve.lower[-1],
-            curve.upper[-1],
-            "" if curve.test_median is None else curve.test_median[-1],
+            len(curve.best.median),
+            curve.best.median[-1],
+            curve.best.lower[-1],
+            curve.best.upper[-1],
+            "" if curve.test is None else curve.test.median[-1],
         ]
         base = _base_of(curve, curves)
         for gap in GAPS:
@@ -140,15 +140,15 @@ def _base_of(curve: Curve, curves: Sequence[Curve]) -> Curve | None:
 
 def search_text(curves: Sequence[Curve]) -> str:
     """Return the curves of one data set as text."""
-    trials = len(curves[0].median)
+    trials = len(curves[0].best.median)
     header = f"{'':28}{'best':>7}{'test':>7}"
     for gap in GAPS:
         header += f"{f'to {gap}':>8}{'×':>6}"
     lines = [f"{header}{'ms':>8}"]
     for curve in curves:
         base = _base_of(curve, curves)
-        test = "-" if curve.test_median is None else f"{curve.test_median[-1]:.2f}"
-        line = f"{curve.label:28}{curve.median[-1]:7.2f}{test:>7}"
+        test = "-" if curve.test is None else f"{curve.test.median[-1]:.2f}"
+        line = f"{curve.label:28}{curve.best.median[-1]:7.2f}{test:>7}"
         for gap in GAPS:
             line += f"{_needed(curve.needed[gap][1], trials):>8}{_speedup(curve, base, gap):>6}"
         lines.append(f"{line}{curve.milliseconds:8.1f}")
@@ -171,5 +171,5 @@ def _speedup(curve: Curve, base: Curve | None, gap: float) -> str:
         return "-"
     factor = curve.speedup(base, gap)
     if math.isinf(factor):
-        return f">{len(curve.median) / curve.needed[gap][1]:.1f}"
+        return f">{len(curve.best.median) / curve.needed[gap][1]:.1f}"
     return "-" if math.isnan(factor) else f"{factor:.1f}"

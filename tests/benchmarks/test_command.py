@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from optuna_zerocost.benchmarks import nasbench201
+from optuna_zerocost.benchmarks import _figures, nasbench201
 from optuna_zerocost.benchmarks._accuracies import load_accuracies
 from optuna_zerocost.benchmarks._correlation import correlate
 from optuna_zerocost.benchmarks._measure import Measurement, measure
@@ -111,6 +113,16 @@ def test_without_plotly_there_are_tables(
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["correlation.csv"]
 
 
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=12).map(sorted))
+def test_labels_are_spread_no_more_than_needed(wanted: list[float]) -> None:
+    places = _figures._spread(wanted, 10.0)
+    gaps = np.diff(places)
+    assert (gaps > 10 - 1e-6).all()
+    assert np.mean(places) == pytest.approx(np.mean(wanted), abs=1e-6)
+    # Labels that are apart anyway stay, and so do those that are moved again.
+    assert _figures._spread(places, 10 - 1e-6) == pytest.approx(places, abs=1e-4)
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
@@ -128,7 +140,7 @@ def test_without_plotly_there_are_tables(
         (["scores", "--proxies", "snip", "--images", "absent.npz"], "absent.npz"),
         (["scores", "--networks", "20000"], "there are 15625"),
         (["scores", "--proxies", "params", "--output", "file"], "there already"),
-        (["scores", "--proxies", "params", "--output", "no/such/folder/x"], "no/such/folder"),
+        (["scores", "--proxies", "params", "--output", "file/scores"], "cannot make the folder"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
