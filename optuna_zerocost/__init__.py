@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from optuna_zerocost.samplers import (
         AgingEvolutionSampler,
         ReinforceSampler,
+        RelationPredictorSampler,
         Warmup,
         ZeroCostSampler,
     )
@@ -42,6 +43,7 @@ __all__ = [
     "Ranking",
     "ReducedTrainingScorer",
     "ReinforceSampler",
+    "RelationPredictorSampler",
     "Scorer",
     "Sources",
     "Vote",
@@ -54,6 +56,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AgingEvolutionSampler": "samplers",
     "ReinforceSampler": "samplers",
+    "RelationPredictorSampler": "samplers",
     "Warmup": "samplers",
     "ZeroCostSampler": "samplers",
     "score_network": "proxies",
