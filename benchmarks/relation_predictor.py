@@ -3,12 +3,13 @@
 First table: Kendall τ between predicted and true order of 1000 networks that the predictor has
 not seen, after some that it was trained on, for predictors of several sizes (published: 4 layers
 of 600), and the seconds of processor time that one training takes. Second table: how many networks
-a search trains until one is as accurate as stated.
+a search trains until one is as accurate as stated. Both on CIFAR-100; zero-cost scores are those
+that come with the package.
 
-    python benchmarks/relation_predictor.py accuracies.npz synflow.npz [--seeds 10]
+    python benchmarks/relation_predictor.py [--seeds 10] [--accuracies FILE.npz --goal 73.2]
 
-The first file has ``ops`` (operations of each architecture, as indices in the benchmark's order)
-and test accuracies ``c100_test200``, the second a score ``synflow`` for each.
+By default an accuracy is the mean validation accuracy of the benchmark's table (the best: 73.49),
+with a file as for ``optuna-zerocost bench`` the test accuracy (73.51).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from scipy.stats import kendalltau
 
 from optuna_zerocost import RelationPredictorSampler, Warmup, ZeroCostSampler
 from optuna_zerocost.benchmarks import nasbench201
+from optuna_zerocost.benchmarks._accuracies import load_accuracies
 from optuna_zerocost.samplers._relation_network import (
     Graph,
     RelationNetwork,
@@ -38,28 +40,21 @@ from optuna_zerocost.samplers._relation_network import (
 HELD_OUT = 1000
 TRAINED = (20, 50, 100)
 
-Architecture = tuple[int, ...]
+ARCHITECTURES = nasbench201.architectures()
 
 
-def as_params(operations: Sequence[int]) -> dict[str, str]:
-    return {
-        f"op_{source}_{target}": nasbench201.OPERATIONS[operation]
-        for (source, target), operation in zip(nasbench201.EDGES, operations, strict=True)
-    }
+def as_graph(operations: Sequence[str]) -> Graph:
+    return nasbench201.encode(nasbench201.parameters_of(operations))
 
 
-def as_graph(operations: Sequence[int]) -> Graph:
-    return nasbench201.encode(as_params(operations))
-
-
-def as_vector(operations: Sequence[int]) -> Graph:
+def as_vector(operations: Sequence[str]) -> Graph:
     """Return the operations one-hot, as the only node of a graph."""
-    one_hot = np.eye(len(nasbench201.OPERATIONS), dtype=np.float32)[list(operations)]
-    return np.zeros((1, 1), np.float32), one_hot.reshape(1, -1)
+    one_hot = [[o == kind for kind in nasbench201.OPERATIONS] for o in operations]
+    return np.zeros((1, 1), np.float32), np.array(one_hot, np.float32).reshape(1, -1)
 
 
 # What it is shown, hidden units, training
-NETWORKS: dict[str, tuple[Callable[[Sequence[int]], Graph], int, Training]] = {
+NETWORKS: dict[str, tuple[Callable[[Sequence[str]], Graph], int, Training]] = {
     "graph, 4 × 64 (the default)": (as_graph, 64, Training(100)),
     "graph, 4 × 64, twice as long": (as_graph, 64, Training(200)),
     "graph, 4 × 16": (as_graph, 16, Training(100)),
@@ -68,9 +63,7 @@ NETWORKS: dict[str, tuple[Callable[[Sequence[int]], Graph], int, Training]] = {
 }
 
 
-def correlations(
-    operations: npt.NDArray[np.uint8], accuracies: npt.NDArray[np.float64], seeds: int
-) -> None:
+def correlations(accuracies: npt.NDArray[np.float64], seeds: int) -> None:
     columns = "".join(f" τ after {count} | s |" for count in TRAINED)
     print(f"| network |{columns}\n| --- |{' --- | --- |' * len(TRAINED)}", flush=True)
     for name, (encode, hidden, training) in NETWORKS.items():
@@ -80,10 +73,10 @@ def correlations(
         for count in TRAINED:
             taus, seconds = [], []
             for seed in range(used):
-                order = np.random.default_rng(seed).permutation(len(operations))
+                order = np.random.default_rng(seed).permutation(len(ARCHITECTURES))
                 seen, unseen = order[:count], order[-HELD_OUT:]
                 relation = np.sign(np.subtract.outer(accuracies[seen], accuracies[seen]))
-                graphs = [encode(operations[index]) for index in seen]
+                graphs = [encode(ARCHITECTURES[index]) for index in seen]
                 started = time.process_time()
                 network = train(
                     RelationNetwork(
@@ -95,7 +88,9 @@ def correlations(
                     seeded(seed),
                 )
                 seconds.append(time.process_time() - started)
-                won = win_probabilities(network, [encode(operations[index]) for index in unseen])
+                won = win_probabilities(
+                    network, [encode(ARCHITECTURES[index]) for index in unseen]
+                )
                 taus.append(kendalltau(won.sum(axis=1), accuracies[unseen]).statistic)
             deviation = statistics.stdev(taus) if len(taus) > 1 else 0.0
             cells.append(
@@ -110,28 +105,13 @@ def predictor(seed: int, pretrain: str | None, **arguments: Any) -> RelationPred
     )
 
 
-def searches(
-    operations: npt.NDArray[np.uint8],
-    accuracies: npt.NDArray[np.float64],
-    scores: npt.NDArray[np.float64],
-    *,
-    goal: float,
-    trials: int,
-    seeds: int,
-) -> None:
-    index: dict[Architecture, int] = {tuple(row): i for i, row in enumerate(operations.tolist())}
-
-    def position(trial: Any) -> int:
-        names = nasbench201.suggest_architecture(trial)
-        return index[tuple(nasbench201.OPERATIONS.index(name) for name in names)]
-
-    def score(trial: Any) -> dict[str, float]:
-        return {"synflow": float(scores[position(trial)])}
+def searches(accuracies: npt.NDArray[np.float64], *, goal: float, trials: int, seeds: int) -> None:
+    scorer = nasbench201.ScoreTable(("synflow",))
 
     def warmed_up(seed: int, pretrain: str | None, **arguments: Any) -> ZeroCostSampler:
         warmup = Warmup(candidates=1000, trials=10, show_progress_bar=False)
         base = predictor(seed, pretrain, **arguments)
-        return ZeroCostSampler(score, base_sampler=base, warmup=warmup, moves=1, seed=seed)
+        return ZeroCostSampler(scorer, base_sampler=base, warmup=warmup, moves=1, seed=seed)
 
     samplers: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
         "10 of 1000 by synflow first, pre-trained": lambda seed: warmed_up(seed, "synflow"),
@@ -150,7 +130,8 @@ def searches(
             study = optuna.create_study(direction="maximize", sampler=make(seed))
 
             def objective(trial: optuna.Trial) -> float:
-                return float(accuracies[position(trial)])
+                operations = nasbench201.suggest_architecture(trial)
+                return float(accuracies[nasbench201.architecture_index(operations)])
 
             def stop(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
                 # The curve's first 50 are shown in any case.
@@ -176,28 +157,19 @@ def searches(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("accuracies", help="npz file with ops and c100_test200")
-    parser.add_argument("scores", help="npz file with synflow")
+    parser.add_argument("--accuracies", help="npz file with test accuracies")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--goal", type=float, default=73.2)
     parser.add_argument("--only", choices=["correlations", "searches"])
     arguments = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    table = np.load(arguments.accuracies)
-    operations, accuracies = table["ops"], table["c100_test200"]
+    loaded = load_accuracies("cifar100", arguments.accuracies)
+    accuracies = loaded.of("validation" if arguments.accuracies is None else "test")
     if arguments.only != "searches":
-        correlations(operations, accuracies, arguments.seeds)
+        correlations(accuracies, arguments.seeds)
     if arguments.only != "correlations":
-        scores = np.load(arguments.scores)["synflow"]
-        searches(
-            operations,
-            accuracies,
-            scores,
-            goal=arguments.goal,
-            trials=arguments.trials,
-            seeds=arguments.seeds,
-        )
+        searches(accuracies, goal=arguments.goal, trials=arguments.trials, seeds=arguments.seeds)
 
 
 if __name__ == "__main__":

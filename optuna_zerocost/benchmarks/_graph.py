@@ -24,7 +24,7 @@ def encode(params: Mapping[str, Any]) -> tuple[npt.NDArray[np.float32], npt.NDAr
     of the input reaches the output are left out.
 
     Args:
-        params: The parameters of :func:`~optuna_zerocost.benchmarks.nasbench201.suggest_architecture`; others are ignored.
+        params: Those of ``suggest_architecture``; others are ignored.
 
     Returns:
         Adjacency, shape (n, n), 1 where an edge leads from row to column, and one-hot kinds of the

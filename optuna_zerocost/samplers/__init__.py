@@ -6,4 +6,10 @@ from optuna_zerocost.samplers._relation_predictor import RelationPredictorSample
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.samplers._zerocost import ZeroCostSampler
 
-__all__ = ["AgingEvolutionSampler", "ReinforceSampler", "RelationPredictorSampler", "Warmup", "ZeroCostSampler"]
+__all__ = [
+    "AgingEvolutionSampler",
+    "ReinforceSampler",
+    "RelationPredictorSampler",
+    "Warmup",
+    "ZeroCostSampler",
+]

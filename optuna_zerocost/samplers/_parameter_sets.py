@@ -117,9 +117,11 @@ class ParameterSets:
                 return False
         except ValueError:  # e.g. enqueued, and none of the choices
             return False
-        keys = architecture_key({name: value}, distributions)
-        ((_, own),) = architecture_key({name: template.params[name]}, distributions)
-        return self._classes[name].are_interchangeable(keys[0][1], own)
+        own, classes = template.params[name], self._classes[name]
+        if own is value or classes.is_one():
+            return True
+        one, other = (architecture_key({name: v}, distributions)[0][1] for v in (value, own))
+        return classes.are_interchangeable(one, other)
 
     def _admits_fixed(self, template: FrozenTrial) -> bool:
         return all(self._admits(template, name, value) for name, value in self._fixed.items())
@@ -131,13 +133,23 @@ class _Classes:
     def __init__(self) -> None:
         self._parents: dict[str, str] = {}
         self._first_seen: dict[frozenset[str], str] = {}
+        self._count = 0
 
     def add(self, names: frozenset[str], value: str) -> None:
         """Take note that ``value`` was seen in a trial with these parameter names."""
-        self._parents.setdefault(value, value)
-        self._parents[self._root(value)] = self._root(self._first_seen.setdefault(names, value))
+        if value not in self._parents:
+            self._parents[value] = value
+            self._count += 1
+        own, other = self._root(value), self._root(self._first_seen.setdefault(names, value))
+        self._parents[own] = other
+        self._count -= own != other
+
+    def is_one(self) -> bool:
+        """Return whether all values that were seen are interchangeable."""
+        return self._count == 1
 
     def are_interchangeable(self, one: str, other: str) -> bool:
+        """Return whether they are; ``other`` must have been seen."""
         return one not in self._parents or self._root(one) == self._root(other)
 
     def _root(self, value: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
@@ -441,6 +441,8 @@ class _Plan:
         return cls(generator, RandomSampler(seed=int(generator.integers(2**32))))
 
     def draw(self, name: str, distribution: BaseDistribution) -> Any:
+        if isinstance(distribution, CategoricalDistribution):  # the same, in less time
+            return distribution.choices[int(self.generator.integers(len(distribution.choices)))]
         # A random sampler looks at neither the study nor the trial.
         return self.random_sampler.sample_independent(
             None,  # type: ignore[arg-type]
