@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from optuna_zerocost.samplers import (
         AgingEvolutionSampler,
         ReinforceSampler,
+        RelationPredictorSampler,
         Warmup,
         ZeroCostSampler,
     )
@@ -45,6 +46,7 @@ __all__ = [
     "Ranking",
     "ReducedTrainingScorer",
     "ReinforceSampler",
+    "RelationPredictorSampler",
     "Scorer",
     "Sources",
     "Vote",
@@ -58,6 +60,7 @@ __version__ = "0.1.0"
 _HOME = {
     "AgingEvolutionSampler": "samplers",
     "ReinforceSampler": "samplers",
+    "RelationPredictorSampler": "samplers",
     "Warmup": "samplers",
     "ZeroCostPruner": "pruners",
     "ZeroCostSampler": "samplers",

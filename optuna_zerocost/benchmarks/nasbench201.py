@@ -14,6 +14,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from optuna_zerocost.benchmarks._graph import encode
 from optuna_zerocost.benchmarks._scores import MeasuredScores, ScoreTable, load_scores
 from optuna_zerocost.benchmarks._space import (
     EDGES,
@@ -52,6 +53,7 @@ __all__ = [
     "build_network",
     "count_flops",
     "count_parameters",
+    "encode",
     "format_architecture",
     "live_edges",
     "load_scores",

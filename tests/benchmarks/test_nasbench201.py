@@ -112,10 +112,55 @@ def copy_weights(whole: nn.Module, alive: nn.Module, kept: list[bool]) -> None:
 @given(ARCHITECTURES)
 def test_live_edges_are_those_on_a_path_from_input_to_output(operations: Any) -> None:
     present = {edge for edge, o in zip(nasbench201.EDGES, operations, strict=True) if o != "none"}
-    paths = [[(0, 3)], [(0, 1), (1, 3)], [(0, 2), (2, 3)], [(0, 1), (1, 2), (2, 3)]]
-    on_path = {edge for path in paths if set(path) <= present for edge in path}
+    on_path = {edge for path in PATHS if set(path) <= present for edge in path}
     expected = tuple(edge in on_path for edge in nasbench201.EDGES)
     assert nasbench201.live_edges(operations) == expected
+
+
+PATHS = [[(0, 3)], [(0, 1), (1, 3)], [(0, 2), (2, 3)], [(0, 1), (1, 2), (2, 3)]]
+
+
+def as_params(operations: Any) -> dict[str, str]:
+    return {f"op_{s}_{t}": o for (s, t), o in zip(nasbench201.EDGES, operations, strict=True)}
+
+
+@given(ARCHITECTURES)
+def test_the_graphs_paths_are_those_of_the_cell(operations: Any) -> None:
+    """A path of the graph names the operations that the input goes through on one way."""
+    by_edge = dict(zip(nasbench201.EDGES, operations, strict=True))
+    ways = {
+        tuple(by_edge[edge] for edge in path if by_edge[edge] != "skip_connect")
+        for path in PATHS
+        if all(by_edge[edge] != "none" for edge in path)
+    }
+    adjacency, features = nasbench201.encode(as_params(operations))
+    assert (features.sum(axis=1) == 1).all() and adjacency.shape == (len(features),) * 2
+    names = ("nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3", "in", "out")
+    kinds = [names[row.argmax()] for row in features]
+    assert kinds[0] == "in" and kinds[-1] == "out" and not {"in", "out"} & set(kinds[1:-1])
+
+    def onwards(node: int) -> list[Any]:
+        if node == len(kinds) - 1:
+            return [()]
+        return [(kinds[node], *rest) for n in adjacency[node].nonzero()[0] for rest in onwards(n)]
+
+    found = [path[1:] for path in onwards(0)]
+    assert set(found) == ways
+    visited = {node for node in range(1, len(kinds) - 1) if adjacency[:, node].any()}
+    assert visited == {node for node in range(1, len(kinds) - 1) if adjacency[node].any()}
+    assert len(visited) == len(kinds) - 2  # nothing hangs loose
+
+
+@given(ARCHITECTURES)
+def test_operations_that_reach_nothing_are_not_in_the_graph(operations: Any) -> None:
+    live = nasbench201.live_edges(operations)
+    alive = [o if keep else "none" for o, keep in zip(operations, live, strict=True)]
+    for one, other in zip(
+        nasbench201.encode(as_params(operations)),
+        nasbench201.encode(as_params(alive)),
+        strict=True,
+    ):
+        assert (one == other).all()
 
 
 def test_suggested_names_and_values() -> None:

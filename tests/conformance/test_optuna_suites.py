@@ -12,7 +12,13 @@ import pytest
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
 
-from optuna_zerocost import AgingEvolutionSampler, ReinforceSampler, Warmup, ZeroCostSampler
+from optuna_zerocost import (
+    AgingEvolutionSampler,
+    ReinforceSampler,
+    RelationPredictorSampler,
+    Warmup,
+    ZeroCostSampler,
+)
 
 if importlib.util.find_spec("optuna.testing.pytest_samplers") is None:
     pytest.skip(
@@ -64,7 +70,15 @@ def wrapped(bases: dict[str, Callable[[], BaseSampler]]) -> dict[str, Callable[[
     }
 
 
+def small_predictor() -> BaseSampler:
+    return RelationPredictorSampler(
+        n_startup_trials=2, refit_every=1, candidates=20, layers=1, hidden=4, steps=3
+    )
+
+
 SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
+    "predictor": small_predictor,
+    "predictor-both": functools.partial(make, small_predictor, "both"),
     # One finished trial is enough for the first mutation.
     "evolution": lambda: AgingEvolutionSampler(1, 1),
     **wrapped(BASES),
