@@ -32,6 +32,15 @@ def _accelerator_states() -> list[tuple[Any, Callable[[Any], None]]]:
     return states
 
 
+def _seed_torch(seed: int) -> None:
+    if any(
+        module.is_available() for module in (torch.cuda, torch.backends.mps, torch.xpu, torch.mtia)
+    ):
+        torch.manual_seed(seed)
+    else:  # a fiftieth of the time, most of which goes to remembering accelerators' seeds
+        torch.default_generator.manual_seed(seed)
+
+
 class _Snapshot:
     """The global random states at one moment."""
 
@@ -65,7 +74,7 @@ class SeededRandomState:
         self._outside = _Snapshot()
         random.seed(self._seed)
         np.random.seed(self._seed)
-        torch.manual_seed(self._seed)
+        _seed_torch(self._seed)
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -188,9 +188,10 @@ def _check_values(structure: Structure) -> None:
     # A sum is finite if all terms are, but for an overflow, which the second test tells. The
     # sums of a kind leave the device together.
     sums: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
-    for _, parameter in structure.parameters:
-        kind = (parameter.dtype, parameter.device)
-        sums.setdefault(kind, []).append(parameter.detach().sum())
+    with torch.no_grad():
+        for _, parameter in structure.parameters:
+            kind = (parameter.dtype, parameter.device)
+            sums.setdefault(kind, []).append(parameter.sum())
     if all(math.isfinite(float(torch.stack(found).sum())) for found in sums.values()):
         return
     for name, parameter in structure.parameters:
