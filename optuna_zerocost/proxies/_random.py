@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["SeededRandomState"]
+__all__ = ["RandomState", "SeededRandomState"]
 
 # The global generators belong to the process, so two threads must not seed them at once.
 _LOCK = threading.RLock()
@@ -41,8 +41,8 @@ def _seed_torch(seed: int) -> None:
         torch.default_generator.manual_seed(seed)
 
 
-class _Snapshot:
-    """The global random states at one moment."""
+class RandomState:
+    """The global random states at the moment it is made."""
 
     def __init__(self) -> None:
         self._python = random.getstate()
@@ -51,6 +51,7 @@ class _Snapshot:
         self._accelerators = _accelerator_states()
 
     def restore(self) -> None:
+        """Put the global random states back to that moment's."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)
         torch.set_rng_state(self._torch)
@@ -67,11 +68,11 @@ class SeededRandomState:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._outside: _Snapshot | None = None
+        self._outside: RandomState | None = None
 
     def __enter__(self) -> SeededRandomState:
         _LOCK.acquire()
-        self._outside = _Snapshot()
+        self._outside = RandomState()
         random.seed(self._seed)
         np.random.seed(self._seed)
         _seed_torch(self._seed)
@@ -91,10 +92,10 @@ class SeededRandomState:
         stream, and what it draws does not move the seeded one.
         """
         assert self._outside is not None, "paused() is for use inside the with block"
-        inside = _Snapshot()
+        inside = RandomState()
         self._outside.restore()
         try:
             yield
         finally:
-            self._outside = _Snapshot()
+            self._outside = RandomState()
             inside.restore()
