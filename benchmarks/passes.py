@@ -4,7 +4,8 @@ Measures, side by side in one run, for NAS-Bench-201 networks at batch 64 and fo
 
 (a) the paper's seven proxies together against each on its own, with and without grasp;
 (b) the same against the bare passes, written by hand with torch.autograd;
-(c) synflow, building the network included, against one training forward and backward.
+(c) synflow, building the network included, against one training forward and backward;
+(d) for the first network, the peak memory with and without grasp, the one second derivative.
 
 Run ``python benchmarks/passes.py``; ``--quick`` takes four networks and a small batch, to see that
 it works. Without ``--output`` nothing is written.
@@ -16,6 +17,7 @@ import argparse
 import copy
 import csv
 import functools
+import itertools
 import os
 import platform
 import random
@@ -34,6 +36,7 @@ from optuna_zerocost import proxies
 WITHOUT_GRASP = ("grad_norm", "snip", "fisher", "jacob_cov", "plain", "synflow")
 SEVEN = (*WITHOUT_GRASP, "grasp")
 CLASSES = 10
+SYNFLOW_TURNS = 9
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 NORMALISATIONS = (nn.BatchNorm2d, nn.LayerNorm)
@@ -288,15 +291,46 @@ def measure(build: Builder, batch: Batch, repeats: int) -> dict[str, float]:
         lambda: proxies.score_network(network, batch, WITHOUT_GRASP), repeats
     )
     found["six by hand, loss"] = seconds(lambda: by_hand(grasp=False), repeats)
-    found["synflow by hand"] = seconds(fresh(lambda n: synflow_by_hand(n, batch)), repeats)
-    found["synflow again"] = seconds(
-        lambda: proxies.score_network(network, batch, ["synflow"]), repeats
-    )
+    # Milliseconds, which whatever else the caches hold changes: in turns, and more often.
+    turns = [
+        (
+            seconds(fresh(lambda n: synflow_by_hand(n, batch)), repeats),
+            seconds(lambda: proxies.score_network(network, batch, ["synflow"]), repeats),
+        )
+        for _ in range(SYNFLOW_TURNS)
+    ]
+    found["synflow by hand"] = statistics.median(by_hand for by_hand, _ in turns)
+    found["synflow again"] = statistics.median(ours for _, ours in turns)
     found["synflow with building"] = seconds(
         lambda: proxies.score_network(build(), batch, ["synflow"]), repeats
     )
     found["training pass"] = seconds(lambda: training_pass(network, batch), repeats)
     return found
+
+
+def peak_memory(function: Callable[[], object]) -> float:
+    """Return by how many MiB torch's CPU allocations exceeded, at most, those at the start."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        function()
+    assert profile.profiler is not None
+    recorded = profile.profiler.kineto_results.events()
+    changes: list[tuple[int, int]] = sorted(
+        (event.start_ns(), event.nbytes()) for event in recorded if event.name() == "[memory]"
+    )
+    return max(itertools.accumulate(size for _, size in changes)) / 2**20
+
+
+def memory(network: nn.Module, batch: Batch) -> dict[str, float]:
+    """Return the peak MiB of what is compared."""
+    network.train()
+    return {
+        "training pass": peak_memory(lambda: training_pass(network, batch)),
+        "six together": peak_memory(lambda: proxies.score_network(network, batch, WITHOUT_GRASP)),
+        "six by hand": peak_memory(lambda: loss_pass_by_hand(network, batch, grasp=False)),
+        "seven together": peak_memory(lambda: proxies.score_network(network, batch, SEVEN)),
+        "seven by hand": peak_memory(lambda: loss_pass_by_hand(network, batch, grasp=True)),
+    }
 
 
 def ratios(found: dict[str, float]) -> dict[str, float]:
@@ -314,7 +348,7 @@ def ratios(found: dict[str, float]) -> dict[str, float]:
     }
 
 
-def report(rows: list[dict[str, Any]], settings: str) -> str:
+def report(rows: list[dict[str, Any]], peaks: dict[str, float], settings: str) -> str:
     """Return the medians as Markdown."""
     cells = [row for row in rows if row["kind"] == "NAS-Bench-201"]
     others = [row for row in rows if row["kind"] != "NAS-Bench-201"]
@@ -344,6 +378,9 @@ def report(rows: list[dict[str, Any]], settings: str) -> str:
     for name in (name for name in rows[0] if name not in ("kind", "network", *TARGETS)):
         rest = " | ".join(f"{row[name]:.3f}" for row in others)
         lines.append(f"| {name} | {statistics.median(r[name] for r in cells):.3f} | {rest} |")
+    lines += ["", f"Peak memory, NAS-Bench-201 {rows[0]['network']}:", "", "| | MiB |"]
+    lines.append("| --- | --- |")
+    lines += [f"| {name} | {size:.0f} |" for name, size in peaks.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -387,7 +424,8 @@ def main() -> None:
         f"{arguments.threads} thread(s) on a machine of {os.cpu_count()}, torch "
         f"{torch.__version__}, Python {platform.python_version()}, {platform.machine()}."
     )
-    text = report(rows, settings)
+    peaks = memory(jobs[0][2](), (jobs[0][3], targets))
+    text = report(rows, peaks, settings)
     print(f"\n{text}")
     if arguments.output is not None:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)

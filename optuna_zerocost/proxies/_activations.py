@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from optuna_zerocost.proxies._errors import NetworkError
+from optuna_zerocost.proxies._graph import nodes_behind
 
 __all__ = ["ActivationWatch", "agreement", "leading_to"]
 
@@ -93,13 +94,4 @@ def agreement(codes: Tensor) -> Tensor:
 
 def leading_to(output: Tensor, nodes: Iterable[Any]) -> set[Any]:
     """Return those of the graph's ``nodes`` from which gradient reaches ``output``."""
-    wanted = set(nodes) - {None}
-    seen = set()
-    waiting = [output.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        waiting.extend(following for following, _ in node.next_functions)
-    return wanted & seen
+    return set(nodes).intersection(nodes_behind(output))

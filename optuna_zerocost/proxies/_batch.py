@@ -84,6 +84,11 @@ class Batch:
             )
 
         def move(tensor: Tensor) -> Tensor:
+            if tensor.is_meta and device.type != "meta":
+                raise BatchError(
+                    f"the batch holds a tensor on the meta device, which has no values, and the "
+                    f"network is on {device}; pass a batch of real tensors"
+                )
             moved = tensor.detach().to(device)
             # A tensor made under inference_mode cannot take part in a backward pass; a copy can.
             return moved.clone() if moved.is_inference() else moved

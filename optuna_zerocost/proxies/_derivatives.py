@@ -16,6 +16,7 @@ from optuna_zerocost.proxies._errors import (
     SecondDerivativeError,
     UndefinedScoreError,
 )
+from optuna_zerocost.proxies._graph import nodes_behind
 from optuna_zerocost.proxies._pass import Request, is_out_of_memory
 
 __all__ = ["forward_in_train_mode", "gradient_products", "gradients_of", "mean_loss"]
@@ -147,14 +148,4 @@ def _is_cut(scalar: Tensor) -> bool:
     For these torch cuts the graph at a node that raises; but with ``torch.autograd.grad`` that
     node is not on the way to any variable, so the derivative would silently lack a part.
     """
-    seen = set()
-    waiting = [scalar.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        if node.name() == "torch::autograd::Error":
-            return True
-        seen.add(node)
-        waiting.extend(following for following, _ in node.next_functions)
-    return False
+    return any(node.name() == "torch::autograd::Error" for node in nodes_behind(scalar))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import BackwardCFunction
 from torch.nn.utils.parametrize import cached
 from torch.overrides import TorchFunctionMode
 
@@ -18,6 +20,7 @@ from optuna_zerocost.proxies._extended_range import (
     UnsupportedOperation,
     times_power_of_two,
 )
+from optuna_zerocost.proxies._graph import nodes_behind
 from optuna_zerocost.proxies._loss_pass import WeightGradient
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, Structure
@@ -77,13 +80,23 @@ class FlowPass(Pass):
         with (
             normalisation_bypassed(request.structure),
             _ones_embedded(request.structure),
-            _ConstantSoftmax(),
+            contextlib.ExitStack() as stack,
             cached(),
         ):
             tensors = [weight.tensor() for weight in weights]
+            # Where there is no softmax, its mode would add a tenth to the time of small layers.
+            may_attend = any(
+                isinstance(module, _ATTENDING) for module in request.structure.modules
+            )
+            if may_attend:
+                stack.enter_context(_ConstantSoftmax())
             flow, exponent = _flow(request), 0
+            if not may_attend and _passes_softmax(flow):
+                stack.enter_context(_ConstantSoftmax())
+                del flow  # and with it what is kept for its derivatives
+                flow = _flow(request)
             if not abs(float(flow.detach())) < _LARGE:
-                del flow  # and with it what was kept for its derivatives
+                del flow
                 flow, exponent = _flow_in_extended_range(request)
         gradients: tuple[Tensor | None, ...] = (None,) * len(weights)
         if flow.requires_grad:
@@ -163,25 +176,45 @@ def _unscaled(request: Request, scaled: ScaledGradients) -> tuple[WeightGradient
 
 def _make_absolute(structure: Structure) -> None:
     """Put absolute float64 values behind every parameter and buffer of floating point."""
-    together: list[Tensor] = []
-    for _, parameter in structure.parameters:
-        if not parameter.is_floating_point():
+    found: list[tuple[Tensor, Callable[[Tensor], None]]] = [
+        (parameter.detach(), functools.partial(setattr, parameter, "data"))
+        for _, parameter in structure.parameters
+    ]
+    found += [
+        (buffer, functools.partial(module._buffers.__setitem__, name))
+        for module in structure.modules
+        for name, buffer in module._buffers.items()
+        if buffer is not None
+    ]
+    together: list[tuple[Tensor, Callable[[Tensor], None]]] = []
+    for tensor, put in found:
+        if not tensor.is_floating_point():
             continue
-        if parameter.is_contiguous() and parameter.device == structure.parameters[0][1].device:
-            together.append(parameter)
+        if tensor.is_contiguous() and tensor.device == found[0][0].device:
+            together.append((tensor, put))
         else:
-            parameter.data = parameter.data.abs().double()
+            put(tensor.abs().double())
     if together:
         # One block of memory for all: of one for each, the system's page faults would take
         # longer than the copying.
-        block = torch.cat([p.detach().flatten() for p in together]).double().abs_()
-        parts = torch.split(block, [p.numel() for p in together])
-        for flattened, part in zip(together, parts, strict=True):
-            flattened.data = part.view(flattened.shape)
-    for module in structure.modules:
-        for name, buffer in module._buffers.items():
-            if buffer is not None and buffer.is_floating_point():
-                module._buffers[name] = buffer.abs().double()
+        block = torch.cat([tensor.flatten() for tensor, _ in together]).double().abs_()
+        parts = torch.split(block, [tensor.numel() for tensor, _ in together])
+        for (tensor, put), part in zip(together, parts, strict=True):
+            put(part.view(tensor.shape))
+
+
+_ATTENDING = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d)
+
+
+def _passes_softmax(flow: Tensor) -> bool:
+    """Return whether gradient passes a softmax, called by whatever code, on its way."""
+    kinds = {type(node) for node in nodes_behind(flow)}
+    return any(
+        "oftmax" in kind.__name__
+        or "ttention" in kind.__name__
+        or issubclass(kind, BackwardCFunction)  # which may hide one
+        for kind in kinds
+    )
 
 
 class _ConstantSoftmax(TorchFunctionMode):

@@ -25,6 +25,8 @@ from optuna_zerocost.proxies._derivatives import (
 )
 from optuna_zerocost.proxies._errors import BatchError, LabelsError, NetworkError
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
+from optuna_zerocost.proxies._preserve import preserved
+from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._structure import CONVOLUTIONS, LayerWeight
 from optuna_zerocost.proxies._tensors import unfused, widened
 
@@ -97,15 +99,7 @@ class LossPass(Pass):
 
     def _differentiate(self, request: Request, weights: Sequence[LayerWeight]) -> Measured:
         measured: dict[Quantity[Any], object] = {}
-        leaves: list[Tensor] = []
-        if request.wants(INPUT_GRADIENTS) or request.wants(ACTIVATION_AGREEMENT):
-            inputs, leaves = request.batch.differentiable()
-        else:
-            inputs = request.batch.copied()
-        record = _Record()
-        with _recorded(request, record):
-            output = forward_in_train_mode(request, inputs, samples=request.batch.size)
-
+        record, output, leaves = _forward(request)
         if request.wants(CLASSES):
             measured[CLASSES] = _classes(request)
         if request.wants(FEATURE_MAPS):
@@ -224,6 +218,11 @@ class _Call:
 
     layer: nn.Module
     output: Tensor
+    version: int
+
+    def is_overwritten(self) -> bool:
+        """Return whether the output is no longer what the layer put out."""
+        return self.output._version != self.version
 
     def with_gradient(self, gradient: Tensor) -> LayerOutput:
         activation, gradient = self._by_channel(self.output), self._by_channel(gradient)
@@ -245,24 +244,62 @@ class _Call:
 
 @dataclass
 class _Record:
-    """What is noted during the forward pass."""
+    """What is noted during the forward pass.
 
+    With ``copies`` what follows a layer gets a copy of its output, so that the output, and the
+    gradient with respect to it, stay the layer's own where an operation in place overwrites it.
+    """
+
+    copies: bool
     calls: list[_Call] = field(default_factory=list)
     maps: list[Tensor] = field(default_factory=list)
     agreements: list[tuple[Any, Tensor]] = field(default_factory=list)
+
+
+def _forward(request: Request) -> tuple[_Record, Tensor, list[Tensor]]:
+    """Run the network; return the record, the output and the inputs to differentiate by."""
+    in_place = any(getattr(module, "inplace", False) for module in request.structure.modules)
+    if request.wants(LAYER_OUTPUTS) and not in_place:
+        # Copies would take memory and time, so first without them.
+        record = _Record(copies=False)
+        before = RandomState()
+        with preserved(request.structure):
+            output, leaves = _forward_once(request, record)
+        if not any(call.is_overwritten() for call in record.calls):
+            return record, output, leaves
+        # By an operation in place that is no module's.
+        del output, leaves
+        before.restore()
+    record = _Record(copies=True)
+    return record, *_forward_once(request, record)
+
+
+def _forward_once(request: Request, record: _Record) -> tuple[Tensor, list[Tensor]]:
+    leaves: list[Tensor] = []
+    if request.wants(INPUT_GRADIENTS) or request.wants(ACTIVATION_AGREEMENT):
+        inputs, leaves = request.batch.differentiable()
+    else:
+        inputs = request.batch.copied()
+    with _recorded(request, record):
+        output = forward_in_train_mode(request, inputs, samples=request.batch.size)
+    return output, leaves
 
 
 @contextlib.contextmanager
 def _recorded(request: Request, record: _Record) -> Iterator[None]:
     """Context manager: inside, note what is wanted of the forward pass."""
 
-    def note_call(layer: nn.Module, _arguments: Any, output: Tensor) -> Tensor | None:
+    def note_call(layer: nn.Module, _arguments: Any, output: Any) -> Tensor | None:
+        if not isinstance(output, Tensor):
+            raise NetworkError(
+                f"a {type(layer).__name__} put out a {type(output).__name__}, and "
+                f"{request.who_reads([LAYER_OUTPUTS])} reads one tensor of each convolution and "
+                "linear layer; leave it out for this network"
+            )
         if not output.requires_grad:
             return None
-        record.calls.append(_Call(layer, output))
-        # An activation in place overwrites what comes next, so that gets a copy: the output, and
-        # the gradient with respect to it, stay the layer's own.
-        return output.clone()
+        record.calls.append(_Call(layer, output, output._version))
+        return output.clone() if record.copies else None
 
     def note_map(_module: nn.Module, _arguments: Any, output: Any) -> None:
         if isinstance(output, Tensor) and output.dim() > 2 and len(output) == request.batch.size:

@@ -25,7 +25,9 @@ def preserved(structure: Structure) -> Iterator[None]:
     """
     modules = structure.modules
     training = [module.training for module in modules]
-    registered = [(dict(module._parameters), dict(module._buffers)) for module in modules]
+    # Most modules, such as activations, have none.
+    owners = [module for module in modules if module._parameters or module._buffers]
+    registered = [(dict(module._parameters), dict(module._buffers)) for module in owners]
     parameters = [
         (parameter, parameter.data, parameter.requires_grad, parameter.grad)
         for _, parameter in structure.parameters
@@ -37,7 +39,7 @@ def preserved(structure: Structure) -> Iterator[None]:
     }
     copies: dict[int, Tensor] = {}
     try:
-        for module in modules:
+        for module in owners:
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     # Two modules that share a buffer go on sharing its copy.
@@ -56,12 +58,12 @@ def preserved(structure: Structure) -> Iterator[None]:
             parameter.requires_grad_(requires_grad)
             if parameter.grad is not gradient:
                 parameter.grad = gradient
-        for module, mode, (own_parameters, own_buffers) in zip(
-            modules, training, registered, strict=True
-        ):
+        for module, mode in zip(modules, training, strict=True):
             # Not train(mode): networks override it, and it would set the children too.
             vars(module)["training"] = mode
-            module._parameters.clear()
+            if module._parameters or module._buffers:
+                module._parameters.clear()
+                module._buffers.clear()
+        for module, (own_parameters, own_buffers) in zip(owners, registered, strict=True):
             module._parameters.update(own_parameters)
-            module._buffers.clear()
             module._buffers.update(own_buffers)

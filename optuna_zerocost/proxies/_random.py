@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-__all__ = ["SeededRandomState"]
+__all__ = ["RandomState", "SeededRandomState"]
 
 # The global generators belong to the process, so two threads must not seed them at once.
 _LOCK = threading.RLock()
@@ -32,8 +32,17 @@ def _accelerator_states() -> list[tuple[Any, Callable[[Any], None]]]:
     return states
 
 
-class _Snapshot:
-    """The global random states at one moment."""
+def _seed_torch(seed: int) -> None:
+    if any(
+        module.is_available() for module in (torch.cuda, torch.backends.mps, torch.xpu, torch.mtia)
+    ):
+        torch.manual_seed(seed)
+    else:  # a fiftieth of the time, most of which goes to remembering accelerators' seeds
+        torch.default_generator.manual_seed(seed)
+
+
+class RandomState:
+    """The global random states at the moment it is made."""
 
     def __init__(self) -> None:
         self._python = random.getstate()
@@ -42,6 +51,7 @@ class _Snapshot:
         self._accelerators = _accelerator_states()
 
     def restore(self) -> None:
+        """Put the global random states back to that moment's."""
         random.setstate(self._python)
         np.random.set_state(self._numpy)
         torch.set_rng_state(self._torch)
@@ -58,14 +68,14 @@ class SeededRandomState:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._outside: _Snapshot | None = None
+        self._outside: RandomState | None = None
 
     def __enter__(self) -> SeededRandomState:
         _LOCK.acquire()
-        self._outside = _Snapshot()
+        self._outside = RandomState()
         random.seed(self._seed)
         np.random.seed(self._seed)
-        torch.manual_seed(self._seed)
+        _seed_torch(self._seed)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -82,10 +92,10 @@ class SeededRandomState:
         stream, and what it draws does not move the seeded one.
         """
         assert self._outside is not None, "paused() is for use inside the with block"
-        inside = _Snapshot()
+        inside = RandomState()
         self._outside.restore()
         try:
             yield
         finally:
-            self._outside = _Snapshot()
+            self._outside = RandomState()
             inside.restore()

@@ -160,7 +160,8 @@ def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
             "pass; score the Python module that it was compiled from"
         )
     buffers = (item for module in structure.modules for item in module._buffers.items())
-    for name, tensor in (*structure.parameters, *buffers):
+    tensors: tuple[tuple[str, Tensor | None], ...] = (*structure.parameters, *buffers)
+    for name, tensor in tensors:
         if tensor is not None and is_lazy(tensor):
             raise NetworkError(
                 f"{name!r} of a lazy layer has no shape yet, and scoring leaves the network as it "
@@ -168,12 +169,13 @@ def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
             )
     if not any(proxy.source.reads_values for proxy in asked):
         return structure
-    for name, parameter in structure.parameters:
-        if parameter.is_meta:
+    for name, tensor in tensors:
+        if tensor is not None and tensor.is_meta:
             raise NetworkError(
-                f"parameter {name!r} is on the meta device and has no values; build the network "
-                "on a real device, or ask only for params and flops"
+                f"{name!r} is on the meta device and has no values; build the network on a real "
+                "device, or ask only for params and flops"
             )
+    for name, parameter in structure.parameters:
         if parameter.is_inference():
             raise NetworkError(
                 f"parameter {name!r} was made under inference_mode and cannot be "
@@ -188,9 +190,10 @@ def _check_values(structure: Structure) -> None:
     # A sum is finite if all terms are, but for an overflow, which the second test tells. The
     # sums of a kind leave the device together.
     sums: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
-    for _, parameter in structure.parameters:
-        kind = (parameter.dtype, parameter.device)
-        sums.setdefault(kind, []).append(parameter.detach().sum())
+    with torch.no_grad():
+        for _, parameter in structure.parameters:
+            kind = (parameter.dtype, parameter.device)
+            sums.setdefault(kind, []).append(parameter.sum())
     if all(math.isfinite(float(torch.stack(found).sum())) for found in sums.values()):
         return
     for name, parameter in structure.parameters:

@@ -341,29 +341,71 @@ def test_the_flow_of_a_deep_transformer_is_not_lost_in_rounding_errors(seed: int
     assert expected == pytest.approx(6 * alone, rel=1e-9)
 
 
-@pytest.mark.parametrize("kind", ["fused", "softmax", "module", "method"])
-def test_attention_of_ones_own_is_uniform_in_a_flow(kind: str) -> None:
-    class Attends(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.project = nn.Linear(8, 24, bias=False)
+class _Attention(torch.autograd.Function):
+    """Attention with a backward of its own, which no graph shows."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return nn.functional.scaled_dot_product_attention(q, k, v)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor]:
+        return None, None, gradient.mean(1, keepdim=True).expand_as(gradient)
+
+
+class Attends(nn.Module):
+    """Attention between positions that differ, written in one of many ways."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.project = nn.Linear(8, 24, bias=False)
+        self.head = nn.Linear(8, CLASSES)
+        self.places = nn.Parameter(torch.randn(6, 8))
+        if kind == "module":
             self.softmax = nn.Softmax(dim=-1)
 
-        def forward(self, x: Tensor) -> Tensor:
-            q, k, v = self.project(x).chunk(3, dim=-1)
-            if kind == "fused":
-                return nn.functional.scaled_dot_product_attention(q, k, v)
-            scores = q @ k.transpose(1, 2) / 8**0.5
-            if kind == "softmax":
-                return torch.softmax(scores, dim=-1) @ v
-            if kind == "module":
-                return self.softmax(scores) @ v
-            return scores.softmax(-1) @ v
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.attend(x))
 
-    network = build_any(Attends)
-    values = network.project.weight[16:].detach().double().abs()
-    score = proxies.score_network(network, (torch.zeros(1, 6, 8), None), ["synflow"])["synflow"]
-    assert score == pytest.approx(6 * float(values.sum()))
+    def attend(self, x: Tensor) -> Tensor:
+        q, k, v = self.project(x + self.places).chunk(3, dim=-1)
+        if self.kind == "fused":
+            return nn.functional.scaled_dot_product_attention(q, k, v)
+        if self.kind == "own function":
+            return _Attention.apply(q, k, v)
+        if self.kind == "uniform":
+            return v.mean(1, keepdim=True).expand_as(v)
+        scores = q @ k.transpose(1, 2) / 8**0.5
+        if self.kind == "constant":
+            return torch.softmax(scores, dim=-1).detach() @ v
+        if self.kind == "softmax":
+            return torch.softmax(scores, dim=-1) @ v
+        if self.kind == "functional":
+            return nn.functional.softmax(scores, dim=-1) @ v
+        if self.kind == "module":
+            return self.softmax(scores) @ v
+        return scores.softmax(-1) @ v
+
+
+@pytest.mark.parametrize(
+    ("kind", "same_as"),
+    [
+        ("fused", "uniform"),
+        ("own function", "uniform"),
+        ("softmax", "constant"),
+        ("functional", "constant"),
+        ("module", "constant"),
+        ("method", "constant"),
+    ],
+)
+def test_attention_is_held_constant_in_a_flow_however_it_is_written(
+    kind: str, same_as: str
+) -> None:
+    batch = (torch.zeros(1, 6, 8), None)
+    network, expected = (build_any(lambda name=name: Attends(name)) for name in (kind, same_as))
+    score = proxies.score_network(network, batch, ["synflow"])["synflow"]
+    assert score == pytest.approx(proxies.score_network(expected, batch, ["synflow"])["synflow"])
 
 
 def test_an_embedding_that_limits_norms_is_left_as_it_was_and_scored_as_it_runs() -> None:

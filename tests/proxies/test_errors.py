@@ -119,6 +119,29 @@ class Falling(nn.Module):
         return -5 * self.layer(x)
 
 
+class Pair(nn.Linear):
+    def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+        output = super().forward(input)
+        return output, -output
+
+
+class Second(nn.Module):
+    def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
+        return pair[1]
+
+
+class Moved(nn.Module):
+    """A part of it was left on another device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(5, 3)
+        self.register_buffer("offset", torch.zeros(3, device="meta"))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x) + self.offset
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], Any, list[str], type[Exception], str]] = {
     "unknown name": (mlp, (X, Y), ["synflw"], proxies.UnknownProxyError, "did you mean 'synflow'"),
     "one string": (mlp, (X, Y), "snip", proxies.UnknownProxyError, r"\['snip'\]"),  # type: ignore[dict-item]
@@ -150,6 +173,35 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, list[str], type[Exception],
     "nan weight": (with_nan, (X, Y), ["synflow"], proxies.NetworkError, r"'0\.weight' holds 1"),
     "lazy": (lambda: nn.LazyLinear(3), (X, Y), ["params"], proxies.NetworkError, "once before"),
     "meta": (lambda: mlp().to("meta"), (X, Y), ["snip"], proxies.NetworkError, "meta device"),
+    "layer of several outputs": (
+        lambda: nn.Sequential(Pair(5, 4), Second(), nn.Linear(4, 3)),
+        (X, Y),
+        ["fisher"],
+        proxies.NetworkError,
+        "a Pair put out a tuple.*fisher",
+    ),
+    "meta in part": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3, device="meta")),
+        (X, Y),
+        ["synflow"],
+        proxies.NetworkError,
+        r"'1\.weight' is on the meta device",
+    ),
+    "meta batch": (
+        mlp,
+        (X.to("meta"), Y),
+        ["snip"],
+        proxies.BatchError,
+        "meta.*network is on cpu",
+    ),
+    "meta labels": (mlp, (X, Y.to("meta")), ["snip"], proxies.BatchError, "meta.*real tensors"),
+    "meta buffer": (
+        lambda: Moved(),
+        (X, Y),
+        ["synflow"],
+        proxies.NetworkError,
+        "'offset' is on the meta device",
+    ),
     "inference": (inference_network, (X, Y), ["snip"], proxies.NetworkError, "inference_mode"),
     "no weights": (nn.Tanh, (X, Y), ["synflow"], proxies.NetworkError, "no weight that synflow"),
     "pruned": (pruned, (X, Y), ["snip"], proxies.NetworkError, r"'0\.weight'.*parametrizations"),

@@ -148,6 +148,38 @@ def test_operations_in_place_do_not_change_a_score(
     assert score == pytest.approx(expected, rel=1e-5)
 
 
+class WritesOver(nn.Module):
+    """Functions, not modules, overwrite what layers put out; the forward pass has a memory."""
+
+    def __init__(self, in_place: bool) -> None:
+        super().__init__()
+        self.in_place = in_place
+        self.first, self.second = nn.Linear(5, 9), nn.Linear(9, 9)
+        self.head = nn.Linear(9, CLASSES)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        x = nn.functional.dropout(self.first(x), 0.4, self.training) * self.calls
+        out = self.second(x)
+        if self.in_place:
+            out.mul_(-2.0)
+            out += x
+        else:
+            out = out * -2.0 + x
+        return self.head(out)
+
+
+@pytest.mark.parametrize("asked", [["fisher"], ["fisher", "snip", "jacob_cov"], ["snip"]])
+def test_functions_in_place_do_not_change_a_score(asked: list[str]) -> None:
+    _, batch = build("mlp")
+    writes, reads = (build_any(lambda flag=flag: WritesOver(flag)) for flag in (True, False))
+    scores = proxies.score_network(writes, batch, asked)
+    assert scores == pytest.approx(proxies.score_network(reads, batch, asked), rel=1e-5)
+    for name in asked:
+        assert proxies.score_network(writes, batch, [name])[name] == scores[name]
+
+
 @pytest.mark.parametrize("proxy", ["synflow", "logsynflow"])
 def test_a_flow_around_an_activation_in_place_equals_the_twin_without_one(proxy: str) -> None:
     _, batch = build("in_place")
