@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_zerocost.benchmarks._errors import BenchmarkError
+from optuna_zerocost.benchmarks._files import UNREADABLE
 from optuna_zerocost.benchmarks._space import EDGES, NETWORKS, OPERATIONS
 from optuna_zerocost.benchmarks._table import DATASETS, TableObjective
 
@@ -89,7 +89,7 @@ def load_accuracies(dataset: str, file: str | Path | None = None) -> Accuracies:
             test, short = (
                 _ordered(data[f"{prefix}_{name}"], index) for name in ("test200", "valid12")
             )
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise BenchmarkError(
             f"cannot read accuracies from {file} ({error}); it must be an .npz file with ops, "
             f"{prefix}_test200 and {prefix}_valid12, one row for each of {NETWORKS} networks"

@@ -318,6 +318,7 @@ def _correlation(arguments: argparse.Namespace) -> None:
                 metric=arguments.metric,
             )
             _figures.write_figure(figure, folder / f"correlation-{dataset}-{count}")
+    print(_tables.CORRELATION_KEY, end="\n\n")
     _tables.write_correlation(folder / "correlation.csv", table, metric=arguments.metric)
     print(f"The tables and figures are in {folder}")
 
@@ -355,7 +356,10 @@ def _search(arguments: argparse.Namespace) -> None:
     )
     for dataset in objectives:
         shown = [curve for curve in curves if curve.dataset == dataset]
-        print(f"{dataset}, {arguments.metric} accuracy:")
+        print(
+            f"{dataset}, {arguments.metric} accuracy, {arguments.seeds} searches of "
+            f"{arguments.trials} networks:"
+        )
         print(_tables.search_text(shown), end="\n\n", flush=True)
         if not _has_figures():
             continue
@@ -366,6 +370,7 @@ def _search(arguments: argparse.Namespace) -> None:
                 shown, dataset=dataset, metric=arguments.metric, of_test=True
             )
             _figures.write_figure(figure, folder / f"search-{dataset}-test")
+    print(_tables.SEARCH_KEY, end="\n\n")
     _tables.write_curves(folder / "curves.csv", curves)
     _tables.write_summary(folder / "summary.csv", curves)
     print(f"The tables and figures are in {folder}")

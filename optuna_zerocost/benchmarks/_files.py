@@ -5,13 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
 from optuna_zerocost.benchmarks._errors import BenchmarkError
 
-__all__ = ["make_folder", "write_whole"]
+__all__ = ["UNREADABLE", "make_folder", "write_whole"]
+
+UNREADABLE = (
+    OSError,
+    EOFError,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+)
+"""What reading an ``.npz`` file raises if it is another kind of file, or lacks something."""
 
 
 def write_whole(path: Path, write: Callable[[IO[Any]], object], *, mode: str = "w") -> None:

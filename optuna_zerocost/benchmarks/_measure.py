@@ -15,7 +15,6 @@ import json
 import platform
 import shutil
 import time
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from optuna.trial import FixedTrial
 
 from optuna_zerocost import ModelScorer, __version__, proxies
 from optuna_zerocost.benchmarks._errors import BenchmarkError
-from optuna_zerocost.benchmarks._files import make_folder, write_whole
+from optuna_zerocost.benchmarks._files import UNREADABLE, make_folder, write_whole
 from optuna_zerocost.benchmarks._network import build_model
 from optuna_zerocost.benchmarks._parallel import run_tasks
 from optuna_zerocost.benchmarks._space import (
@@ -156,7 +155,7 @@ def _read_images(path: Path, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     try:
         with np.load(path) as data:
             images, labels = data["x"][:count], data["y"][:count]
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise BenchmarkError(
             f"cannot read images from {path} ({error}); it must be an .npz file with x, uint8 of "
             "shape (n, 32, 32, 3), and y, n labels"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from optuna_zerocost.benchmarks._files import UNREADABLE
 from optuna_zerocost.benchmarks._space import (
     NETWORKS,
     architecture_index,
@@ -106,7 +106,7 @@ def load_scores(file: str | Path | None = None, *, batch_size: int = 64) -> Meas
     if file is not None:
         try:
             return MeasuredScores([Path(file)])
-        except (OSError, KeyError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise ValueError(
                 f"{file} cannot be read as scores ({error}). It must be a file that "
                 "'optuna-zerocost bench scores' wrote."

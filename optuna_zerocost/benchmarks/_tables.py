@@ -14,12 +14,29 @@ from optuna_zerocost.benchmarks._curves import GAPS, Curve
 from optuna_zerocost.benchmarks._files import write_whole
 
 __all__ = [
+    "CORRELATION_KEY",
+    "SEARCH_KEY",
     "correlation_text",
     "search_text",
     "write_correlation",
     "write_curves",
     "write_summary",
 ]
+
+
+CORRELATION_KEY = f"""\
+ρ, τ: Spearman's and Kendall's correlation with accuracy; top: among the tenth
+of the networks with the highest accuracy; pairs: share that is ordered right;
+first: networks to train, best score first, until one is within {WITHIN} points
+of the best; cost: of a network, in training passes over 64 images."""
+"""What the columns of :func:`correlation_text` mean."""
+
+SEARCH_KEY = """\
+Medians of the searches. best: accuracy of the best network, %; test: its test
+accuracy; to g: networks trained until one is within g points of the best there
+is; ×: how many times as many the algorithm alone needs; ms: time of the
+processor for a trial, besides training."""
+"""What the columns of :func:`search_text` mean."""
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -67,13 +84,6 @@ def correlation_text(agreements: Sequence[Agreement]) -> str:
             f"{row.top_spearman:7.2f}{row.top_kendall:7.2f}{row.concordant:7.3f}"
             f"{row.first_rank:6.0f}{_short(row.passes):>7}"
         )
-    lines += [
-        "",
-        "ρ, τ: Spearman's and Kendall's correlation with accuracy; top: among the tenth",
-        "of the networks with the highest accuracy; pairs: share that is ordered right;",
-        f"first: networks to train, best score first, until one is within {WITHIN} points",
-        "of the best; cost: of a network, in training passes over 64 images.",
-    ]
     return "\n".join(lines)
 
 
@@ -152,13 +162,6 @@ def search_text(curves: Sequence[Curve]) -> str:
         for gap in GAPS:
             line += f"{_needed(curve.needed[gap][1], trials):>8}{_speedup(curve, base, gap):>6}"
         lines.append(f"{line}{curve.milliseconds:8.1f}")
-    lines += [
-        "",
-        f"Medians of {curves[0].seeds} searches of {trials} trained networks. best: accuracy of",
-        "the best network, %; test: its test accuracy; to g: networks trained until one",
-        "is within g points of the best there is; ×: how many times as many the",
-        "algorithm alone needs; ms: time of the processor for a trial, besides training.",
-    ]
     return "\n".join(lines)
 
 
