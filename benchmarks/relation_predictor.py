@@ -3,13 +3,13 @@
 First table: Kendall τ between predicted and true order of 1000 networks that the predictor has
 not seen, after some that it was trained on, for predictors of several sizes (published: 4 layers
 of 600), and the seconds of processor time that one training takes. Second table: how many networks
-a search trains until one is as accurate as stated. Both on CIFAR-100; zero-cost scores are those
-that come with the package.
+a search trains until one is as accurate as stated. Both on CIFAR-100.
 
-    python benchmarks/relation_predictor.py [--seeds 10] [--accuracies FILE.npz --goal 73.2]
+    python benchmarks/relation_predictor.py [--seeds 10] [--accuracies FILE] [--synflow FILE]
 
 By default an accuracy is the mean validation accuracy of the benchmark's table (the best: 73.49),
-with a file as for ``optuna-zerocost bench`` the test accuracy (73.51).
+with a file as for ``optuna-zerocost bench`` the test accuracy (73.51). The score is the one that
+comes with the package, or is read from an npz file with ``ops`` and ``synflow``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy.typing as npt
 import optuna
 from scipy.stats import kendalltau
 
-from optuna_zerocost import RelationPredictorSampler, Warmup, ZeroCostSampler
+from optuna_zerocost import RelationPredictorSampler, Scorer, Warmup, ZeroCostSampler
 from optuna_zerocost.benchmarks import nasbench201
 from optuna_zerocost.benchmarks._accuracies import load_accuracies
 from optuna_zerocost.samplers._relation_network import (
@@ -99,15 +99,31 @@ def correlations(accuracies: npt.NDArray[np.float64], seeds: int) -> None:
         print(f"| {name} ({used} seeds) | {' | '.join(cells)} |", flush=True)
 
 
+def scorer_from(file: str) -> Scorer:
+    """Return a scorer that looks ``synflow`` up in a file."""
+    with np.load(file) as table:
+        rows, values = table["ops"], table["synflow"]
+    scores = {
+        tuple(nasbench201.OPERATIONS[o] for o in row): float(value)
+        for row, value in zip(rows, values, strict=True)
+    }
+    return lambda trial: {"synflow": scores[nasbench201.suggest_architecture(trial)]}
+
+
 def predictor(seed: int, pretrain: str | None, **arguments: Any) -> RelationPredictorSampler:
     return RelationPredictorSampler(
         encode=nasbench201.encode, pretrain=pretrain, seed=seed, **arguments
     )
 
 
-def searches(accuracies: npt.NDArray[np.float64], *, goal: float, trials: int, seeds: int) -> None:
-    scorer = nasbench201.ScoreTable(("synflow",))
-
+def searches(
+    accuracies: npt.NDArray[np.float64],
+    scorer: Scorer,
+    *,
+    goal: float,
+    trials: int,
+    seeds: int,
+) -> None:
     def warmed_up(seed: int, pretrain: str | None, **arguments: Any) -> ZeroCostSampler:
         warmup = Warmup(candidates=1000, trials=10, show_progress_bar=False)
         base = predictor(seed, pretrain, **arguments)
@@ -158,6 +174,7 @@ def searches(accuracies: npt.NDArray[np.float64], *, goal: float, trials: int, s
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--accuracies", help="npz file with test accuracies")
+    parser.add_argument("--synflow", help="npz file with scores")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--goal", type=float, default=73.2)
@@ -169,7 +186,18 @@ def main() -> None:
     if arguments.only != "searches":
         correlations(accuracies, arguments.seeds)
     if arguments.only != "correlations":
-        searches(accuracies, goal=arguments.goal, trials=arguments.trials, seeds=arguments.seeds)
+        scorer = (
+            nasbench201.ScoreTable(("synflow",))
+            if arguments.synflow is None
+            else scorer_from(arguments.synflow)
+        )
+        searches(
+            accuracies,
+            scorer,
+            goal=arguments.goal,
+            trials=arguments.trials,
+            seeds=arguments.seeds,
+        )
 
 
 if __name__ == "__main__":
