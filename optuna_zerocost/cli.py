@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 from optuna_zerocost._arguments import natural, positive
 from optuna_zerocost.benchmarks._command import add_bench
+from optuna_zerocost.commands._rank import add_rank
+from optuna_zerocost.commands._score import add_score
+from optuna_zerocost.commands._warmup import add_warmup
 
 if TYPE_CHECKING:
     # Parsers are generic in typeshed, but not when the program runs.
@@ -44,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_demo(subparsers)
     _add_proxies(subparsers)
+    add_score(subparsers)
+    add_rank(subparsers)
+    add_warmup(subparsers)
     add_bench(subparsers)
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command

@@ -1,0 +1,183 @@
+"""The options of all commands that score networks, and the scorer and ranking they stand for."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from optuna_zerocost._arguments import names, natural, positive
+from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.commands._user_code import is_reference, load
+
+if TYPE_CHECKING:
+    # Parsers are generic in typeshed, but not when the program runs.
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+    from optuna_zerocost.scoring import ModelScorer, Ranking
+
+__all__ = ["PROXIES", "add_command", "add_pool", "add_scoring", "ranking_of", "scorer_of"]
+
+PROXIES = ("synflow", "jacob_cov", "snip")
+
+_EXECUTED = "MODULE is imported, and so executed: name only code that you trust."
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    pass
+
+
+def add_command(
+    subparsers: Subparsers, name: str, *, summary: str, description: str, example: str
+) -> argparse.ArgumentParser:
+    """Add a subcommand whose help ends with an example."""
+    return subparsers.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"example:\n{example}",
+        formatter_class=_Formatter,
+    )
+
+
+def add_scoring(parser: argparse.ArgumentParser) -> None:
+    """Add what names the networks, and what says how they are scored."""
+    parser.add_argument(
+        "builder",
+        type=_reference,
+        metavar="MODULE:FUNCTION",
+        help=(
+            "function that makes an untrained network from a trial; MODULE is a dotted name or "
+            f"the path of a .py file. {_EXECUTED}"
+        ),
+    )
+    parser.add_argument(
+        "--batch",
+        required=True,
+        help=(
+            "the minibatch: a shape such as 16x3x32x32 (random inputs and labels), a file .npz or "
+            ".pt, or MODULE:NAME of a function that returns (inputs, targets)"
+        ),
+    )
+    parser.add_argument(
+        "--classes", type=positive, default=10, metavar="C", help="classes of random labels"
+    )
+    parser.add_argument(
+        "--proxies",
+        type=_some_names,
+        default=",".join(PROXIES),
+        metavar="NAMES",
+        help="proxies, separated by commas; optuna-zerocost proxies lists them",
+    )
+    parser.add_argument(
+        "--loss",
+        type=_reference,
+        metavar="MODULE:FUNCTION",
+        help="function (outputs, targets) -> mean loss; without it, cross-entropy",
+    )
+    parser.add_argument("--device", help="where networks are scored, e.g. cuda")
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="S", help="seeds weights and random choices"
+    )
+
+
+def add_pool(parser: argparse.ArgumentParser) -> None:
+    """Add how many architectures are drawn and how they are ordered."""
+    parser.add_argument(
+        "--candidates",
+        type=positive,
+        default=1000,
+        metavar="N",
+        help="random architectures that are scored",
+    )
+    parser.add_argument(
+        "--ranking",
+        metavar="R",
+        help=(
+            "ranksum, vote or pareto of all proxies, or one score's name; -NAME where lower is "
+            "better, written --ranking=-NAME. Without it, ranksum if there are several"
+        ),
+    )
+    parser.add_argument(
+        "--jobs",
+        type=natural,
+        default=1,
+        metavar="J",
+        help="processes that score; 0: one a core",
+    )
+
+
+def scorer_of(arguments: argparse.Namespace) -> ModelScorer:
+    """Return the scorer that the options describe.
+
+    Raises:
+        CommandError: If one of them does not fit.
+    """
+    from optuna_zerocost.commands._batch import load_batch
+    from optuna_zerocost.scoring import ModelScorer
+
+    build_model = load(arguments.builder)
+    more: dict[str, Any] = {"loss_fn": load(arguments.loss)} if arguments.loss else {}
+    batch = load_batch(arguments.batch, classes=arguments.classes, seed=arguments.seed)
+    try:
+        return ModelScorer(
+            build_model,
+            batch,
+            arguments.proxies,
+            device=_device(arguments.device),
+            seed=arguments.seed,
+            n_jobs=getattr(arguments, "jobs", 1) or -1,
+            **more,
+        )
+    except (TypeError, ValueError) as error:
+        raise CommandError(str(error)) from error
+
+
+def ranking_of(text: str | None, scorer: ModelScorer) -> Ranking:
+    """Return the ranking that ``--ranking`` stands for.
+
+    Raises:
+        CommandError: If it reads scores that there are not.
+    """
+    from optuna_zerocost.scoring import Pareto, RankSum, Vote
+    from optuna_zerocost.scoring._ranking import as_ranking
+
+    scores = scorer.score_names
+    if text is None:
+        text = "ranksum" if len(scores) > 1 else scores[0]
+    combined = {"ranksum": RankSum, "vote": Vote, "pareto": Pareto}
+    try:
+        ranking = as_ranking(combined[text](*scores) if text in combined else text, scores)
+    except ValueError as error:
+        raise CommandError(str(error)) from error
+    assert ranking is not None
+    return ranking
+
+
+def _reference(text: str) -> str:
+    if not is_reference(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the form MODULE:NAME, such as my_project.networks:build_model or "
+            "networks.py:build_model"
+        )
+    return text
+
+
+def _some_names(text: str) -> tuple[str, ...]:
+    found = names(text)
+    if not found:
+        raise argparse.ArgumentTypeError("it must name at least one proxy, e.g. synflow,snip")
+    return found
+
+
+def _device(text: str | None) -> Any:
+    import torch
+
+    if text is None:
+        return None
+    try:
+        torch.empty(0, device=text)
+        return torch.device(text)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise CommandError(
+            f"the device {text!r} cannot be used: {str(error).splitlines()[0]}"
+        ) from error

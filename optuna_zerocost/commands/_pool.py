@@ -1,0 +1,76 @@
+"""A pool of random architectures, scored and put in order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from optuna.study import Study
+
+from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.samplers._warmup import PoolSource, Warmup
+from optuna_zerocost.scoring import Candidate, History, ModelScorer, Ranking
+from optuna_zerocost.scoring._ranking import best_first
+
+__all__ = ["RankedPool", "rank_pool"]
+
+
+@dataclass(frozen=True)
+class RankedPool:
+    """A scored pool in order.
+
+    Attributes:
+        candidates: Best first, each architecture once.
+        rejected: Draws that could not be scored.
+    """
+
+    candidates: Sequence[Candidate]
+    rejected: int
+
+
+def rank_pool(
+    study: Study,
+    scorer: ModelScorer,
+    ranking: Ranking,
+    *,
+    candidates: int,
+    wanted: int,
+    seed: int | None,
+) -> RankedPool:
+    """Draw and score a pool that is stored with ``study``; what is stored is not scored again.
+
+    What was done is told on the standard error stream, where a terminal has a progress bar too.
+
+    Raises:
+        CommandError: If the numbers do not fit, or no draw can be scored.
+    """
+    if wanted > candidates:
+        raise CommandError(
+            f"the best {wanted} of {candidates} candidates are asked for; take at least as many "
+            "--candidates."
+        )
+    started = time.perf_counter()
+    source = PoolSource(
+        study, scorer, Warmup(candidates=candidates, trials=wanted), fixed={}, seed=seed
+    )
+    pool = source.get(0)
+    if not pool.candidates:
+        raise CommandError(
+            f"none of {candidates} draws could be scored. The first reason: "
+            f"{' '.join(pool.reason.split())}"
+        )
+    history = History(
+        directions=tuple(study.directions), score_directions=dict(scorer.score_directions)
+    )
+    order = best_first(ranking, pool.candidates, history)
+    seconds = time.perf_counter() - started
+    print(
+        f"{len(pool.candidates)} different architectures in {candidates} draws, scored in "
+        f"{seconds:.1f} s; {pool.rejected} draws rejected",
+        file=sys.stderr,
+    )
+    if pool.rejected:
+        print(f"  the first because of {' '.join(pool.reason.split())}", file=sys.stderr)
+    return RankedPool([pool.candidates[index] for index in order], pool.rejected)

@@ -1,0 +1,107 @@
+"""Studies by their name and the storage they are in."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import optuna
+from optuna.exceptions import StorageInternalError
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from optuna_zerocost.commands._errors import CommandError
+
+__all__ = ["open_study"]
+
+_FORMS = (
+    "A storage is a database's URL, such as sqlite:///nas.db or "
+    "postgresql://user:password@host/database, or a journal's file, such as nas.log."
+)
+
+
+@contextlib.contextmanager
+def open_study(name: str, url: str, *, direction: str | None = None) -> Iterator[optuna.Study]:
+    """Open a study for a while.
+
+    Args:
+        name: The study's name.
+        url: A database's URL, or the path of a journal's file, which ends in ``.log``.
+        direction: If the study does not exist, it is made with this direction; ``None`` makes
+            nothing, no file either.
+
+    Raises:
+        CommandError: If there is no such study or storage, or the storage fails meanwhile.
+    """
+    # One process: what Optuna says about its studies would be in the way of the output.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = _open_storage(url, may_create=direction is not None)
+    try:
+        yield _study(name, url, storage, direction)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise _unusable(url, error) from error
+    finally:
+        if isinstance(storage, RDBStorage):
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def _open_storage(url: str, *, may_create: bool) -> BaseStorage:
+    if url.endswith(".log") and "://" not in url:
+        if not may_create:
+            _require_file(url)
+        return JournalStorage(JournalFileBackend(url))
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise CommandError(f"the storage {url!r} is of no known form. {_FORMS}") from error
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise CommandError(f"the storage {url!r} is in memory and empty. {_FORMS}")
+        if not may_create and "uri" not in parsed.query:
+            _require_file(str(parsed.database))
+    try:
+        return RDBStorage(url)
+    except (ImportError, RuntimeError, ValueError, SQLAlchemyError, StorageInternalError) as error:
+        raise _unusable(url, error) from error
+
+
+def _require_file(path: str) -> None:
+    # Optuna would make an empty one.
+    if not Path(path).is_file():
+        raise CommandError(f"there is no file {path!r}, seen from {Path.cwd()}. {_FORMS}")
+
+
+def _study(name: str, url: str, storage: BaseStorage, direction: str | None) -> optuna.Study:
+    if direction is not None:
+        return optuna.create_study(
+            study_name=name, storage=storage, direction=direction, load_if_exists=True
+        )
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError as error:
+        there = sorted(optuna.get_all_study_names(storage))
+        has = ", ".join(map(repr, there[:10])) + ", …" * (len(there) > 10)
+        raise CommandError(
+            f"there is no study {name!r} in {_without_password(url)}. It has {has or 'no study'}."
+        ) from error
+
+
+def _unusable(url: str, error: Exception) -> CommandError:
+    # Drivers quote SQL and a link in further lines; what failed is in the first. Optuna wraps it.
+    reason = str(error.__cause__ or error).strip().partition("\n")[0]
+    if isinstance(error, ImportError) and (error.name or "").startswith(("psycopg", "MySQL")):
+        reason += '. Install the driver, for PostgreSQL: pip install "psycopg2-binary"'
+    return CommandError(
+        f"the storage {_without_password(url)!r} cannot be used: {reason.rstrip('.')}. {_FORMS}"
+    )
+
+
+def _without_password(url: str) -> str:
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url
