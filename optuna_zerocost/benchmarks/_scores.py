@@ -51,7 +51,7 @@ class MeasuredScores(Mapping[str, npt.NDArray[np.float64]]):
             self._add(file)
 
     def _add(self, file: Path) -> None:
-        with np.load(file) as data:
+        with file.open("rb") as opened, np.load(opened) as data:
             about = json.loads(str(data[_ABOUT]))
             index = data[_INDEX]
             for name in about["settings"]["proxies"]:
@@ -83,7 +83,7 @@ def _committed() -> list[Path]:
 
 def _batch_size_of(file: Path) -> int | None:
     """Return the number of images that a file's scores were measured with; None for no images."""
-    with np.load(file) as data:
+    with file.open("rb") as opened, np.load(opened) as data:
         settings = json.loads(str(data[_ABOUT]))["settings"]
     return int(settings["batch_size"]) if settings["images"] is not None else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from optuna_zerocost._arguments import names, natural, positive
@@ -144,7 +145,11 @@ def ranking_of(text: str | None, scorer: ModelScorer) -> Ranking:
     scores = scorer.score_names
     if text is None:
         text = "ranksum" if len(scores) > 1 else scores[0]
-    combined = {"ranksum": RankSum, "vote": Vote, "pareto": Pareto}
+    combined: dict[str, Callable[..., Ranking]] = {
+        "ranksum": RankSum,
+        "vote": Vote,
+        "pareto": Pareto,
+    }
     try:
         ranking = as_ranking(combined[text](*scores) if text in combined else text, scores)
     except ValueError as error:

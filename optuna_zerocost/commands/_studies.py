@@ -10,6 +10,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
@@ -78,7 +79,10 @@ def _require_file(path: str) -> None:
 def _study(name: str, url: str, storage: BaseStorage, direction: str | None) -> optuna.Study:
     if direction is not None:
         return optuna.create_study(
-            study_name=name, storage=storage, direction=direction, load_if_exists=True
+            study_name=name,
+            storage=storage,
+            direction=StudyDirection[direction.upper()],
+            load_if_exists=True,
         )
     try:
         return optuna.load_study(study_name=name, storage=storage)

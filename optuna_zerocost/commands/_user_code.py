@@ -63,8 +63,8 @@ def _is_file_name(place: str) -> bool:
 def _module_of_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise CommandError(
-            f"there is no file {str(path)!r}. Give the path of a .py file, seen from {Path.cwd()}, "
-            "or the dotted name of a module."
+            f"there is no file {str(path)!r}. Give the path of a .py file, seen from "
+            f"{Path.cwd()}, or the dotted name of a module."
         )
     if not path.stem.isidentifier() or path.suffix != ".py":
         raise CommandError(

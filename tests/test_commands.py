@@ -1,0 +1,83 @@
+"""The commands that score architectures of a user's own builder."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import optuna
+import pytest
+
+from optuna_zerocost.cli import main
+
+BUILDER = """
+from torch import nn
+
+def build_model(trial):
+    width = trial.suggest_categorical("width", [4, 8])
+    layers = [nn.Conv2d(3, width, 3), nn.ReLU()]
+    for _ in range(trial.suggest_int("depth", 1, 3)):
+        layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
+"""
+BATCH = ["--batch", "4x3x8x8", "--proxies", "synflow,params"]
+
+
+@pytest.fixture
+def builder(tmp_path: pathlib.Path) -> str:
+    file = tmp_path / f"builder_of_{tmp_path.name}.py"  # modules are known by their names
+    file.write_text(BUILDER)
+    return f"{file}:build_model"
+
+
+def parameters_of(width: int, depth: int) -> int:
+    return 28 * width + depth * (9 * width + 1) * width + 10 * (width + 1)
+
+
+def test_one_architecture_is_scored(builder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    params = ["--params", '{"width": 8, "depth": 2}']
+    assert main(["score", builder, *params, *BATCH, "--format", "json"]) == 0
+    assert f"{parameters_of(8, 2)}" in capsys.readouterr().out.replace(".0", "")
+
+
+def test_the_best_of_a_pool_come_first(builder: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--candidates", "30", "--top", "3", "--ranking", "params", "--format", "json"]
+    assert main(["rank", builder, *arguments, *BATCH]) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text)
+    best = [parameters_of(8, depth) for depth in (3, 2, 1)]
+    places = [text.replace(".0", "").index(f"{count}") for count in best]
+    assert places == sorted(places)
+
+
+def test_a_warmup_waits_in_the_study(builder: str, tmp_path: pathlib.Path) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    where = ["--study", "s", "--storage", storage, "--direction", "maximize"]
+    assert main(["warmup", builder, *where, "--candidates", "20", "--trials", "2", *BATCH]) == 0
+    study = optuna.load_study(study_name="s", storage=storage)
+    assert [t.state for t in study.trials] == [optuna.trial.TrialState.WAITING] * 2
+
+
+@pytest.mark.parametrize(
+    ("reference", "params", "reason"),
+    [
+        ("no_such_file.py:build_model", "{}", "no file"),
+        ("no.such.module:build_model", "{}", "no.such"),
+        ("{builder}", "{", "JSON"),
+    ],
+)
+def test_a_mistake_is_told_without_a_stack_trace(
+    builder: str,
+    reference: str,
+    params: str,
+    reason: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["score", reference.format(builder=builder), "--params", params, *BATCH]
+    try:
+        code = main(arguments)
+    except SystemExit as error:
+        code = int(error.code or 0)
+    assert code != 0
+    captured = capsys.readouterr()
+    assert reason in captured.err and "Traceback" not in captured.err
