@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from optuna.trial import FixedTrial, FrozenTrial
+from optuna.samplers import RandomSampler
+from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.scoring._candidate import ArchitectureKey, architecture_key
-from optuna_zerocost.scoring._scorer import DrawingTrial
+from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, architecture_key
+from optuna_zerocost.scoring._scorer import (
+    DrawingTrial,
+    RepeatedArchitecture,
+    Scorer,
+    evaluate,
+)
 
-__all__ = ["CandidateTrial"]
+__all__ = ["CandidateTrial", "random_trial", "scored_architecture"]
 
 DrawIndependent = Callable[[FrozenTrial, str, BaseDistribution], Any]
 
@@ -84,3 +91,48 @@ class CandidateTrial(FixedTrial, DrawingTrial):
                 return self._relative[name]
         with self.around_draw():
             return self._draw_independent(self._frozen, name, distribution)
+
+
+def random_trial(
+    seed: int,
+    *,
+    fixed: Mapping[str, Any],
+    space: Mapping[str, BaseDistribution],
+    relative: Mapping[str, Any],
+    is_repeated: Callable[[CandidateTrial], bool],
+) -> CandidateTrial:
+    """Return a trial in which what is not given is drawn at random.
+
+    Args:
+        seed: Seeds the draws.
+        fixed: See :class:`CandidateTrial`.
+        space: The distributions of ``relative``.
+        relative: Values that are suggested where they fit.
+        is_repeated: See :class:`CandidateTrial`.
+    """
+    sampler = RandomSampler(seed=seed)
+    return CandidateTrial(
+        create_trial(state=TrialState.RUNNING),
+        # A random sampler does not look at the study.
+        functools.partial(sampler.sample_independent, None),  # type: ignore[arg-type]
+        fixed=fixed,
+        space=space,
+        relative=relative,
+        is_repeated=is_repeated,
+    )
+
+
+def scored_architecture(scorer: Scorer, trial: CandidateTrial) -> Candidate:
+    """Let ``scorer`` ask ``trial`` for an architecture and score it.
+
+    Returns:
+        The architecture; without scores if the scorer gave up since it is repeated.
+
+    Raises:
+        CandidateRejected: If the scorer raised, or a score is not finite.
+        TypeError: If the scorer does not return a mapping of names to numbers.
+    """
+    scores: Mapping[str, float] = {}
+    with contextlib.suppress(RepeatedArchitecture):
+        scores = evaluate(scorer, trial)
+    return Candidate(trial.params, trial.distributions, scores)

@@ -13,17 +13,12 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._candidate_trial import CandidateTrial
+from optuna_zerocost.samplers._candidate_trial import CandidateTrial, scored_architecture
 from optuna_zerocost.samplers._known import KnownArchitectures
 from optuna_zerocost.samplers._mutations import Mutations
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate
-from optuna_zerocost.scoring._scorer import (
-    CandidateRejected,
-    RepeatedArchitecture,
-    Scorer,
-    evaluate,
-)
+from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer
 
 __all__ = ["Draw", "Draws", "draw_candidates", "draw_neighbours", "draw_relative"]
 
@@ -187,14 +182,11 @@ class _Collector:
             is_repeated=self._is_repeated,
         )
         try:
-            scores = evaluate(self._scorer, trial)
-        except RepeatedArchitecture:
-            scores = {}
+            candidate = scored_architecture(self._scorer, trial)
         except CandidateRejected as error:
             self.draws.rejected.append(Draw(None, relative, view.written))
             self.draws.reasons.append(str(error))
             return
-        candidate = Candidate(trial.params, trial.distributions, scores)
         draw = Draw(candidate, relative, view.written)
         if trial.is_repeated():
             self.draws.repeated.append(draw)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import random
 from collections.abc import Callable, Collection, Mapping
@@ -14,10 +13,8 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import RandomSampler
-from optuna.trial import TrialState, create_trial
 
-from optuna_zerocost.samplers._candidate_trial import CandidateTrial
+from optuna_zerocost.samplers._candidate_trial import CandidateTrial, random_trial
 
 __all__ = ["NUMERIC_VALUES", "SPREAD", "one_edit_neighbours", "other_values", "trial_with"]
 
@@ -153,6 +150,7 @@ def trial_with(
     distributions: Mapping[str, BaseDistribution],
     rng: random.Random,
     *,
+    fixed: Mapping[str, Any] | None = None,
     is_repeated: Callable[[CandidateTrial], bool] = lambda trial: False,
 ) -> CandidateTrial:
     """Return a trial that suggests ``params``, to run a builder or a scorer on.
@@ -165,14 +163,12 @@ def trial_with(
         params: Values as a user sees them, e.g. one of :func:`one_edit_neighbours`.
         distributions: For each name in ``params`` a distribution.
         rng: Seeds the random values.
+        fixed: Values that are given, whatever ``params`` say.
         is_repeated: See :class:`~optuna_zerocost.samplers._candidate_trial.CandidateTrial`.
     """
-    sampler = RandomSampler(seed=rng.getrandbits(32))
-    return CandidateTrial(
-        create_trial(state=TrialState.RUNNING),
-        # A random sampler does not look at the study.
-        functools.partial(sampler.sample_independent, None),  # type: ignore[arg-type]
-        fixed={},
+    return random_trial(
+        rng.getrandbits(32),
+        fixed=fixed or {},
         space=distributions,
         relative=params,
         is_repeated=is_repeated,

@@ -9,32 +9,23 @@ done by others; a study that is resumed finds what it had.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import random
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
-from optuna.samplers import RandomSampler
 from optuna.study import Study
-from optuna.trial import TrialState, create_trial
 from tqdm import tqdm
 
 from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX, read_json, write_json
-from optuna_zerocost.samplers._candidate_trial import CandidateTrial
+from optuna_zerocost.samplers._candidate_trial import random_trial, scored_architecture
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate
 from optuna_zerocost.scoring._parallel import map_unordered
-from optuna_zerocost.scoring._scorer import (
-    CandidateRejected,
-    RepeatedArchitecture,
-    Scorer,
-    evaluate,
-    fingerprint_of,
-)
+from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer, fingerprint_of
 
 __all__ = ["Pool", "PoolSource", "Warmup", "pool_prefix", "stored_pools"]
 
@@ -261,33 +252,21 @@ def _score_piece(
     scored: dict[ArchitectureKey, Candidate] = {}
     rejected, reason = 0, ""
     for index in range(*piece):
-        trial = _draw(seed, index, fixed, scored)
+        # One generator a candidate: how the pool is cut does not change what is in it.
+        trial = random_trial(
+            _hashed(f"{seed};{index}") % 2**32,
+            fixed=fixed,
+            space={},
+            relative={},
+            is_repeated=lambda candidate: candidate.key in scored,
+        )
         try:
-            scores = evaluate(scorer, trial)
+            candidate = scored_architecture(scorer, trial)
         except CandidateRejected as error:
             rejected, reason = rejected + 1, reason or str(error)
-        except RepeatedArchitecture:
-            pass
         else:
-            candidate = Candidate(trial.params, trial.distributions, scores)
             scored.setdefault(candidate.key, candidate)
     return key, Pool(list(scored.values()), rejected, reason)
-
-
-def _draw(
-    seed: int, index: int, fixed: Mapping[str, Any], seen: Container[ArchitectureKey]
-) -> CandidateTrial:
-    # One generator a candidate: how the pool is cut does not change what is in it.
-    sampler = RandomSampler(seed=_hashed(f"{seed};{index}") % 2**32)
-    return CandidateTrial(
-        create_trial(state=TrialState.RUNNING),
-        # A random sampler does not look at the study.
-        functools.partial(sampler.sample_independent, None),  # type: ignore[arg-type]
-        fixed=fixed,
-        space={},
-        relative={},
-        is_repeated=lambda candidate: candidate.key in seen,
-    )
 
 
 def _hashed(text: str) -> int:

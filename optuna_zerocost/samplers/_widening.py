@@ -11,17 +11,12 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optuna_zerocost.samplers._candidate_trial import CandidateTrial
+from optuna_zerocost.samplers._candidate_trial import CandidateTrial, scored_architecture
 from optuna_zerocost.samplers._known import KnownArchitectures
 from optuna_zerocost.samplers._neighbours import one_edit_neighbours, trial_with
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, History
 from optuna_zerocost.scoring._learned import Learned, Sources
-from optuna_zerocost.scoring._scorer import (
-    CandidateRejected,
-    RepeatedArchitecture,
-    Scorer,
-    evaluate,
-)
+from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer
 
 __all__ = ["Widened", "widen"]
 
@@ -75,16 +70,13 @@ def widen(
     def try_out(
         params: Mapping[str, Any], like: Mapping[str, BaseDistribution], where: str
     ) -> None:
-        trial = trial_with({**params, **fixed}, like, rng, is_repeated=is_repeated)
+        trial = trial_with(params, like, rng, fixed=fixed, is_repeated=is_repeated)
         try:
-            scores = evaluate(scorer, trial)
-        except RepeatedArchitecture:
-            return
+            candidate = scored_architecture(scorer, trial)
         except CandidateRejected as error:
             widened.reasons.append(str(error))
             return
-        candidate = Candidate(trial.params, trial.distributions, scores)
-        if not is_repeated(trial):
+        if not trial.is_repeated():
             seen.add(candidate.key)
             widened.found.append((candidate, where))
 

@@ -121,6 +121,7 @@ def test_fixed_and_enqueued_parameters_are_kept() -> None:
     study.enqueue_trial({"x": 0.25})
     study.optimize(lambda trial: SPACES["numeric"](trial), n_trials=1)
     assert all(trial.params["n"] == 5 for trial in study.trials)
+    assert [trial.user_attrs["zerocost:rejected"] for trial in study.trials] == [0] * 7
     assert study.trials[-1].params["x"] == 0.25
 
 
