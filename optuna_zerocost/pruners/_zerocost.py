@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial
 
 from optuna_zerocost import _compat
@@ -189,7 +189,7 @@ class ZeroCostPruner(BasePruner):
         ranking, history = self._ranking, evidence.history
         assert ranking is not None
         architectures, values = evidence.complete(self._is_enough)
-        sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
+        sign = history.value_sign()
         merits = merits_of(ranking, architectures, history)
         rho = spearman(merits.tolist(), [sign * value for value in values]).value
         correlation = None if math.isnan(rho) else rho

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost.scoring._candidate import History
 from optuna_zerocost.scoring._correlation import Estimate, spearman
 from optuna_zerocost.scoring._learned import Learned
-from optuna_zerocost.scoring._ranking import Ranking
+from optuna_zerocost.scoring._ranking import ByScore, Ranking
 from optuna_zerocost.scoring._scorer import PREFIX, TRUST
 from optuna_zerocost.scoring._stored_scores import stored_scores
 
@@ -29,7 +28,9 @@ def explain(ranking: Ranking | None, history: History) -> str:
         return f"{len(complete)} trials are complete; none of them has a score yet."
     lines = [f"{len(complete)} trials are complete. Their scores and the objective:"]
     trust = ranking.trust(history) if isinstance(ranking, Learned) else {}
-    read = trust if trust else dict.fromkeys(getattr(ranking, "names", ()))
+    if ranking is None:
+        ranking = ByScore(next(iter(names)))  # the only one, of a scorer that does not name it
+    read = getattr(ranking, "names", ())
     for name in names:
         rho = _correlation(name, complete, history)
         words = [f"ρ = {rho.value:+.2f} ({rho.low:+.2f} to {rho.high:+.2f})"]
@@ -57,12 +58,11 @@ def explain(ranking: Ranking | None, history: History) -> str:
 
 
 def _correlation(name: str, complete: Sequence[FrozenTrial], history: History) -> Estimate:
-    sign = -1.0 if history.directions[0] == StudyDirection.MINIMIZE else 1.0
-    turn = -1.0 if history.score_directions.get(name) == "minimize" else 1.0
+    scored = [(stored_scores(trial.user_attrs), trial.values[0]) for trial in complete]
     pairs = [
-        (turn * trial.user_attrs[PREFIX + name], sign * trial.values[0])
-        for trial in complete
-        if PREFIX + name in trial.user_attrs and math.isfinite(trial.values[0])
+        (history.score_sign(name) * scores[name], history.value_sign() * value)
+        for scores, value in scored
+        if name in scores and math.isfinite(value)
     ]
     return spearman([score for score, _ in pairs], [value for _, value in pairs])
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost.samplers._candidate_trial import CandidateTrial, scored_architecture
@@ -116,6 +115,5 @@ def _edits(
 
 
 def _best_trials(history: History, count: int) -> list[FrozenTrial]:
-    sign = 1.0 if history.directions[0] == StudyDirection.MINIMIZE else -1.0
     complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
-    return sorted(complete, key=lambda trial: sign * trial.values[0])[:count]
+    return sorted(complete, key=lambda trial: -history.value_sign() * trial.values[0])[:count]

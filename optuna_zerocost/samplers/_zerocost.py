@@ -65,6 +65,7 @@ class _Proposal:
     rejected: int
     considered: Sequence[Candidate] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    is_claimed: bool = False
 
 
 class ZeroCostSampler(BaseSampler):
@@ -292,18 +293,13 @@ class ZeroCostSampler(BaseSampler):
         :class:`~optuna_zerocost.Learned` also which of them helped, since which trial, and what
         would have been chosen without them. With several objectives, for the first.
         """
-        history = History(
-            trials=study.get_trials(deepcopy=False),
-            directions=tuple(study.directions),
-            score_directions=score_directions_of(self._scorer),
-        )
-        return explain(self._ranking, history)
+        return explain(self._ranking, self._history(study, study.get_trials(deepcopy=False)))
 
-    def _history(self, snapshot: Snapshot) -> History:
+    def _history(self, study: Study, trials: Sequence[FrozenTrial]) -> History:
         return History(
-            trials=[trial for trial in snapshot.all_trials if trial.state.is_finished()],
-            directions=tuple(snapshot.study.directions),
-            running=[t for t in snapshot.other_trials if t.state == TrialState.RUNNING],
+            trials=[trial for trial in trials if trial.state.is_finished()],
+            directions=tuple(study.directions),
+            running=[trial for trial in trials if trial.state == TrialState.RUNNING],
             score_directions=score_directions_of(self._scorer),
         )
 
@@ -317,7 +313,9 @@ class ZeroCostSampler(BaseSampler):
             return None
         # The pool may have taken a while; other trials have finished meanwhile.
         snapshot = Snapshot(snapshot.study, snapshot.trial)
-        order = best_first(self._ranking, pool.candidates, self._history(snapshot))
+        order = best_first(
+            self._ranking, pool.candidates, self._history(snapshot.study, snapshot.other_trials)
+        )
         ordered = [pool.candidates[index] for index in order]
         with self._lock:
             candidate = claim_best(snapshot.study, snapshot.trial, ordered)
@@ -326,7 +324,9 @@ class ZeroCostSampler(BaseSampler):
         # The base sampler is asked as well: its attributes make the trial part of its history, and
         # the parameters outside of the architecture are its own.
         draw = draw_relative(self._base_sampler, snapshot, space)
-        return _Proposal("warmup", candidate, draw, len(pool.candidates), pool.rejected)
+        return _Proposal(
+            "warmup", candidate, draw, len(pool.candidates), pool.rejected, is_claimed=True
+        )
 
     def _pool(self, study: Study, trial: FrozenTrial) -> Pool:
         assert self._warmup is not None
@@ -379,7 +379,9 @@ class ZeroCostSampler(BaseSampler):
             if learned is not None:
                 return learned
         if candidates:
-            best = best_first(self._ranking, candidates, self._history(snapshot))[0]
+            best = best_first(
+                self._ranking, candidates, self._history(snapshot.study, snapshot.other_trials)
+            )[0]
             return _Proposal("move", *draws.new[best], len(draws.new), rejected, candidates)
         if draws.repeated:
             draw = draws.repeated[0]
@@ -403,7 +405,7 @@ class ZeroCostSampler(BaseSampler):
         """Take the best of the draws and of candidates from elsewhere, if there is one."""
         enqueued = snapshot.system_attrs.get("fixed_params", {})
         with_pool = self._warmup is not None and ranking.sources.pool and not enqueued
-        history = self._history(snapshot)
+        history = self._history(snapshot.study, snapshot.other_trials)
         widened = widen(
             ranking,
             self._scorer,
@@ -431,7 +433,9 @@ class ZeroCostSampler(BaseSampler):
             draw = draw_relative(self._base_sampler, snapshot, space)
         notes = {"origin": origins[chosen], **ranking.notes(candidates, history, chosen)}
         rejected = len(draws.rejected) + len(widened.reasons)
-        return _Proposal("move", claimed, draw, len(candidates), rejected, candidates, notes)
+        return _Proposal(
+            "move", claimed, draw, len(candidates), rejected, candidates, notes, is_claimed=True
+        )
 
     def _record(
         self, study: Study, trial: FrozenTrial, proposal: _Proposal, seconds: float
@@ -442,8 +446,7 @@ class ZeroCostSampler(BaseSampler):
         def set_system_attr(key: str, value: Any) -> None:
             storage.set_trial_system_attr(trial_id, key, value)
 
-        is_claimed = proposal.source == "warmup" or bool(proposal.notes)
-        if proposal.candidate is not None and not is_claimed:
+        if proposal.candidate is not None and not proposal.is_claimed:
             choose(study, trial, proposal.candidate)
         for key, value in proposal.draw.written.items():
             set_system_attr(key, value)

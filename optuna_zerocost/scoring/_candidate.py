@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-__all__ = ["ArchitectureKey", "Candidate", "History", "architecture_key"]
+__all__ = ["ArchitectureKey", "Candidate", "History", "architecture_key", "sign_of"]
 
 ArchitectureKey = tuple[tuple[str, str], ...]
 
@@ -80,3 +80,16 @@ class History:
     directions: Sequence[StudyDirection] = (StudyDirection.MAXIMIZE,)
     score_directions: Mapping[str, str] = field(default_factory=dict)
     running: Sequence[FrozenTrial] = ()
+
+    def score_sign(self, name: str) -> float:
+        """Return what turns a score so that higher is better: 1 or -1."""
+        return -1.0 if self.score_directions.get(name) == "minimize" else 1.0
+
+    def value_sign(self, objective: int = 0) -> float:
+        """Return what turns an objective's values so that higher is better: 1 or -1."""
+        return sign_of(self.directions[objective])
+
+
+def sign_of(direction: StudyDirection) -> float:
+    """Return what turns values so that higher is better: 1 or -1."""
+    return -1.0 if direction == StudyDirection.MINIMIZE else 1.0

@@ -15,7 +15,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import rankdata
 
-from optuna_zerocost.scoring._candidate import Candidate, History
+from optuna_zerocost.scoring._candidate import Candidate, History, sign_of
 from optuna_zerocost.scoring._correlation import spearman
 from optuna_zerocost.scoring._parameters import ParameterDistance
 from optuna_zerocost.scoring._pareto import order_by_fronts
@@ -145,11 +145,11 @@ class Learned:
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
-        return _order(self._assess(candidates, history), history)
+        return _order(self._assess(candidates, history))
 
     def by_parameters(self, candidates: Sequence[Candidate], history: History) -> list[int]:
         """Return the indices of ``candidates``, best first, by their parameters alone."""
-        return _order(self._assessments(candidates, history, names=()), history)
+        return _order(self._assessments(candidates, history, names=()))
 
     def notes(
         self, candidates: Sequence[Candidate], history: History, chosen: int
@@ -226,7 +226,7 @@ def _observed(
     """Return the trials with a value for one of the objectives; see :class:`Learned`."""
     if objective >= len(directions):
         return _Observations([], np.zeros(0))
-    sign = -1.0 if directions[objective] == StudyDirection.MINIMIZE else 1.0
+    sign = sign_of(directions[objective])
     complete = [
         sign * trial.values[objective]
         for trial in trials
@@ -264,24 +264,30 @@ def _thinned(observed: _Observations, most: int) -> _Observations:
 
 @dataclass(frozen=True)
 class _Scale:
-    """How values are stretched: the closer to the best, the more a difference counts."""
+    """How values are stretched: the closer to the best, the more a difference counts.
 
-    best: float
-    unit: float
+    Those that it was made of have the mean 0.
+    """
+
+    best: float = 0.0
+    unit: float = 1.0
+    mean: float = 0.0
 
     @classmethod
     def of(cls, values: _Array) -> _Scale:
+        if not len(values):
+            return cls()
         best = float(values.max())
         unit = best - float(np.median(values)) or best - float(values.min()) or 1.0
-        return cls(best, unit)
+        return cls(best, unit, float(cls(best, unit).stretch(values).mean()))
 
     def stretch(self, values: _Array) -> _Array:
         below = np.minimum((self.best - values) / self.unit, _FAR)
-        stretched: _Array = -np.log(np.maximum(below, 0.0) + _RESOLUTION)
+        stretched: _Array = -np.log(np.maximum(below, 0.0) + _RESOLUTION) - self.mean
         return stretched
 
     def shrink(self, stretched: float) -> float:
-        return self.best - self.unit * (math.exp(-stretched) - _RESOLUTION)
+        return self.best - self.unit * (math.exp(-stretched - self.mean) - _RESOLUTION)
 
 
 class _Assessment:
@@ -298,8 +304,7 @@ class _Assessment:
     ) -> None:
         self._ranking = ranking
         self._history = history
-        minimizes = history.directions[objective] == StudyDirection.MINIMIZE
-        self._sign = -1.0 if minimizes else 1.0
+        self._sign = history.value_sign(objective)
         most = ranking._most_trials
         self.observed = _observed(history.trials, history.directions, objective)
         self._own = _thinned(self.observed, most)
@@ -335,9 +340,9 @@ class _Assessment:
             architecture = dict.fromkeys(name for _, ds in rows for name in ds)
         self._distance = ParameterDistance(rows, list(architecture))
         self._count = len(self._own.trials) + sum(len(prior.trials) for prior in priors)
-        self._scale = _Scale.of(self._own.values) if len(self._own.values) else None
+        self._scale = _Scale.of(self._own.values)
         self._values = np.concatenate(
-            [_centred(o.values) for o in (self._own, *priors)], dtype=np.float64
+            [_Scale.of(o.values).stretch(o.values) for o in (self._own, *priors)], dtype=np.float64
         )
         sizes = [len(o.trials) for o in (self._own, *priors)]
         self._studies = np.repeat(np.arange(len(sizes), dtype=np.intp), sizes)
@@ -345,7 +350,8 @@ class _Assessment:
         self._mean = self._deviation = np.zeros(len(candidates))
         self.is_learned = False
         begun = len(history.running) + sum(t.state != TrialState.FAIL for t in history.trials)
-        if begun < ranking.opening or self._count < _FEWEST_VALUES:
+        is_early = begun < ranking.opening or self._count < _FEWEST_VALUES
+        if is_early or not candidates:
             self.order = self._opening_order(candidates, begun)
             return
         self.is_learned = True
@@ -355,9 +361,7 @@ class _Assessment:
 
     def levels(self) -> _Array:
         """Return the values of all trials on the scale of ``merit``."""
-        values = self.observed.values
-        scale = _Scale.of(self._own.values)
-        return scale.stretch(values) - _stretched_mean(self._own.values)
+        return self._scale.stretch(self.observed.values)
 
     def _standardised(self, scores: Sequence[Mapping[str, float]]) -> _Array:
         """Return ranks with mean 0 and variance 1, higher is better; 0 where a score is absent."""
@@ -365,8 +369,7 @@ class _Assessment:
         for name in self._names:
             sign = self._ranking._signs.get(name)
             if sign is None:
-                minimize = self._history.score_directions.get(name) == "minimize"
-                sign = -1.0 if minimize else 1.0
+                sign = self._history.score_sign(name)
             column = np.array([sign * known.get(name, math.nan) for known in scores])
             present = np.isfinite(column)
             ranks = np.zeros(len(column))
@@ -411,11 +414,9 @@ class _Assessment:
 
     def prediction(self, index: int) -> tuple[float, float]:
         """Return the predicted value of a candidate and its deviation, as the objective has it."""
-        scale = self._scale or _Scale(0.0, 1.0)
-        shift = _stretched_mean(self._own.values)
-        mean, deviation = float(self._mean[index]) + shift, float(self._deviation[index])
-        spread = scale.shrink(mean + deviation) - scale.shrink(mean - deviation)
-        return self._sign * scale.shrink(mean), spread / 2
+        mean, deviation = float(self._mean[index]), float(self._deviation[index])
+        spread = self._scale.shrink(mean + deviation) - self._scale.shrink(mean - deviation)
+        return self._sign * self._scale.shrink(mean), spread / 2
 
     def trust(self) -> dict[str, float]:
         """Return what :meth:`Learned.trust` tells."""
@@ -435,7 +436,7 @@ class _Assessment:
         return found
 
 
-def _order(assessments: Sequence[_Assessment], history: History) -> list[int]:
+def _order(assessments: Sequence[_Assessment]) -> list[int]:
     """Return one order from those of the objectives.
 
     With several objectives by non-dominated sorting of the merits, together with what the trials
@@ -453,17 +454,6 @@ def _order(assessments: Sequence[_Assessment], history: History) -> list[int]:
 
 def _is_decided(trial: FrozenTrial, architecture: Mapping[str, Any]) -> bool:
     return any(name in trial.params for name in architecture)
-
-
-def _stretched_mean(values: _Array) -> float:
-    return float(_Scale.of(values).stretch(values).mean()) if len(values) else 0.0
-
-
-def _centred(values: _Array) -> _Array:
-    """Return the stretched values of one study, with mean 0."""
-    if not len(values):
-        return values
-    return _Scale.of(values).stretch(values) - _stretched_mean(values)
 
 
 def _in_words(params: Mapping[str, Any]) -> str:

@@ -65,7 +65,7 @@ def oriented_scores(
     """
     plain, sign = parse_name(name)
     if sign is None:
-        sign = -1.0 if history.score_directions.get(plain) == "minimize" else 1.0
+        sign = history.score_sign(plain)
     for candidate in candidates:
         if plain not in candidate.scores:
             raise ValueError(

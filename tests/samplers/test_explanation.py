@@ -82,3 +82,12 @@ def test_a_fixed_ranking_says_that_it_is_fixed() -> None:
     assert "does not learn" in text
     assert "decides" in line_of(text, "right")
     assert "decides nothing" in line_of(text, "noise")
+
+
+def test_the_only_score_of_a_scorer_that_names_none_decides() -> None:
+    sampler = ZeroCostSampler(lambda trial: {"right": secret(space(trial))}, warmup=None, moves=2)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(lambda trial: secret(space(trial)), n_trials=3)
+    text = sampler.explain(study)
+    assert "decides" in line_of(text, "right") and "decides nothing" not in text
+    assert "ByScore('right')" in text
