@@ -21,10 +21,16 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import create_trial
 
 from optuna_zerocost import Learned, Warmup, ZeroCostSampler, _compat
+from optuna_zerocost.benchmarks.nasbench201 import (
+    EDGES,
+    OPERATIONS,
+    parameters_of,
+    suggest_architecture,
+)
 
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 SPACE: dict[str, BaseDistribution] = {
-    f"op_{edge}": CategoricalDistribution(OPERATIONS) for edge in range(6)
+    name: CategoricalDistribution(OPERATIONS)
+    for name in parameters_of(OPERATIONS[:1] * len(EDGES))
 }
 
 
@@ -36,7 +42,7 @@ class Scorer:
 
     def __call__(self, trial: Any) -> dict[str, float]:
         """Return the scores of what ``trial`` suggests."""
-        return self.of(tuple(trial.suggest_categorical(name, OPERATIONS) for name in SPACE))
+        return self.of(suggest_architecture(trial))
 
     def of(self, architecture: tuple[Any, ...]) -> dict[str, float]:
         """Return the scores of an architecture."""
@@ -69,8 +75,7 @@ def seconds_for_a_trial(
     for _ in range(repeats + 1):
         started = time.perf_counter()
         trial = study.ask()
-        for name in SPACE:
-            trial.suggest_categorical(name, OPERATIONS)
+        suggest_architecture(trial)
         seconds.append(time.perf_counter() - started)
         study.tell(trial, generator.random())
     return statistics.median(seconds[1:])  # the first one scores the pool

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from optuna_zerocost._arguments import natural, positive
 from optuna_zerocost.benchmarks._command import add_bench
+from optuna_zerocost.commands._errors import FAILED, INTERRUPTED
 from optuna_zerocost.commands._rank import add_rank
 from optuna_zerocost.commands._score import add_score
 from optuna_zerocost.commands._warmup import add_warmup
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PROGRAM = "optuna-zerocost"
-_FAILED, _INTERRUPTED = 1, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,10 +131,10 @@ def _demo(arguments: argparse.Namespace) -> int:
                 print(f"{_PROGRAM}: no figures for the dashboard: {error}", file=sys.stderr)
     except demo.DemoError as error:
         print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
-        return _FAILED
+        return FAILED
     except KeyboardInterrupt:
         print(f"{_PROGRAM}: interrupted; what was trained is in {url}", file=sys.stderr)
-        return _INTERRUPTED
+        return INTERRUPTED
     print(f"Done in {seconds:.0f} s. To look at the studies:\n\n  optuna-dashboard {url}")
     return 0
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from optuna_zerocost._arguments import names, natural, positive
+from optuna_zerocost.benchmarks._errors import BenchmarkError
+from optuna_zerocost.commands._errors import guarded
 
 if TYPE_CHECKING:
     # Parsers are generic in typeshed, but not when the program runs.
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_bench"]
 
-_FAILED, _INTERRUPTED = 1, 130
 _OUTPUT = "zerocost-bench"
 _DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
@@ -58,30 +58,14 @@ def _experiment(
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.set_defaults(command=_guarded(run))
+    parser.set_defaults(
+        command=guarded(
+            run,
+            error=BenchmarkError,
+            interrupted="interrupted; the same command goes on with what is left",
+        )
+    )
     return parser
-
-
-def _guarded(run: Callable[[argparse.Namespace], None]) -> Callable[[argparse.Namespace], int]:
-    """Turn what can go wrong into one line and an exit code."""
-
-    def command(arguments: argparse.Namespace) -> int:
-        from optuna_zerocost.benchmarks._errors import BenchmarkError
-
-        try:
-            run(arguments)
-        except BenchmarkError as error:
-            print(f"optuna-zerocost: error: {error}", file=sys.stderr)
-            return _FAILED
-        except KeyboardInterrupt:
-            print(
-                "optuna-zerocost: interrupted; the same command goes on with what is left",
-                file=sys.stderr,
-            )
-            return _INTERRUPTED
-        return 0
-
-    return command
 
 
 def _add_accuracies(parser: argparse.ArgumentParser) -> None:
@@ -295,7 +279,6 @@ def _accuracies(arguments: argparse.Namespace) -> list[Accuracies]:
 def _correlation(arguments: argparse.Namespace) -> None:
     from optuna_zerocost.benchmarks import _correlation as correlation
     from optuna_zerocost.benchmarks import _figures, _tables
-    from optuna_zerocost.benchmarks._errors import BenchmarkError
     from optuna_zerocost.benchmarks._files import make_folder
     from optuna_zerocost.benchmarks._scores import load_scores
 

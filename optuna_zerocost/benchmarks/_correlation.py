@@ -14,6 +14,7 @@ from optuna_zerocost.benchmarks._accuracies import Accuracies
 from optuna_zerocost.benchmarks._scores import MeasuredScores
 from optuna_zerocost.proxies import describe
 from optuna_zerocost.proxy_table import MEASURED_COSTS
+from optuna_zerocost.scoring._correlation import kendall, spearman
 
 __all__ = [
     "RANK_SUMS",
@@ -176,17 +177,17 @@ def agreement(
     ranks = stats.rankdata(np.where(undefined, -np.inf, merit))
     sign = -1.0 if direction == "minimize" else 1.0
     top = target >= np.quantile(target, 1 - _TOP)
-    tau = _tau(ranks, target)
+    tau = _kendall(ranks, target)
     good = target >= target.max() - WITHIN
     return Agreement(
         score,
         direction,
         len(target),
         int(undefined.sum()),
-        sign * _rho(ranks, target),
+        sign * _spearman(ranks, target),
         sign * tau,
-        sign * _rho(ranks[top], target[top]),
-        sign * _tau(ranks[top], target[top]),
+        sign * _spearman(ranks[top], target[top]),
+        sign * _kendall(ranks[top], target[top]),
         (1 + tau * _share_of_untied(ranks, target)) / 2,
         float(len(ranks) + 1 - ranks[good].max()),
         passes,
@@ -194,16 +195,12 @@ def agreement(
     )
 
 
-def _rho(ranks: Array, target: Array) -> float:
-    if len(set(ranks)) < 2 or len(set(target)) < 2:
-        return math.nan
-    return float(stats.spearmanr(ranks, target).statistic)
+def _spearman(ranks: Array, target: Array) -> float:
+    return spearman(ranks.tolist(), target.tolist()).value
 
 
-def _tau(ranks: Array, target: Array) -> float:
-    if len(set(ranks)) < 2 or len(set(target)) < 2:
-        return math.nan
-    return float(stats.kendalltau(ranks, target).statistic)
+def _kendall(ranks: Array, target: Array) -> float:
+    return kendall(ranks.tolist(), target.tolist()).value
 
 
 def _share_of_untied(ranks: Array, target: Array) -> float:

@@ -6,9 +6,9 @@ import argparse
 import sys
 from collections.abc import Callable
 
-__all__ = ["CommandError", "guarded"]
+__all__ = ["FAILED", "INTERRUPTED", "CommandError", "guarded"]
 
-_FAILED, _INTERRUPTED = 1, 130
+FAILED, INTERRUPTED = 1, 130
 
 
 class CommandError(Exception):
@@ -17,18 +17,27 @@ class CommandError(Exception):
 
 def guarded(
     run: Callable[[argparse.Namespace], None],
+    *,
+    error: type[Exception] = CommandError,
+    interrupted: str = "interrupted",
 ) -> Callable[[argparse.Namespace], int]:
-    """Return ``run`` with an exit code instead of the errors that a user can cause."""
+    """Return ``run`` with an exit code instead of the errors that a user can cause.
+
+    Args:
+        run: Does what a command is for.
+        error: What it raises where it cannot do it.
+        interrupted: What is said about an interrupt.
+    """
 
     def command(arguments: argparse.Namespace) -> int:
         try:
             run(arguments)
-        except CommandError as error:
-            print(f"optuna-zerocost: error: {error}", file=sys.stderr)
-            return _FAILED
+        except error as reason:
+            print(f"optuna-zerocost: error: {reason}", file=sys.stderr)
+            return FAILED
         except KeyboardInterrupt:
-            print("optuna-zerocost: interrupted", file=sys.stderr)
-            return _INTERRUPTED
+            print(f"optuna-zerocost: {interrupted}", file=sys.stderr)
+            return INTERRUPTED
         return 0
 
     return command

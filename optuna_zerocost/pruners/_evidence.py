@@ -8,8 +8,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._attributes import read_json
-from optuna_zerocost.samplers._known import CHOSEN_KEY
+from optuna_zerocost.samplers._known import chosen_values
 from optuna_zerocost.samplers._warmup import pool_prefix, stored_pools
 from optuna_zerocost.samplers._zerocost import ZeroCostSampler
 from optuna_zerocost.scoring._candidate import Candidate, History
@@ -28,7 +27,7 @@ def architecture_of(trial: FrozenTrial) -> Candidate:
     """
     # The storage in memory hands out live trials: take what is there now.
     distributions, params = dict(trial.distributions), dict(trial.params)
-    chosen = read_json(trial.system_attrs, CHOSEN_KEY)
+    chosen = chosen_values(trial)
     names = [name for name in params if chosen is None or name in chosen]
     return Candidate(
         {name: params[name] for name in names},
@@ -39,7 +38,7 @@ def architecture_of(trial: FrozenTrial) -> Candidate:
 
 def _is_whole(trial: FrozenTrial) -> bool:
     """Return whether the parameters of the architecture are all there, and no more to come."""
-    chosen = read_json(trial.system_attrs, CHOSEN_KEY)
+    chosen = chosen_values(trial)
     if chosen is None:
         return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
     return all(name in trial.params for name in chosen)

@@ -20,7 +20,7 @@ from optuna_zerocost.pruners._verdict import (
     share_not_better,
 )
 from optuna_zerocost.samplers._attributes import set_user_attributes
-from optuna_zerocost.samplers._known import CHOSEN_KEY, choose
+from optuna_zerocost.samplers._known import choose, chosen_values
 from optuna_zerocost.scoring._candidate import Candidate
 from optuna_zerocost.scoring._correlation import spearman
 from optuna_zerocost.scoring._ranking import ByScore, Ranking, as_ranking, oriented_scores
@@ -28,6 +28,7 @@ from optuna_zerocost.scoring._scorer import (
     PREFIX,
     CandidateRejected,
     Scorer,
+    check_scorer,
     evaluate,
     score_names_of,
 )
@@ -107,11 +108,7 @@ class ZeroCostPruner(BasePruner):
         min_trials: int = 10,
         min_correlation: float | None = 0.0,
     ) -> None:
-        if not callable(scorer):
-            raise TypeError(
-                f"scorer is {scorer!r}, but it must be callable: a ModelScorer, or a function "
-                "from a trial to a mapping of names to numbers."
-            )
+        check_scorer(scorer)
         if wrapped_pruner is not None and not isinstance(wrapped_pruner, BasePruner):
             raise TypeError(
                 f"wrapped_pruner is {wrapped_pruner!r}, but it must be an Optuna pruner such as "
@@ -228,7 +225,7 @@ class ZeroCostPruner(BasePruner):
             return candidate
         candidate = evidence.find(candidate, self._is_enough) or self._evaluate(trial)
         set_user_attributes(study, trial, candidate.scores)
-        if CHOSEN_KEY not in trial.system_attrs:
+        if chosen_values(trial) is None:
             choose(study, trial, candidate)
         if not self._is_enough(candidate.scores):
             raise CandidateRejected(

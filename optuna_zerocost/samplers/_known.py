@@ -14,7 +14,7 @@ from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX, read_json, write_json
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, architecture_key
 
-__all__ = ["KnownArchitectures", "choose", "chosen_key", "claim_best"]
+__all__ = ["KnownArchitectures", "choose", "chosen_key", "chosen_values", "claim_best"]
 
 # The architecture that a sampler has chosen for a trial, stored at once: the trial's parameters
 # appear one by one, and only when the objective asks for them.
@@ -94,8 +94,14 @@ def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
 
 def chosen_key(trial: FrozenTrial) -> ArchitectureKey | None:
     """Return the architecture that a sampler of ours has chosen for ``trial``, if it has."""
-    chosen = read_json(trial.system_attrs, CHOSEN_KEY)
+    chosen = chosen_values(trial)
     return None if chosen is None else tuple(sorted(chosen.items()))
+
+
+def chosen_values(trial: FrozenTrial) -> dict[str, str] | None:
+    """Return the same as name → value, as in an :data:`ArchitectureKey`."""
+    chosen: dict[str, str] | None = read_json(trial.system_attrs, CHOSEN_KEY)
+    return chosen
 
 
 class KnownArchitectures:
@@ -128,5 +134,5 @@ def _assigned_values(trial: FrozenTrial) -> dict[str, str]:
     # hands out live trials: take what is there now.
     assigned = dict(architecture_key(dict(trial.params), dict(trial.distributions)))
     enqueued = trial.system_attrs.get("fixed_params", {})
-    chosen = read_json(trial.system_attrs, CHOSEN_KEY) or {}
+    chosen = chosen_values(trial) or {}
     return {**{name: repr(v) for name, v in enqueued.items()}, **chosen, **assigned}

@@ -16,12 +16,10 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
+from optuna_zerocost.samplers._outcome import Outcome, finished_in_order, outcome_of
 from optuna_zerocost.samplers._policy import Policy, count_values
 
 __all__ = ["ReinforceSampler"]
-
-# How a trial compares with others; a larger one is better.
-_Outcome = tuple[int, int, float]
 
 # So many states of the agent are kept, to go on from: of several studies, of the brackets of
 # Hyperband, and of a history into which a late trial is inserted.
@@ -238,25 +236,22 @@ class ReinforceSampler(BaseSampler):
 
     def _replay(self, study: Study) -> _Agent:
         """Return the agent after all finished trials, going on from the latest that is known."""
-        # No storage takes back a completion. Clocks may differ between workers, but all of them
-        # read the same stored times.
-        states = (TrialState.COMPLETE, TrialState.PRUNED)
-        finished = study.get_trials(deepcopy=False, states=states)
-        trials = sorted([(trial.datetime_complete, trial.number, trial) for trial in finished])
-        marks = [(study.study_name, study.direction)] + [(time, n) for time, n, _ in trials]
+        trials = finished_in_order(study)
+        marks: list[tuple[Any, Any]] = [(study.study_name, study.direction)]
+        marks += [(trial.datetime_complete, trial.number) for trial in trials]
         with self._lock:
             agent = next(
                 (agent for agent in reversed(self._agents) if agent.has_learned_first_of(marks)),
                 _Agent(marks[:1]),
             )
-            for _, _, trial in trials[len(agent.marks) - 1 :]:
+            for trial in trials[len(agent.marks) - 1 :]:
                 agent = self._learn(agent, trial, study.direction)
                 self._agents.append(agent)
         return agent
 
     def _learn(self, agent: _Agent, trial: FrozenTrial, direction: StudyDirection) -> _Agent:
         """Return the agent after one more trial."""
-        outcome = _outcome(trial, direction)
+        outcome = outcome_of(trial, direction)
         reward = agent.reward(outcome)
         momentum = self._baseline_momentum
         reward_sum = momentum * agent.reward_sum + (1 - momentum) * reward
@@ -298,7 +293,7 @@ class _Agent:
 
     marks: Sequence[tuple[Any, Any]]
     policies: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
-    outcomes: Sequence[_Outcome] = ()
+    outcomes: Sequence[Outcome] = ()
     reward_sum: float = 0.0
     weight_sum: float = 0.0
 
@@ -313,7 +308,7 @@ class _Agent:
                 return policy
         return Policy.untrained(distribution)
 
-    def reward(self, outcome: _Outcome) -> float:
+    def reward(self, outcome: Outcome) -> float:
         """Return the share of the trials that ``outcome`` beats, an equal one counting half."""
         if not self.outcomes:
             return 0.5
@@ -328,18 +323,6 @@ class _Session:
 
     agent: _Agent
     rng: np.random.Generator
-
-
-def _outcome(trial: FrozenTrial, direction: StudyDirection) -> _Outcome:
-    sign = 1.0 if direction == StudyDirection.MAXIMIZE else -1.0
-    if trial.state == TrialState.COMPLETE:
-        assert trial.value is not None
-        return 1, 0, sign * trial.value
-    step = trial.last_step
-    if step is None:
-        return -1, 0, 0.0
-    value = trial.intermediate_values[step]
-    return 0, step, -np.inf if np.isnan(value) else sign * value
 
 
 def _check_single_objective(study: Study) -> None:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from optuna_zerocost.samplers._outcome import outcome_of
+from optuna_zerocost.scoring._candidate import sign_of
+
 __all__ = ["Relation", "best_first", "relation_of"]
 
 Relation = npt.NDArray[np.int8]
@@ -19,18 +22,16 @@ Relation = npt.NDArray[np.int8]
 def relation_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> Relation:
     """Compare each two of m trials.
 
-    With one objective by their values, so that only the order of the values counts; a pruned trial
-    is worse than any complete one, and of two pruned ones the better is the one that came further,
-    then the one whose last report is better (as Optuna's TPE has it). With several objectives a
+    With one objective by their outcomes, of which only the order counts. With several objectives a
     trial is better than one that it dominates.
 
     Args:
         trials: Complete or pruned trials.
         directions: One for each objective.
     """
-    signs = [1.0 if direction == StudyDirection.MAXIMIZE else -1.0 for direction in directions]
+    signs = [sign_of(direction) for direction in directions]
     if len(signs) == 1:
-        keys = [_key(trial, signs[0]) for trial in trials]
+        keys = [outcome_of(trial, directions[0]) for trial in trials]
         ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
         merits = np.array([[ranks[key]] for key in keys], dtype=np.float64).reshape(-1, 1)
     else:
@@ -47,13 +48,3 @@ def best_first(
     """Return ``trials`` by how many others they are better than, less how many are better."""
     won = relation_of(trials, directions).sum(axis=1, dtype=np.int64)
     return [trials[index] for index in np.argsort(-won, kind="stable")]
-
-
-def _key(trial: FrozenTrial, sign: float) -> tuple[int, int, float]:
-    """Return what orders trials with one objective, the best last."""
-    if trial.state == TrialState.COMPLETE:
-        return 1, 0, sign * trial.values[0]
-    if not trial.intermediate_values:
-        return -1, 0, 0.0
-    step, value = max(trial.intermediate_values.items())
-    return 0, step, -math.inf if math.isnan(value) else sign * value

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from optuna_zerocost import _compat
 from optuna_zerocost.samplers._known import KnownArchitectures
 from optuna_zerocost.samplers._one_hot import OneHotEncoder
+from optuna_zerocost.samplers._outcome import finished_in_order
 from optuna_zerocost.samplers._parameter_sets import ParameterSets
 from optuna_zerocost.samplers._relation import Relation, best_first, relation_of
 from optuna_zerocost.samplers._warmup import stored_pools
@@ -248,7 +249,7 @@ class RelationPredictorSampler(BaseSampler):
         return plan.ranked
 
     def _rank(self, study: Study, trial: FrozenTrial, plan: _Plan) -> list[Candidate]:
-        finished = _finished_trials(study)
+        finished = finished_in_order(study)
         plan.finished = len(finished)
         parents = [t for t in best_first(finished, study.directions) if t.params]
         pool = self._pretraining(study)
@@ -454,17 +455,6 @@ class _Plan:
 
 def _identity(study: Study, trial: FrozenTrial) -> tuple[int, int]:
     return _compat.study_id_of(study), _compat.trial_id_of(trial)
-
-
-def _finished_trials(study: Study) -> list[FrozenTrial]:
-    """Return the trials to learn from, in the order in which they finished.
-
-    So the first ones stay the first ones when another worker's trial finishes late. (A trial that
-    was added without a time comes last.)
-    """
-    states = (TrialState.COMPLETE, TrialState.PRUNED)
-    trials = study.get_trials(deepcopy=False, states=states)
-    return sorted(trials, key=lambda trial: (str(trial.datetime_complete), trial.number))
 
 
 def _digest(graphs: Iterable[Graph], relation: Relation) -> str:

@@ -9,6 +9,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
+from optuna_zerocost.scoring._candidate import sign_of
 
 __all__ = ["tournament_winner"]
 
@@ -44,7 +45,7 @@ def _losses(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> tuple[f
     """Return the values, turned so that lower is better; what is not a number is worst."""
     values = trial.values or [math.nan] * len(directions)
     return tuple(
-        math.inf if math.isnan(v) else -v if direction == StudyDirection.MAXIMIZE else v
+        math.inf if math.isnan(v) else -sign_of(direction) * v
         for v, direction in zip(values, directions, strict=True)
     )
 

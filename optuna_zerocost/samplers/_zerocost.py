@@ -39,6 +39,7 @@ from optuna_zerocost.scoring._scorer import (
     CandidateRejected,
     RepeatedArchitecture,
     Scorer,
+    check_scorer,
     evaluate,
     score_directions_of,
     score_names_of,
@@ -134,11 +135,7 @@ class ZeroCostSampler(BaseSampler):
         random_share: float = 0.0,
         seed: int | None = None,
     ) -> None:
-        if not callable(scorer):
-            raise TypeError(
-                f"scorer is {scorer!r}, but it must be callable: a ModelScorer, or a function "
-                "from a trial to a mapping of names to numbers."
-            )
+        check_scorer(scorer)
         if base_sampler is not None and not isinstance(base_sampler, BaseSampler):
             raise TypeError(
                 f"base_sampler is {base_sampler!r}, but it must be an Optuna sampler such as "

@@ -16,6 +16,7 @@ __all__ = [
     "DrawingTrial",
     "RepeatedArchitecture",
     "Scorer",
+    "check_scorer",
     "evaluate",
     "fingerprint_of",
     "is_score_name",
@@ -155,6 +156,19 @@ def _checked(name: str, value: Any) -> float:
     if not math.isfinite(number):
         raise CandidateRejected(f"the score {name!r} is {number}")
     return number
+
+
+def check_scorer(scorer: Any) -> None:
+    """Refuse what cannot be a scorer.
+
+    Raises:
+        TypeError: If it cannot be called.
+    """
+    if not callable(scorer):
+        raise TypeError(
+            f"scorer is {scorer!r}, but it must be callable: a ModelScorer, or a function "
+            "from a trial to a mapping of names to numbers."
+        )
 
 
 def fingerprint_of(scorer: Scorer) -> str:

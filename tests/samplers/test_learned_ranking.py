@@ -32,6 +32,19 @@ def make(space: str, base: str = "random", **arguments: Any) -> ZeroCostSampler:
     return ZeroCostSampler(size_scorer(SPACES[space]), **{**defaults, **arguments})
 
 
+def soon_learning(scorer: Recorder) -> optuna.Study:
+    """Return a study that learns from its fourth trial on."""
+    sampler = ZeroCostSampler(
+        scorer,
+        base_sampler=BASES["random"](),
+        ranking=Learned(trusting=1, honest=2, sources=SMALL),
+        warmup=Warmup(candidates=20, trials=3),
+        moves=3,
+        seed=0,
+    )
+    return optuna.create_study(sampler=sampler)
+
+
 def architecture(trial: Any) -> str:
     return json.dumps({k: v for k, v in sorted(trial.params.items()) if k != "rate"})
 
@@ -90,15 +103,7 @@ def test_a_short_warmup_ends_the_opening_with_draws() -> None:
 
 def test_scoring_is_bounded() -> None:
     scorer = Recorder(SPACES["numeric"])
-    sampler = ZeroCostSampler(
-        scorer,
-        base_sampler=BASES["random"](),
-        ranking=Learned(trusting=1, honest=2, sources=SMALL),
-        warmup=Warmup(candidates=20, trials=3),
-        moves=3,
-        seed=0,
-    )
-    study = optuna.create_study(sampler=sampler)
+    study = soon_learning(scorer)
     study.optimize(lambda trial: SPACES["numeric"](trial), n_trials=3)
     calls = scorer.calls
     for _ in range(5):
@@ -146,15 +151,7 @@ def test_a_study_is_a_function_of_its_seed_and_its_history() -> None:
 
 def test_a_scorer_that_rejects_much_leaves_enough() -> None:
     scorer = Recorder(SPACES["numeric"], fails=lambda call: call % 3 == 0)
-    sampler = ZeroCostSampler(
-        scorer,
-        base_sampler=BASES["random"](),
-        ranking=Learned(trusting=1, honest=2, sources=SMALL),
-        warmup=Warmup(candidates=20, trials=3),
-        moves=3,
-        seed=0,
-    )
-    study = optuna.create_study(sampler=sampler)
+    study = soon_learning(scorer)
     study.optimize(SPACES["numeric"], n_trials=8)
     assert all(trial.state == TrialState.COMPLETE for trial in study.trials)
     counted = sum(trial.user_attrs["zerocost:rejected"] for trial in study.trials[3:])
