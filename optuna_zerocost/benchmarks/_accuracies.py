@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optuna_zerocost.benchmarks._errors import BenchmarkError
-from optuna_zerocost.benchmarks._files import UNREADABLE
+from optuna_zerocost.benchmarks._files import UNREADABLE, open_arrays
 from optuna_zerocost.benchmarks._space import EDGES, NETWORKS, OPERATIONS
 from optuna_zerocost.benchmarks._table import DATASETS, TableObjective
 
@@ -81,7 +81,7 @@ def load_accuracies(dataset: str, file: str | Path | None = None) -> Accuracies:
         return Accuracies(dataset, validation)
     prefix = _PREFIXES[dataset]
     try:
-        with np.load(file) as data:
+        with open_arrays(file) as data:
             if data["ops"].shape != (NETWORKS, len(EDGES)):
                 raise ValueError(f"its ops have the shape {data['ops'].shape}")
             weights = len(OPERATIONS) ** np.arange(len(EDGES))[::-1]

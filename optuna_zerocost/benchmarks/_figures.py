@@ -18,7 +18,7 @@ _COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#
 
 _PLOT_WIDTH, _PLOT_HEIGHT = 900, 480
 # Labels of points with costs this near to each other, in pixels, are put in one column.
-_LABEL_GAP, _LABEL_SHIFT, _LABEL_HEIGHT = 90.0, 25.0, 15.0
+_LABEL_GAP, _LABEL_SHIFT, _LABEL_HEIGHT = 60.0, 22.0, 15.0
 
 _DASHED = "+ warmup"
 
@@ -127,7 +127,12 @@ def _label_places(
         if following is not None and x[following] - x[index] < _LABEL_GAP:
             continue
         group.sort(key=lambda index: y[index])
-        heights = _spread([y[index] for index in group], _LABEL_HEIGHT)
+        # Low enough that those on top of it find room below the upper edge.
+        room = [
+            y_range[1] * per_unit - _LABEL_HEIGHT * above for above in range(len(group), 0, -1)
+        ]
+        wanted = [min(y[index], most) for index, most in zip(group, room, strict=True)]
+        heights = _spread(wanted, _LABEL_HEIGHT)
         for member, height in zip(group, heights, strict=True):
             places[member] = (x[index] + _LABEL_SHIFT - x[member], height - y[member])
         group = []

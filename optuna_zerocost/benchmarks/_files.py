@@ -6,13 +6,15 @@ import contextlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from optuna_zerocost.benchmarks._errors import BenchmarkError
 
-__all__ = ["UNREADABLE", "make_folder", "write_whole"]
+__all__ = ["UNREADABLE", "make_folder", "open_arrays", "write_whole"]
 
 UNREADABLE = (
     OSError,
@@ -24,6 +26,14 @@ UNREADABLE = (
     zipfile.BadZipFile,
 )
 """What reading an ``.npz`` file raises if it is another kind of file, or lacks something."""
+
+
+@contextlib.contextmanager
+def open_arrays(path: str | Path) -> Iterator[Any]:
+    """Open an ``.npz`` file; what may be raised is in :data:`UNREADABLE`."""
+    # NumPy alone would leave a file open that it finds to be broken.
+    with open(path, "rb") as file, np.load(file) as arrays:
+        yield arrays
 
 
 def write_whole(path: Path, write: Callable[[IO[Any]], object], *, mode: str = "w") -> None:

@@ -27,7 +27,7 @@ from optuna.trial import FixedTrial
 
 from optuna_zerocost import ModelScorer, __version__, proxies
 from optuna_zerocost.benchmarks._errors import BenchmarkError
-from optuna_zerocost.benchmarks._files import UNREADABLE, make_folder, write_whole
+from optuna_zerocost.benchmarks._files import UNREADABLE, make_folder, open_arrays, write_whole
 from optuna_zerocost.benchmarks._network import build_model
 from optuna_zerocost.benchmarks._parallel import run_tasks
 from optuna_zerocost.benchmarks._space import (
@@ -153,7 +153,7 @@ class Measurement:
 
 def _read_images(path: Path, count: int) -> tuple[torch.Tensor, torch.Tensor]:
     try:
-        with np.load(path) as data:
+        with open_arrays(path) as data:
             images, labels = data["x"][:count], data["y"][:count]
     except UNREADABLE as error:
         raise BenchmarkError(
@@ -262,7 +262,7 @@ def measure(measurement: Measurement, output: Path, *, jobs: int = 1) -> None:
     )
     columns: dict[str, list[npt.NDArray[Any]]] = {}
     for file in files:
-        with np.load(file) as piece:
+        with open_arrays(file) as piece:
             for name in piece:
                 columns.setdefault(name, []).append(piece[name])
     whole = {name: np.concatenate(parts) for name, parts in columns.items()}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from optuna_zerocost.benchmarks._files import UNREADABLE
+from optuna_zerocost.benchmarks._files import UNREADABLE, open_arrays
 from optuna_zerocost.benchmarks._space import (
     NETWORKS,
     architecture_index,
@@ -51,7 +51,7 @@ class MeasuredScores(Mapping[str, npt.NDArray[np.float64]]):
             self._add(file)
 
     def _add(self, file: Path) -> None:
-        with file.open("rb") as opened, np.load(opened) as data:
+        with open_arrays(file) as data:
             about = json.loads(str(data[_ABOUT]))
             index = data[_INDEX]
             for name in about["settings"]["proxies"]:
@@ -83,7 +83,7 @@ def _committed() -> list[Path]:
 
 def _batch_size_of(file: Path) -> int | None:
     """Return the number of images that a file's scores were measured with; None for no images."""
-    with file.open("rb") as opened, np.load(opened) as data:
+    with open_arrays(file) as data:
         settings = json.loads(str(data[_ABOUT]))["settings"]
     return int(settings["batch_size"]) if settings["images"] is not None else None
 

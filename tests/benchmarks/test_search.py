@@ -105,7 +105,7 @@ def test_a_warmup_trains_the_best_of_its_pool_first(tmp_path: Path, zero_cost: Z
         assert (one.trained != other.trained).any()
 
 
-@pytest.mark.parametrize("algorithm", ["evolution", "reinforce", "tpe"])
+@pytest.mark.parametrize("algorithm", ["evolution", "reinforce", "tpe", "predictor"])
 def test_every_algorithm_searches(tmp_path: Path, zero_cost: ZeroCost, algorithm: str) -> None:
     """With moves a search does not repeat itself."""
     settings = ZeroCost(**{**vars(zero_cost), "moves": None})
