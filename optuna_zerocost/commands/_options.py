@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
     from optuna_zerocost.scoring import ModelScorer, Ranking
 
-__all__ = ["PROXIES", "add_command", "add_pool", "add_scoring", "ranking_of", "scorer_of"]
+__all__ = [
+    "PROXIES",
+    "add_command",
+    "add_pool",
+    "add_scoring",
+    "add_study",
+    "ranking_of",
+    "scorer_of",
+]
 
 PROXIES = ("synflow", "jacob_cov", "snip")
 
@@ -104,6 +112,17 @@ def add_pool(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="J",
         help="processes that score; 0: one a core",
+    )
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add what names a study and where it is."""
+    parser.add_argument("--study", required=True, metavar="NAME", help="the study's name")
+    parser.add_argument(
+        "--storage",
+        required=True,
+        metavar="URL",
+        help="where it is: a database's URL, or a journal's file NAME.log",
     )
 
 
