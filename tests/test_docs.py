@@ -56,6 +56,8 @@ def readers_own() -> dict[str, Any]:
     }
 
 
+# Optuna up to 4.x calls TPE's constant liar experimental.
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
 def test_the_code_of_a_page_runs_from_top_to_bottom(
     page: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
