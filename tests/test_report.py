@@ -297,6 +297,21 @@ def test_each_objective_has_its_own_direction(
     assert "best_so_far" not in found[0]
 
 
+# Help
+
+
+def test_the_help_is_as_wide_as_a_terminal_and_knows_no_default_of_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit) as left:
+        main(["report", "--help"])
+    assert left.value.code == 0
+    text = capsys.readouterr().out
+    assert_fits(text)
+    assert "(default: text)" in text and "None" not in text
+
+
 # Mistakes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,15 @@ __all__ = [
 
 PROXIES = ("synflow", "jacob_cov", "snip")
 
+_WIDTH = 79
 _EXECUTED = "MODULE is imported, and so executed: name only code that you trust."
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    pass
+    """Keeps the lines of the example; tells a default only where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def add_command(
@@ -42,7 +47,7 @@ def add_command(
     return subparsers.add_parser(
         name,
         help=summary,
-        description=description,
+        description=textwrap.fill(description, _WIDTH),
         epilog=f"example:\n{example}",
         formatter_class=_Formatter,
     )

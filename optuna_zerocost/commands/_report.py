@@ -38,7 +38,9 @@ def add_report(subparsers: Subparsers) -> None:
         ),
     )
     add_study(parser)
-    parser.add_argument("--format", choices=["text", "csv", "html"], default="text")
+    parser.add_argument(
+        "--format", choices=["text", "csv", "html"], default="text", help="form of the report"
+    )
     parser.add_argument(
         "--output", metavar="FILE", help="write to a file instead of the standard output"
     )
