@@ -350,6 +350,24 @@ def test_a_server_that_is_down_is_told_without_its_password(
     assert "cannot be used" in error and "secret" not in error
 
 
+@pytest.mark.parametrize(
+    ("dialect", "package"),
+    [("psycopg", "psycopg[binary]"), ("psycopg2", "psycopg2-binary"), ("mysqldb", "mysqlclient")],
+)
+def test_a_missing_driver_is_named(
+    dialect: str,
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    module = {"mysqldb": "MySQLdb"}.get(dialect, dialect)
+    monkeypatch.setitem(sys.modules, module, None)
+    database = "mysql" if dialect == "mysqldb" else "postgresql"
+    url = f"{database}+{dialect}://me@127.0.0.1/nas"
+    error = fails(capsys, "--study", "s", "--storage", url)
+    assert f'pip install "{package}"' in error
+
+
 def test_a_server_that_goes_away_meanwhile_is_told_in_one_line(
     storage: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

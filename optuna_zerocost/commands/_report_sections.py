@@ -79,8 +79,10 @@ def _overview(study: Study) -> list[Part]:
             ]
         ),
         f"{count(activity.candidates, 'architecture')} scored without training, "
-        f"{count(activity.rejected, 'draw')} rejected; drawing and scoring took "
-        f"{duration(activity.seconds)}.",
+        f"{count(activity.rejected, 'draw')} rejected"
+        # Trials that were enqueued by the command ``warmup`` do not tell.
+        + f"; drawing and scoring took {duration(activity.seconds)}" * (activity.seconds > 0)
+        + ".",
     ]
 
 
