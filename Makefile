@@ -20,13 +20,14 @@ PYTEST ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
-.PHONY: help demo test test-oldest lint clean
+.PHONY: help demo test test-oldest lint docs clean
 
 help:
 	@echo "make demo         search for digit classifiers with and without zero-cost proxies"
 	@echo "make test         run the tests"
 	@echo "make test-oldest  run the sampler tests with the oldest supported Optuna"
 	@echo "make lint         check style (ruff) and types (mypy, strict)"
+	@echo "make docs         build the documentation in docs/_build; warnings are errors"
 	@echo "make clean        remove the virtual environments"
 
 demo: $(VENV)/.demo
@@ -46,8 +47,13 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs
+	@echo "==> building the documentation"
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build
+	@echo "==> open docs/_build/index.html"
+
 clean:
-	rm -rf .venv .venv-oldest
+	rm -rf .venv .venv-oldest docs/_build
 
 $(VENV)/.torch:
 	@echo "==> making a virtual environment in $(VENV)"
@@ -59,7 +65,7 @@ $(VENV)/.torch:
 	@touch $@
 
 # One rule for every extra: .demo installs optuna-zerocost[demo], and so on.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint: $(VENV)/.%: $(VENV)/.torch pyproject.toml
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.torch pyproject.toml
 	@echo "==> installing optuna-zerocost with what '$*' needs"
 	$(PIP) install --quiet --editable ".[$*]" "$(OPTUNA)"
 	@touch $@

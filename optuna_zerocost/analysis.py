@@ -21,15 +21,20 @@ from optuna_zerocost.scoring._stored_scores import stored_scores
 
 __all__ = [
     "Activity",
+    "Contribution",
     "Correlation",
     "Estimate",
     "ScoredTrial",
     "SearchCurves",
     "activity",
+    "best_first",
+    "best_trial",
+    "contributions",
     "correlations",
     "has_one_value",
     "is_minimized",
     "kendall",
+    "objectives",
     "score_names",
     "scores_of",
     "scores_of_trial",
@@ -116,6 +121,25 @@ class Activity:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Contribution:
+    """What the trials of one source brought.
+
+    Attributes:
+        source: As in :class:`ScoredTrial`.
+        networks: Number of trained networks: complete trials with a finite value.
+        median: The median of their values.
+        best: The best of their values.
+        improvements: How many of them were better than every network before.
+    """
+
+    source: str | None
+    networks: int
+    median: float
+    best: float
+    improvements: int
+
+
 def has_one_value(study: Study, target: Target | None) -> bool:
     """Return whether each trial has one value to compare: one objective, or a ``target``."""
     return target is not None or len(study.directions) == 1
@@ -142,6 +166,28 @@ def is_minimized(study: Study, target: Target | None, direction: str | None) -> 
     if direction is None:
         return target is None and study.direction == StudyDirection.MINIMIZE
     return direction == "minimize"
+
+
+def objectives(study: Study) -> list[tuple[str, Target | None, str | None]]:
+    """Return label, ``target`` and ``direction`` of each objective, as functions here take them.
+
+    With one objective, the last two are ``None``, which stands for it.
+    """
+    names = study.metric_names
+    if len(study.directions) == 1:
+        return [(names[0] if names else "Objective Value", None, None)]
+
+    def target_of(index: int) -> Target:
+        return lambda trial: float(trial.values[index])
+
+    return [
+        (
+            names[index] if names else f"Objective {index}",
+            target_of(index),
+            "minimize" if direction == StudyDirection.MINIMIZE else "maximize",
+        )
+        for index, direction in enumerate(study.directions)
+    ]
 
 
 def scores_of(study: Study, *, target: Target | None = None) -> list[ScoredTrial]:
@@ -229,6 +275,36 @@ def correlations(
     return found
 
 
+def best_first(found: Iterable[Correlation]) -> list[Correlation]:
+    """Return those of any network: the highest Spearman ρ first, undefined ones last."""
+    return sorted(
+        (one for one in found if one.count),
+        key=lambda one: math.inf if math.isnan(one.spearman.value) else -one.spearman.value,
+    )
+
+
+def best_trial(
+    study: Study, *, target: Target | None = None, direction: str | None = None
+) -> ScoredTrial | None:
+    """Return the best trained network, the first of equals; ``None`` if there is none yet.
+
+    Args:
+        study: Any study.
+        target: As for :func:`scores_of`.
+        direction: As for :func:`correlations`.
+
+    Raises:
+        ValueError: If the study has several objectives and no ``target`` says which.
+    """
+    sign = -1.0 if is_minimized(study, target, direction) else 1.0
+    trained = [
+        (sign * trial.value, trial)
+        for trial in scores_of(study, target=target)
+        if trial.value is not None
+    ]
+    return max(trained, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+
 def search_curve(
     study: Study, *, target: Target | None = None, direction: str | None = None
 ) -> list[float]:
@@ -271,6 +347,41 @@ def search_curves(
     quartiles = np.quantile([curve[:shortest] for curve in curves], _QUARTILES, axis=0)
     lower, median, upper = (tuple(float(value) for value in row) for row in quartiles)
     return SearchCurves(len(curves), lower, median, upper)
+
+
+def contributions(
+    study: Study, *, target: Target | None = None, direction: str | None = None
+) -> list[Contribution]:
+    """Return what the trials of each source brought, in the order in which the sources appear.
+
+    Args:
+        study: Any study.
+        target: As for :func:`scores_of`.
+        direction: As for :func:`correlations`.
+
+    Raises:
+        ValueError: If the study has several objectives and no ``target`` says which.
+    """
+    sign = -1.0 if is_minimized(study, target, direction) else 1.0
+    values: dict[str | None, list[float]] = {}
+    improvements: Counter[str | None] = Counter()
+    best = -math.inf
+    for trial in scores_of(study, target=target):
+        if trial.value is None:
+            continue
+        values.setdefault(trial.source, []).append(trial.value)
+        improvements[trial.source] += sign * trial.value > best
+        best = max(best, sign * trial.value)
+    return [
+        Contribution(
+            source,
+            len(of_source),
+            median=float(np.median(of_source)),
+            best=sign * max(sign * value for value in of_source),
+            improvements=improvements[source],
+        )
+        for source, of_source in values.items()
+    ]
 
 
 def activity(study: Study) -> Activity:

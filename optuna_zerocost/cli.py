@@ -16,6 +16,7 @@ from optuna_zerocost._arguments import natural, positive
 from optuna_zerocost.benchmarks._command import add_bench
 from optuna_zerocost.commands._errors import FAILED, INTERRUPTED
 from optuna_zerocost.commands._rank import add_rank
+from optuna_zerocost.commands._report import add_report
 from optuna_zerocost.commands._score import add_score
 from optuna_zerocost.commands._warmup import add_warmup
 
@@ -50,6 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_score(subparsers)
     add_rank(subparsers)
     add_warmup(subparsers)
+    add_report(subparsers)
     add_bench(subparsers)
     arguments = parser.parse_args(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command

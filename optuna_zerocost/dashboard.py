@@ -7,18 +7,18 @@ need plotly and optuna-dashboard: ``pip install "optuna-zerocost[dashboard]"``.
 from __future__ import annotations
 
 import importlib
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from optuna.study import Study, StudyDirection
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost import analysis, visualization
+from optuna_zerocost._words import count, duration, estimate, reading, sources, strength
 from optuna_zerocost.samplers._considered import considered_scores
 from optuna_zerocost.samplers._warmup import stored_pools
-from optuna_zerocost.visualization._plotly import GREY, compact, see_through, two_decimals
+from optuna_zerocost.visualization._plotly import GREY, compact, see_through
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -32,12 +32,6 @@ _PANELS = 2
 # The part of the note that is ours: a user may have written something before or after it.
 _FIRST_LINE = "## Zero-cost proxies"
 _LAST_LINE = "*End of what optuna-zerocost writes; it keeps what stands before and after.*"
-
-_WEAK, _STRONG = 0.3, 0.6
-_SELECTION = (
-    " The scores have chosen these networks themselves, which narrows the range of both: over "
-    "random architectures a correlation is usually stronger."
-)
 
 
 class DashboardCallback:
@@ -101,8 +95,8 @@ def publish(
     """
     optuna_dashboard = _optuna_dashboard()
     identifiers = []
-    for identifier, figure in _figures(study, curves):
-        _fit(figure)
+    for identifier, figure in figures(study, curves):
+        fit(figure)
         optuna_dashboard.save_plotly_graph_object(study, figure, graph_object_id=identifier)
         identifiers.append(identifier)
     note = _merged(optuna_dashboard.get_note(study), describe(study))
@@ -113,22 +107,23 @@ def publish(
 def describe(study: Study) -> str:
     """Return in words, as Markdown, what the sampler did and how the proxies fare."""
     parts = [_FIRST_LINE, _describe_activity(study)]
-    for name, target, direction in _objectives(study):
+    for name, target, direction in analysis.objectives(study):
         parts += _describe_objective(study, name, target, direction)
     parts.append(_LAST_LINE)
     return "\n\n".join(part for part in parts if part)
 
 
-def _figures(
-    study: Study, curves: Mapping[str, Study | Sequence[Study]] | None
+def figures(
+    study: Study, curves: Mapping[str, Study | Sequence[Study]] | None = None
 ) -> Iterator[tuple[str, go.Figure]]:
+    """Yield an identifier and a figure, for each that :func:`publish` stores."""
     trials = study.get_trials(deepcopy=False)
     names = list(dict.fromkeys(name for t in trials for name in analysis.scores_of_trial(t)))
     pooled = dict.fromkeys(
         name for pool in stored_pools(study) for c in pool.candidates for name in c.scores
     )
     considered = dict.fromkeys(name for t in trials for name in considered_scores(t.system_attrs))
-    objectives = _objectives(study)
+    objectives = analysis.objectives(study)
     for index, (label, target, direction) in enumerate(objectives):
         suffix = "" if len(objectives) == 1 else f"-objective-{index}"
         for part, chosen in _parts(names):
@@ -157,7 +152,7 @@ def _parts(names: Sequence[str]) -> Iterator[tuple[str, Sequence[str] | None]]:
         yield f"-{start // _PANELS + 1}" if start else "", names[start : start + _PANELS]
 
 
-def _fit(figure: go.Figure) -> None:
+def fit(figure: go.Figure) -> None:
     """Fit ``figure`` into the dashboard's space, and to its light and its dark theme alike."""
     grid = see_through(GREY, 0.25)
     figure.update_layout(
@@ -172,49 +167,21 @@ def _fit(figure: go.Figure) -> None:
     figure.update_yaxes(gridcolor=grid, zerolinecolor=grid, automargin=True)
 
 
-def _objectives(
-    study: Study,
-) -> list[tuple[str, Callable[[FrozenTrial], float] | None, str | None]]:
-    """Return label, target and direction of each objective."""
-    names = study.metric_names
-    if len(study.directions) == 1:
-        return [(names[0] if names else "Objective Value", None, None)]
-
-    def target_of(index: int) -> Callable[[FrozenTrial], float]:
-        return lambda trial: float(trial.values[index])
-
-    return [
-        (
-            names[index] if names else f"Objective {index}",
-            target_of(index),
-            "minimize" if direction == StudyDirection.MINIMIZE else "maximize",
-        )
-        for index, direction in enumerate(study.directions)
-    ]
-
-
 def _describe_activity(study: Study) -> str:
     activity = analysis.activity(study)
     trials = len(study.get_trials(deepcopy=False))
     if not activity.trials:
-        return f"No zero-cost sampler has had to do with the {_count(trials, 'trial')} so far."
-    meaning = {
-        "warmup": "taken from the best of the warmup's pool",
-        "move": "the best of many draws from the base sampler",
-        "random": "a random one of such draws",
-        "base": "the base sampler's own suggestion",
-        "enqueued": "enqueued",
-    }
+        return f"No zero-cost sampler has had to do with the {count(trials, 'trial')} so far."
     kinds = [
-        f"- **{activity.trials[source]}** {meaning.get(source, source)} (`{source}`)"
-        for source in sorted(activity.trials, key=lambda s: [*meaning, s].index(s))
+        f"- **{number}** {meaning} (`{source}`)"
+        for source, number, meaning in sources(activity.trials)
     ]
     looked = (
         f"**{activity.candidates:,}** architectures were scored without training, "
         f"{activity.rejected:,} draws were rejected, and drawing and scoring took "
-        f"{_duration(activity.seconds)} in all."
+        f"{duration(activity.seconds)} in all."
     )
-    return "\n".join([f"Of {_count(trials, 'trial')} so far:", "", *kinds, "", looked])
+    return "\n".join([f"Of {count(trials, 'trial')} so far:", "", *kinds, "", looked])
 
 
 def _describe_objective(
@@ -226,51 +193,28 @@ def _describe_objective(
     trials = [
         trial for trial in analysis.scores_of(study, target=target) if trial.value is not None
     ]
-    found = [
-        c for c in analysis.correlations(study, target=target, direction=direction) if c.count > 0
-    ]
+    found = analysis.best_first(analysis.correlations(study, target=target, direction=direction))
+    best = analysis.best_trial(study, target=target, direction=direction)
     title = f"### How the proxies fare: {name}"
-    if not found:
+    if not found or best is None or best.value is None:
         return [title, "No complete trial has a score and a value yet."]
-    found.sort(key=lambda c: -c.spearman.value if math.isfinite(c.spearman.value) else math.inf)
-    minimized = analysis.is_minimized(study, target, direction)
-    best = (min if minimized else max)(trials, key=lambda trial: trial.value or 0.0)
-    assert best.value is not None
     table = [
         "| score | networks | Spearman ρ (95 %) | Kendall τ (95 %) | in words |",
         "| --- | --- | --- | --- | --- |",
         *(
-            f"| {_escaped(c.score)} | {c.count} | {_estimate(c.spearman)} "
-            f"| {_estimate(c.kendall)} | {_in_words(c.spearman)} |"
+            f"| {_escaped(c.score)} | {c.count} | {estimate(c.spearman)} "
+            f"| {estimate(c.kendall)} | {strength(c.spearman)} |"
             for c in found
         ),
     ]
     origin = f" (`{best.source}`)" if best.source else ""
     return [
         title,
-        f"Best of {_count(len(trials), 'trained network')}: {compact(best.value)} in trial "
+        f"Best of {count(len(trials), 'trained network')}: {compact(best.value)} in trial "
         f"{best.number}{origin}.",
         "\n".join(table),
-        "A correlation is positive where better networks scored higher."
-        + _SELECTION * any(trial.source in ("warmup", "move") for trial in trials),
+        reading(trials),
     ]
-
-
-def _in_words(rho: analysis.Estimate) -> str:
-    if math.isnan(rho.value):
-        return "undefined: fewer than two networks, or all equal"
-    if rho.low <= 0 <= rho.high:
-        return "not told from chance"
-    strength = abs(rho.value)
-    degree = "weak" if strength < _WEAK else "moderate" if strength < _STRONG else "strong"
-    return f"{degree}: better networks score {'higher' if rho.value > 0 else 'lower'}"
-
-
-def _estimate(estimate: analysis.Estimate) -> str:
-    if math.isnan(estimate.value):
-        return "–"
-    value, low, high = map(two_decimals, (estimate.value, estimate.low, estimate.high))
-    return f"{value} ({low} to {high})"
 
 
 def _merged(note: str, ours: str) -> str:
@@ -284,18 +228,6 @@ def _merged(note: str, ours: str) -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.1f} minutes"
-    return f"{seconds / 3600:.1f} hours"
 
 
 def _optuna_dashboard() -> Any:

@@ -266,3 +266,53 @@ def test_activity_counts_a_pool_once_and_each_move() -> None:
     assert activity.seconds == pytest.approx(
         math.fsum(trial.user_attrs["zerocost:seconds"] for trial in study.trials)
     )
+
+
+# What the trials of each source brought
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from(["warmup", "move", None]), st.integers(-3, 3)), max_size=12
+    ),
+    direction=st.sampled_from(["maximize", "minimize"]),
+)
+def test_contributions_are_what_a_count_finds(
+    rows: list[tuple[str | None, int]], direction: str
+) -> None:
+    study = study_of(
+        *({"value": float(value), "source": source} for source, value in rows),
+        {"state": TrialState.FAIL, "source": "base"},
+        direction=direction,
+    )
+    better = max if direction == "maximize" else min
+    found = {one.source: one for one in analysis.contributions(study)}
+    assert list(found) == list(dict.fromkeys(source for source, _ in rows))
+    records: list[str | None] = []
+    for index, (source, value) in enumerate(rows):
+        before = [other for _, other in rows[:index]]
+        if not before or better(value, *before) not in before:
+            records.append(source)
+    for source, one in found.items():
+        values = [value for other, value in rows if other == source]
+        assert (one.networks, one.best) == (len(values), better(values))
+        assert one.median == statistics.median(values)
+        assert one.improvements == records.count(source)
+    best = analysis.best_trial(study)
+    if best is None:
+        assert not rows
+    else:
+        values = [value for _, value in rows]
+        assert best.value == better(values) and best.number == values.index(better(values))
+
+
+def test_the_strongest_correlation_comes_first_and_undefined_ones_last() -> None:
+    study = study_of(
+        *(
+            {"value": float(n), "same": 1.0, "against": -float(n), "with": float(n), "half": n % 3}
+            for n in range(6)
+        ),
+        {"state": TrialState.FAIL, "failed": 1.0},
+    )
+    found = analysis.best_first(analysis.correlations(study))
+    assert [one.score for one in found] == ["with", "half", "against", "same"]

@@ -13,7 +13,8 @@ PACKAGE = pathlib.Path(__file__).parents[1] / "optuna_zerocost"
 
 # what shows studies to people: nothing that runs them may need it
 SHOWING = tuple(
-    f"optuna_zerocost.{name}" for name in ("analysis", "cli", "dashboard", "demo", "visualization")
+    f"optuna_zerocost.{name}"
+    for name in ("analysis", "cli", "commands", "dashboard", "demo", "visualization")
 )
 
 # folder or module → what must not be imported by it, at any place in its source

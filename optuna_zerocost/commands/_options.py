@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +17,27 @@ if TYPE_CHECKING:
 
     from optuna_zerocost.scoring import ModelScorer, Ranking
 
-__all__ = ["PROXIES", "add_command", "add_pool", "add_scoring", "ranking_of", "scorer_of"]
+__all__ = [
+    "PROXIES",
+    "add_command",
+    "add_pool",
+    "add_scoring",
+    "add_study",
+    "ranking_of",
+    "scorer_of",
+]
 
 PROXIES = ("synflow", "jacob_cov", "snip")
 
+_WIDTH = 79
 _EXECUTED = "MODULE is imported, and so executed: name only code that you trust."
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    pass
+    """Keeps the lines of the example; tells a default only where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def add_command(
@@ -34,7 +47,7 @@ def add_command(
     return subparsers.add_parser(
         name,
         help=summary,
-        description=description,
+        description=textwrap.fill(description, _WIDTH),
         epilog=f"example:\n{example}",
         formatter_class=_Formatter,
     )
@@ -104,6 +117,17 @@ def add_pool(parser: argparse.ArgumentParser) -> None:
         default=1,
         metavar="J",
         help="processes that score; 0: one a core",
+    )
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add what names a study and where it is."""
+    parser.add_argument("--study", required=True, metavar="NAME", help="the study's name")
+    parser.add_argument(
+        "--storage",
+        required=True,
+        metavar="URL",
+        help="where it is: a database's URL, or a journal's file NAME.log",
     )
 
 

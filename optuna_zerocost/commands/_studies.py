@@ -23,6 +23,9 @@ _FORMS = (
     "postgresql://user:password@host/database, or a journal's file, such as nas.log."
 )
 
+# module → the package that has it
+_DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+
 
 @contextlib.contextmanager
 def open_study(name: str, url: str, *, direction: str | None = None) -> Iterator[optuna.Study]:
@@ -96,9 +99,11 @@ def _study(name: str, url: str, storage: BaseStorage, direction: str | None) -> 
 
 def _unusable(url: str, error: Exception) -> CommandError:
     # Drivers quote SQL and a link in further lines; what failed is in the first. Optuna wraps it.
-    reason = str(error.__cause__ or error).strip().partition("\n")[0]
-    if isinstance(error, ImportError) and (error.name or "").startswith(("psycopg", "MySQL")):
-        reason += '. Install the driver, for PostgreSQL: pip install "psycopg2-binary"'
+    cause = error.__cause__ or error
+    reason = str(cause).strip().partition("\n")[0]
+    driver = _DRIVERS.get(cause.name or "") if isinstance(cause, ImportError) else None
+    if driver:
+        reason += f'. Install the driver: pip install "{driver}"'
     return CommandError(
         f"the storage {_without_password(url)!r} cannot be used: {reason.rstrip('.')}. {_FORMS}"
     )

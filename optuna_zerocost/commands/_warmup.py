@@ -11,6 +11,7 @@ from optuna_zerocost.commands._options import (
     add_command,
     add_pool,
     add_scoring,
+    add_study,
     ranking_of,
     scorer_of,
 )
@@ -43,13 +44,7 @@ def add_warmup(subparsers: Subparsers) -> None:
     )
     add_scoring(parser)
     add_pool(parser)
-    parser.add_argument("--study", required=True, metavar="NAME", help="the study's name")
-    parser.add_argument(
-        "--storage",
-        required=True,
-        metavar="URL",
-        help="where it is: a database's URL, or a journal's file NAME.log",
-    )
+    add_study(parser)
     parser.add_argument(
         "--direction",
         choices=["maximize", "minimize"],

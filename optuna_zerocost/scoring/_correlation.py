@@ -36,7 +36,7 @@ def spearman(
     The interval is Fisher's, tanh(artanh ρ ± z·σ), with σ² = (1 + ρ²/2) / (n − 3) after Bonett &
     Wright, "Sample size requirements for estimating Pearson, Kendall and Spearman correlations"
     (Psychometrika 2000). It is an approximation for n of about 10 and more with few ties. Where
-    |ρ| is 1, it is taken half a step below, a step being what swapping two neighbours changes.
+    ρ is 1 or -1, it is taken half a step below, a step being what swapping two neighbours changes.
 
     Args:
         scores: n numbers.

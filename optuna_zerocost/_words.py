@@ -1,0 +1,72 @@
+"""Numbers about a study in words, for notes and reports."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+
+from optuna_zerocost.analysis import Estimate, ScoredTrial
+from optuna_zerocost.visualization._plotly import two_decimals
+
+__all__ = ["count", "duration", "estimate", "reading", "sources", "strength"]
+
+_WEAK, _STRONG = 0.3, 0.6
+
+_SOURCES = {
+    "warmup": "taken from the best of the warmup's pool",
+    "move": "the best of many draws from the base sampler",
+    "random": "a random one of such draws",
+    "base": "the base sampler's own suggestion",
+    "enqueued": "enqueued",
+}
+
+
+def sources(trials: Mapping[str, int]) -> Iterator[tuple[str, int, str]]:
+    """Yield each source with its number of trials and what it means, in a fixed order."""
+    for source in [
+        *(s for s in _SOURCES if s in trials),
+        *(s for s in trials if s not in _SOURCES),
+    ]:
+        yield source, trials[source], _SOURCES.get(source, source)
+
+
+def reading(trials: Iterable[ScoredTrial]) -> str:
+    """Return how correlations over ``trials`` are to be read."""
+    chosen = any(trial.source in ("warmup", "move") for trial in trials if trial.value is not None)
+    return "A correlation is positive where better networks scored higher." + chosen * (
+        " The scores have chosen these networks themselves, which narrows the range of both: over "
+        "random architectures a correlation is usually stronger."
+    )
+
+
+def strength(rho: Estimate) -> str:
+    """Return what a correlation of a score with the objective says."""
+    if math.isnan(rho.value):
+        return "undefined: fewer than two networks, or all equal"
+    if rho.low <= 0 <= rho.high:
+        return "not told from chance"
+    size = abs(rho.value)
+    degree = "weak" if size < _WEAK else "moderate" if size < _STRONG else "strong"
+    return f"{degree}: better networks score {'higher' if rho.value > 0 else 'lower'}"
+
+
+def estimate(found: Estimate) -> str:
+    """Return a correlation with its interval."""
+    if math.isnan(found.value):
+        return "–"
+    value, low, high = map(two_decimals, (found.value, found.low, found.high))
+    return f"{value} ({low} to {high})"
+
+
+def count(number: int, noun: str) -> str:
+    """Return how many of ``noun`` there are."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in seconds, minutes or hours."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.1f} minutes"
+    return f"{seconds / 3600:.1f} hours"
