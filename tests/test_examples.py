@@ -122,7 +122,7 @@ def test_an_existing_script_changes_in_a_few_lines() -> None:
     assert 0 < len(changed) <= 5
     shown = re.search(r"```diff\n(.*?)```", read(EXAMPLES / "README.md"), re.DOTALL)
     assert shown is not None
-    assert [line for line in shown[1].splitlines() if line[:1] in "+-"] == changed
+    assert [line for line in shown[1].splitlines() if line.startswith(("+", "-"))] == changed
 
 
 def test_two_workers_share_a_journal(tmp_path: pathlib.Path) -> None:
