@@ -20,8 +20,8 @@ def build_model(trial: optuna.Trial) -> nn.Module:
     layers: list[nn.Module] = []
     channels = 1
     for i in range(trial.suggest_int("depth", 1, 3)):
-        width = trial.suggest_int(f"width{i}", 2, 32, log=True)
-        size = trial.suggest_categorical(f"kernel{i}", [1, 3, 5])
+        width = trial.suggest_int(f"width{i}", 4, 32, log=True)
+        size = trial.suggest_categorical(f"kernel{i}", [3, 5])
         layers += [nn.Conv2d(channels, width, size, padding=size // 2), nn.ReLU()]
         channels = width
     return nn.Sequential(
