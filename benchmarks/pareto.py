@@ -62,7 +62,7 @@ def synflow_of(file: pathlib.Path | None) -> Callable[[Any], float]:
     if file is None:
         table = ScoreTable(("synflow",))
         return lambda trial: table(trial)["synflow"]
-    with np.load(file) as arrays:
+    with np.load(file, allow_pickle=False) as arrays:
         rows, values = arrays["ops"].tolist(), arrays["synflow"].tolist()
     by_operations: dict[tuple[str, ...], float] = {
         tuple(OPERATIONS[index] for index in row): value

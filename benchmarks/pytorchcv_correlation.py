@@ -81,7 +81,7 @@ def minibatch(settings: Settings) -> tuple[Tensor, Tensor]:
     if path is None:
         size = settings.cifar_size
         return torch.randn(settings.batch, 3, size, size), labels(settings.batch)
-    with np.load(path) as data:
+    with np.load(path, allow_pickle=False) as data:
         pixels, classes = data["x"][: settings.batch], data["y"][: settings.batch]
     mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
     images = (torch.from_numpy(pixels).float() / 255 - mean) / deviation

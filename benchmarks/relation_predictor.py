@@ -101,7 +101,7 @@ def correlations(accuracies: npt.NDArray[np.float64], seeds: int) -> None:
 
 def scorer_from(file: str) -> Scorer:
     """Return a scorer that looks ``synflow`` up in a file."""
-    with np.load(file) as table:
+    with np.load(file, allow_pickle=False) as table:
         rows, values = table["ops"], table["synflow"]
     scores = {
         tuple(nasbench201.OPERATIONS[o] for o in row): float(value)

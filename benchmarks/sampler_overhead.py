@@ -5,6 +5,7 @@ and of ``ZeroCostSampler`` with 32 moves around it, once the history has the giv
 and training cost nothing here: the scorer is a sum, and the objective returns it.
 
     python benchmarks/sampler_overhead.py [--history 100 1000] [--moves 32] [--trials 15]
+    python benchmarks/sampler_overhead.py --bases gp --history 50 100 --moves 4 --trials 5
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import CategoricalDistribution
-from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from optuna_zerocost import AgingEvolutionSampler, ZeroCostSampler
 
@@ -41,7 +42,9 @@ BASES: dict[str, Callable[[], BaseSampler]] = {
     "tpe": lambda: TPESampler(seed=0, constant_liar=True),
     "nsga2": lambda: NSGAIISampler(seed=0),
     "evolution": lambda: AgingEvolutionSampler(seed=0),
+    "gp": lambda: GPSampler(seed=0),
 }
+FAST = [name for name in BASES if name != "gp"]
 
 
 def history(length: int) -> list[optuna.trial.FrozenTrial]:
@@ -74,6 +77,7 @@ def median_seconds(sampler: BaseSampler, storage: Any, past: Any, trials: int) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--bases", choices=list(BASES), nargs="+", default=FAST, metavar="NAME")
     parser.add_argument("--history", type=int, nargs="+", default=[100, 1000])
     parser.add_argument("--moves", type=int, default=32)
     parser.add_argument("--trials", type=int, default=15)
@@ -83,14 +87,14 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     for length in arguments.history:
         past = history(length)
-        for base, make in BASES.items():
+        for base in arguments.bases:
             for kind in ("memory", "sqlite"):
                 with tempfile.TemporaryDirectory() as folder:
                     url = f"sqlite:///{pathlib.Path(folder) / 'study.db'}"
                     storage = url if kind == "sqlite" else None
-                    bare = median_seconds(make(), storage, past, arguments.trials)
+                    bare = median_seconds(BASES[base](), storage, past, arguments.trials)
                     sampler = ZeroCostSampler(
-                        score, base_sampler=make(), warmup=None, moves=arguments.moves
+                        score, base_sampler=BASES[base](), warmup=None, moves=arguments.moves
                     )
                     wrapped = median_seconds(sampler, storage, past, arguments.trials)
                 per_move = (wrapped - bare) / arguments.moves

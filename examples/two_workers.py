@@ -1,6 +1,9 @@
 """Several workers on one study: start this script as often as you have machines.
 
-    python examples/two_workers.py sqlite:///shared.db & python examples/two_workers.py sqlite:///shared.db
+    python examples/two_workers.py journal.log & python examples/two_workers.py journal.log
+
+A path is a journal, a file that all workers can reach. For a database give its address, such as
+`postgresql+psycopg://user@host/name` (needs `pip install "psycopg[binary]"`).
 
 The first to arrive begins to score the pool of the warmup; the others join in, and each trains
 other networks. No worker waits for another, and one that dies is made up for.
@@ -12,6 +15,8 @@ import sys
 
 import optuna
 import torch
+from optuna.storages import BaseStorage, JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from torch import nn
 
 from optuna_zerocost import ModelScorer, RankSum, Warmup, ZeroCostSampler
@@ -46,8 +51,13 @@ def objective(trial: optuna.Trial) -> float:
     return loss.item()
 
 
+def storage_at(place: str) -> str | BaseStorage:
+    return place if "://" in place else JournalStorage(JournalFileBackend(place))
+
+
 if __name__ == "__main__":
-    storage = sys.argv[1] if len(sys.argv) > 1 else "sqlite:///shared.db"
+    place = sys.argv[1] if len(sys.argv) > 1 else "journal.log"
+    number = int(sys.argv[2]) if len(sys.argv) > 2 else 20
     inputs, targets = data()
     scorer = ModelScorer(build_model, (inputs[:64], targets[:64]), ["jacob_cov", "grad_norm"])
     sampler = ZeroCostSampler(
@@ -57,7 +67,7 @@ if __name__ == "__main__":
         moves=16,
     )
     study = optuna.create_study(
-        study_name="shared", storage=storage, sampler=sampler, load_if_exists=True
+        study_name="shared", storage=storage_at(place), sampler=sampler, load_if_exists=True
     )
-    study.optimize(objective, n_trials=int(sys.argv[2]) if len(sys.argv) > 2 else 20)
+    study.optimize(objective, n_trials=number)
     print(f"{len(study.trials)} trials, best loss {study.best_value:.3f}")

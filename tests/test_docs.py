@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import io
 import pathlib
 import re
 from typing import Any
@@ -74,6 +77,22 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(
     for line, code in blocks(page):
         # Line numbers in an error are those of the page.
         exec(compile("\n" * (line - 1) + code, ROOT / page, "exec"), names)
+
+
+def test_the_scores_in_the_readme_are_what_comes_out() -> None:
+    example, expected = next(
+        (code, code.rpartition("\n# ")[2])
+        for _, code in blocks("README.md")
+        if "print(proxies.score_network(" in code
+    )
+    printed = io.StringIO()
+    # It seeds the global generator, as a script does.
+    with torch.random.fork_rng(devices=[]), contextlib.redirect_stdout(printed):
+        exec(example, {})
+    # Another release of torch may draw or round otherwise, but not by much.
+    assert ast.literal_eval(printed.getvalue()) == pytest.approx(
+        ast.literal_eval(expected), rel=0.02
+    )
 
 
 def test_the_pages_that_show_code_are_found() -> None:

@@ -30,9 +30,12 @@ UNREADABLE = (
 
 @contextlib.contextmanager
 def open_arrays(path: str | Path) -> Iterator[Any]:
-    """Open an ``.npz`` file; what may be raised is in :data:`UNREADABLE`."""
+    """Open an ``.npz`` file of numbers and text; what may be raised is in :data:`UNREADABLE`.
+
+    Arrays of objects are refused: reading them could run code.
+    """
     # NumPy alone would leave a file open that it finds to be broken.
-    with open(path, "rb") as file, np.load(file) as arrays:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         yield arrays
 
 

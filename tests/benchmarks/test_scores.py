@@ -262,3 +262,23 @@ def test_an_undefined_score_is_left_out(tmp_path: Path) -> None:
     assert list(table(FixedTrial(nasbench201.parameters_of(ALL[1])))) == ["flops"]
     with pytest.raises(ValueError, match="undefined"):
         table(FixedTrial(nasbench201.parameters_of(ALL[0])))
+
+
+class _Unpickled:
+    """Tells when it is unpickled, which is when code of a stranger's would have run."""
+
+    ran = False
+
+    def __reduce__(self) -> Any:
+        return setattr, (_Unpickled, "ran", True)
+
+
+def test_reading_scores_runs_no_code(tmp_path: Path) -> None:
+    file = tmp_path / "scores.npz"
+    np.savez(file, about=np.array([_Unpickled()], dtype=object))
+    with pytest.raises(ValueError, match=r"scores\.npz"):
+        nasbench201.load_scores(file)
+    assert not _Unpickled.ran
+    with np.load(file, allow_pickle=True) as data:
+        data["about"]
+    assert _Unpickled.ran  # or the file was harmless, and the test with it
