@@ -80,9 +80,13 @@ _HAS_NAMED_CONSTRAINTS = hasattr(Trial, "set_constraint")
 
 
 def constraint_attributes(name: str, value: float) -> dict[str, Any]:
-    """Return the system attributes by which a trial has the constraint ``name``: ``value`` ≤ 0."""
+    """Return the system attributes by which a trial has the constraint ``name``: ``value`` ≤ 0.
+
+    Where the constraint is met, there is none to store since Optuna 5. Before, a trial without
+    constraints counted as one that violates them as soon as another had some.
+    """
     if _HAS_NAMED_CONSTRAINTS:
-        return {f"constraints:{name}": value}
+        return {f"constraints:{name}": value} if value > 0 else {}
     return {"constraints": [value]}
 
 

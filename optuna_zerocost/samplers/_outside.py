@@ -61,15 +61,17 @@ def least_violating(outside: Sequence[tuple[Candidate, float]], known: KnownArch
 
 
 def constrain(study: Study, trial: FrozenTrial, violation: float) -> None:
-    """Record with Optuna that a trial does not meet a constraint, and by how much.
+    """Record with Optuna whether a trial meets the limits, and by how much it does not.
 
-    Samplers that know of constraints then avoid its like, and it is no best trial of the study.
-    optuna-dashboard does not show constraints, but it shows the user attribute of the same name.
+    Samplers that know of constraints then avoid the like of one that does not, and it is no best
+    trial of the study. optuna-dashboard does not show constraints, but it shows the user attribute
+    of the same name.
     """
     storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
     for key, value in _compat.constraint_attributes(CONSTRAINT, violation).items():
         storage.set_trial_system_attr(trial_id, key, value)
-    set_user_attributes(study, trial, {CONSTRAINT.removeprefix(PREFIX): violation})
+    if violation > 0:
+        set_user_attributes(study, trial, {CONSTRAINT.removeprefix(PREFIX): violation})
 
 
 def nothing_feasible(

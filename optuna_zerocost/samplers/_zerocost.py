@@ -74,7 +74,7 @@ class _Proposal:
     candidates: int
     rejected: int
     feasible: float | None = None
-    violation: float | None = None
+    violation: float = 0.0
     considered: Sequence[Candidate] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
     is_claimed: bool = False
@@ -569,7 +569,7 @@ class ZeroCostSampler(BaseSampler):
         }
         if proposal.feasible is not None:
             attributes["feasible"] = proposal.feasible
-        if proposal.violation is not None:
+        if self._limits is not None:
             constrain(study, trial, proposal.violation)
         set_user_attributes(study, trial, attributes)
 
@@ -578,6 +578,7 @@ class ZeroCostSampler(BaseSampler):
         if not stored.params:
             return
         attributes: dict[str, Any] = {}
+        violation = 0.0
         started = time.perf_counter()
         # A pruner may have scored the trial already.
         if not stored_scores(stored.user_attrs):
@@ -587,10 +588,12 @@ class ZeroCostSampler(BaseSampler):
                 )
             except OutsideLimits as error:
                 attributes |= error.measured
-                constrain(study, trial, error.violation)
+                violation = error.violation
             except (CandidateRejected, RepeatedArchitecture, TypeError, ValueError) as error:
                 # The trial itself went well, and nothing depends on its scores.
                 _logger.debug(f"Trial {trial.number} has no scores: {error}")
+            if attributes and self._limits is not None:
+                constrain(study, trial, violation)
         if f"{PREFIX}source" not in stored.user_attrs:
             attributes["source"] = "enqueued" if "fixed_params" in stored.system_attrs else "base"
             attributes["seconds"] = time.perf_counter() - started
