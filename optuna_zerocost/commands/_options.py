@@ -119,6 +119,7 @@ def add_pool(parser: argparse.ArgumentParser) -> None:
         "--limit",
         type=_limit,
         action="append",
+        default=argparse.SUPPRESS,
         metavar="NAME=MAX",
         help=(
             f"what a network may cost: {', '.join(_LIMITED[:-1])} or {_LIMITED[-1]} of at most "
