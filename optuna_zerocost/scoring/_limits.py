@@ -42,7 +42,8 @@ class Limits:
         latency_ms: Median time of one forward, in milliseconds, in eval mode and without
             gradients, on the scorer's device and with torch's present number of threads, warmed
             up, by ``torch.utils.benchmark``. It is measured once for an architecture and kept;
-            measuring again would give a slightly different number.
+            measuring again would give a slightly different number. Whatever runs beside it counts
+            as well: leave the scorer's ``n_jobs`` at 1.
         samples: How many samples of the minibatch run when memory and latency are measured;
             ``None`` for all of them.
         backward: Whether the memory is that of a training step, a forward in training mode and

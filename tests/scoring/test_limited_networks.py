@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -20,14 +20,6 @@ from optuna_zerocost.scoring._meta import MetaDevice
 
 INPUTS = torch.randn(6, 12, generator=torch.Generator().manual_seed(0))
 BATCH = (INPUTS, torch.arange(6) % 3)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def suggested_widths(trial: Any) -> list[int]:
