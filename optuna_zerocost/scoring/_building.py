@@ -210,15 +210,19 @@ class BuildingScorer(abc.ABC):
     def _sketched(self, trial: Any) -> _Sketch | None:
         """Build on the meta device; ``None`` if that cannot be done."""
         usual_device = torch.get_default_device()
+        drawing = 0.0
         started = time.perf_counter()
         try:
             with SeededRandomState(self._seed) as seeded, _quiet_about_loading():
 
                 @contextlib.contextmanager
                 def around_draw() -> Iterator[None]:
+                    nonlocal drawing
+                    begun = time.perf_counter()
                     # Samplers may compute with torch themselves.
                     with seeded.paused(), torch.device(usual_device):
                         yield
+                    drawing += time.perf_counter() - begun
 
                 if isinstance(trial, DrawingTrial):
                     trial.around_draw = around_draw
@@ -233,7 +237,8 @@ class BuildingScorer(abc.ABC):
         if not isinstance(network, nn.Module) or any(map(is_lazy, network.parameters())):
             return None
         self._meta.saw(network)
-        return _Sketch(network, seconds)
+        # Building with weights afterwards draws nothing, and is compared with this.
+        return _Sketch(network, seconds - drawing)
 
     def _built(self, trial: Any) -> nn.Module:
         """Build with weights."""

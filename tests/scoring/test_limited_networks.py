@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import time
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 
 from optuna_zerocost import Limits, ModelScorer, OutsideLimits, Warmup, ZeroCostSampler
 from optuna_zerocost.proxies import score_network
+from optuna_zerocost.scoring import _building
 from optuna_zerocost.scoring._meta import MetaDevice
 
 INPUTS = torch.randn(6, 12, generator=torch.Generator().manual_seed(0))
@@ -172,6 +174,31 @@ def test_the_meta_device_pays_where_it_costs_less_than_it_saves(ratio: float, ne
     for index in range(1000):
         policy.drawn(needs_weights=index % 10 < needed)
     assert policy.pays() == (ratio < 1 - needed / 10 or (needed == 10 and ratio < 0.001))
+
+
+def test_the_time_for_drawing_says_nothing_about_the_meta_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Drawing happens in the first of two buildings, however slow the sampler is."""
+    now = 0.0
+    monkeypatch.setattr(_building, "time", types.SimpleNamespace(perf_counter=lambda: now))
+
+    def build_in_time(trial: Any) -> nn.Module:
+        nonlocal now
+        network = build(trial)
+        now += 0.1 if next(network.parameters()).is_meta else 1.0
+        return network
+
+    class SlowSampler(RandomSampler):
+        def sample_independent(self, *arguments: Any) -> Any:
+            nonlocal now
+            now += 10.0
+            return super().sample_independent(*arguments)
+
+    scorer = ModelScorer(build_in_time, proxies=(), limits=Limits(params=(150, 250)))
+    study_with(scorer, trials=4, base_sampler=SlowSampler(seed=0), warmup=None)
+    drawn = scorer.statistics.sketched
+    assert drawn > 10 and scorer.statistics.built <= 4 + 2  # the trials, and two to compare
 
 
 def test_a_builder_that_keeps_layers_is_told_how_to_be_left_alone() -> None:
