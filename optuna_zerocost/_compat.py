@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -15,18 +16,21 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner
-from optuna.samplers import BaseSampler, GridSampler, PartialFixedSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, GridSampler, PartialFixedSampler, TPESampler
 from optuna.storages import BaseStorage
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
 
 __all__ = [
     "MAX_ATTRIBUTE_LENGTH",
     "HyperbandStandIn",
     "all_trials",
+    "constraint_attributes",
     "contains",
     "default_base_sampler",
     "draws_are_given",
+    "draws_are_optima",
+    "evened_constraints",
     "fixed_parameters",
     "innermost",
     "quiet",
@@ -69,6 +73,38 @@ def violation_of(trial: FrozenTrial) -> float:
     if constraints is None:
         constraints = dict(enumerate(trial.system_attrs.get("constraints") or ()))
     return float(sum(value for value in constraints.values() if value > 0))
+
+
+# Optuna 5 stores one attribute for each named constraint, earlier versions a list of them all.
+_HAS_NAMED_CONSTRAINTS = hasattr(Trial, "set_constraint")
+
+
+def constraint_attributes(name: str, value: float) -> dict[str, Any]:
+    """Return the system attributes by which a trial has the constraint ``name``: ``value`` ≤ 0.
+
+    Where the constraint is met, there is none to store since Optuna 5. Before, a trial without
+    constraints counted as one that violates them as soon as another had some.
+    """
+    if _HAS_NAMED_CONSTRAINTS:
+        return {f"constraints:{name}": value} if value > 0 else {}
+    return {"constraints": [value]}
+
+
+def evened_constraints(trials: list[FrozenTrial], name: str) -> list[FrozenTrial]:
+    """Return the trials, all with the constraint ``name`` if one of them has it.
+
+    A trial without a constraint meets it, but ``GPSampler`` wants equally many in all trials.
+    """
+    key = f"constraints:{name}"
+    if not any(key in trial.system_attrs for trial in trials):
+        return trials
+    evened = []
+    for trial in trials:
+        if key not in trial.system_attrs:
+            trial = copy.copy(trial)
+            trial.system_attrs = {**trial.system_attrs, key: 0.0}
+        evened.append(trial)
+    return evened
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
@@ -114,6 +150,14 @@ def fixed_parameters(sampler: BaseSampler) -> dict[str, Any]:
 def innermost(sampler: BaseSampler) -> BaseSampler:
     """Return what ``PartialFixedSampler`` has inside, or ``sampler`` itself."""
     return _chain(sampler)[-1]
+
+
+def draws_are_optima(sampler: BaseSampler) -> bool:
+    """Return whether the sampler hands out the optimum of a model, the same again and again.
+
+    It gives another only if it is told that somebody is evaluating the first.
+    """
+    return isinstance(innermost(sampler), GPSampler)
 
 
 def draws_are_given(sampler: BaseSampler) -> bool:

@@ -81,3 +81,49 @@ def test_a_mistake_is_told_without_a_stack_trace(
     assert code != 0
     captured = capsys.readouterr()
     assert reason in captured.err and "Traceback" not in captured.err
+
+
+def test_a_pool_keeps_within_the_limits(
+    builder: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the six networks two have a size between the two given."""
+    within = [parameters_of(4, 3), parameters_of(8, 1)]
+    limits = ["--limit", f"params={min(within)}:{max(within)}", "--limit", "flops=1e9"]
+    arguments = ["--candidates", "20", "--top", "2", "--ranking=-params", *limits, *BATCH]
+    assert main(["rank", builder, *arguments, "--format", "json"]) == 0
+    shown = capsys.readouterr()
+    assert [found["scores"]["params"] for found in json.loads(shown.out)] == sorted(within)
+    assert "outside of the limits" in shown.err
+    storage = f"sqlite:///{tmp_path}/study.db"
+    where = ["--study", "s", "--storage", storage, "--direction", "maximize", "--trials", "2"]
+    assert main(["warmup", builder, *where, "--candidates", "20", *limits, *BATCH]) == 0
+    for trial in optuna.load_study(study_name="s", storage=storage).trials:
+        assert trial.user_attrs["zerocost:params"] in within
+        assert trial.user_attrs["zerocost:flops"] > 0
+        assert 0 < trial.user_attrs["zerocost:feasible"] < 1
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (["parameters=5"], "one of params, flops, memory_mb, latency_ms"),
+        (["params"], "NAME=MAX or NAME=MIN:MAX"),
+        (["params=1:2:3"], "NAME=MAX or NAME=MIN:MAX"),
+        (["params=many"], "NAME=MAX or NAME=MIN:MAX"),
+        (["params=-5"], "never negative"),
+        (["params=9:5"], "minimum is above its maximum"),
+        (["params=5", "params=6"], "given more than once"),
+        (["params=5"], "within the limits: params at most 5"),
+    ],
+)
+def test_wrong_limits_are_told_without_a_stack_trace(
+    builder: str, limits: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [part for limit in limits for part in ("--limit", limit)]
+    try:
+        code = main(["rank", builder, "--candidates", "4", "--top", "1", *given, *BATCH])
+    except SystemExit as error:
+        code = int(error.code or 0)
+    assert code != 0
+    captured = capsys.readouterr()
+    assert reason in " ".join(captured.err.split()) and "Traceback" not in captured.err

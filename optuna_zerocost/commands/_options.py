@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna_zerocost._arguments import names, natural, positive
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     # Parsers are generic in typeshed, but not when the program runs.
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-    from optuna_zerocost.scoring import ModelScorer, Ranking
+    from optuna_zerocost.scoring import Limits, ModelScorer, Ranking
 
 __all__ = [
     "PROXIES",
@@ -30,6 +30,10 @@ __all__ = [
 PROXIES = ("synflow", "jacob_cov", "snip")
 
 _WIDTH = 79
+
+# What Limits can measure by itself, in the order of its own arguments.
+_LIMITED = ("params", "flops", "memory_mb", "latency_ms")
+
 _EXECUTED = "MODULE is imported, and so executed: name only code that you trust."
 
 
@@ -112,6 +116,18 @@ def add_pool(parser: argparse.ArgumentParser) -> None:
         ),
     )
     parser.add_argument(
+        "--limit",
+        type=_limit,
+        action="append",
+        default=argparse.SUPPRESS,
+        metavar="NAME=MAX",
+        help=(
+            f"what a network may cost: {', '.join(_LIMITED[:-1])} or {_LIMITED[-1]} of at most "
+            "MAX, or NAME=MIN:MAX, e.g. --limit params=2e6 --limit flops=1e7:1e8. What is outside "
+            "is not scored, but drawn again"
+        ),
+    )
+    parser.add_argument(
         "--jobs",
         type=natural,
         default=1,
@@ -151,6 +167,7 @@ def scorer_of(arguments: argparse.Namespace) -> ModelScorer:
             device=_device(arguments.device),
             seed=arguments.seed,
             n_jobs=getattr(arguments, "jobs", 1) or -1,
+            limits=_limits_of(getattr(arguments, "limit", None)),
             **more,
         )
     except (TypeError, ValueError) as error:
@@ -167,6 +184,7 @@ def ranking_of(text: str | None, scorer: ModelScorer) -> Ranking:
     from optuna_zerocost.scoring._ranking import as_ranking
 
     scores = scorer.score_names
+    measured = scorer.limits.names if scorer.limits is not None else ()
     if text is None:
         text = "ranksum" if len(scores) > 1 else scores[0]
     combined: dict[str, Callable[..., Ranking]] = {
@@ -175,7 +193,8 @@ def ranking_of(text: str | None, scorer: ModelScorer) -> Ranking:
         "pareto": Pareto,
     }
     try:
-        ranking = as_ranking(combined[text](*scores) if text in combined else text, scores)
+        named = combined[text](*scores) if text in combined else text
+        ranking = as_ranking(named, scores, measured=measured)
     except ValueError as error:
         raise CommandError(str(error)) from error
     assert ranking is not None
@@ -196,6 +215,38 @@ def _some_names(text: str) -> tuple[str, ...]:
     if not found:
         raise argparse.ArgumentTypeError("it must name at least one proxy, e.g. synflow,snip")
     return found
+
+
+def _limit(text: str) -> tuple[str, float | tuple[float, float]]:
+    """Return the name and the limit that ``NAME=MAX`` or ``NAME=MIN:MAX`` stands for."""
+    name, _, bounds = text.partition("=")
+    if name not in _LIMITED:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} limits {name!r}, but it must be one of {', '.join(_LIMITED)}, such as "
+            "params=2e6"
+        )
+    low, colon, high = bounds.partition(":")
+    try:
+        return name, (float(low), float(high)) if colon else float(bounds)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not of the form NAME=MAX or NAME=MIN:MAX with numbers, such as "
+            "params=2e6 or params=1e5:2e6"
+        ) from None
+
+
+def _limits_of(given: Sequence[tuple[str, Any]] | None) -> Limits | None:
+    from optuna_zerocost.scoring import Limits
+
+    if not given:
+        return None
+    names = [name for name, _ in given]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise CommandError(
+            f"--limit {twice[0]} is given more than once; for a minimum and a maximum write "
+            f"--limit {twice[0]}=MIN:MAX."
+        )
+    return Limits(**dict(given))
 
 
 def _device(text: str | None) -> Any:

@@ -23,11 +23,13 @@ class RankedPool:
 
     Attributes:
         candidates: Best first, each architecture once.
-        rejected: Draws that could not be scored.
+        rejected: Draws that could not be scored, or were outside of the limits.
+        feasible: Share of the draws that were within the limits; ``None`` without limits.
     """
 
     candidates: Sequence[Candidate]
     rejected: int
+    feasible: float | None
 
 
 def rank_pool(
@@ -56,9 +58,15 @@ def rank_pool(
         study, scorer, Warmup(candidates=candidates, trials=wanted), fixed={}, seed=seed
     )
     pool = source.get(0)
+    if not pool.candidates and pool.outside and scorer.limits is not None:
+        limits = ", ".join(map(scorer.limits.describe, scorer.limits.names))
+        raise CommandError(
+            f"none of {pool.draws} draws is within the limits: {limits}. Widen them with --limit, "
+            "or the search space."
+        )
     if not pool.candidates:
         raise CommandError(
-            f"none of {candidates} draws could be scored. The first reason: "
+            f"none of {pool.draws} draws could be scored. The first reason: "
             f"{' '.join(pool.reason.split())}"
         )
     history = History(
@@ -67,10 +75,15 @@ def rank_pool(
     order = best_first(ranking, pool.candidates, history)
     seconds = time.perf_counter() - started
     print(
-        f"{len(pool.candidates)} different architectures in {candidates} draws, scored in "
-        f"{seconds:.1f} s; {pool.rejected} draws rejected",
+        f"{len(pool.candidates)} different architectures in {pool.draws} draws, scored in "
+        f"{seconds:.1f} s; {pool.rejected} draws rejected"
+        + (f", {pool.outside} outside of the limits" if scorer.limits is not None else ""),
         file=sys.stderr,
     )
     if pool.rejected:
         print(f"  the first because of {' '.join(pool.reason.split())}", file=sys.stderr)
-    return RankedPool([pool.candidates[index] for index in order], pool.rejected)
+    return RankedPool(
+        [pool.candidates[index] for index in order],
+        pool.rejected + pool.outside,
+        pool.feasible if scorer.limits is not None else None,
+    )

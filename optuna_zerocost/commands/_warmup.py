@@ -95,6 +95,7 @@ def _enqueue(study: Study, pool: RankedPool, count: int) -> tuple[int, int]:
                 f"{PREFIX}source": "warmup",
                 f"{PREFIX}candidates": len(pool.candidates),
                 f"{PREFIX}rejected": pool.rejected,
+                **({} if pool.feasible is None else {f"{PREFIX}feasible": pool.feasible}),
             },
         )
     return len(new), len(best) - len(new)

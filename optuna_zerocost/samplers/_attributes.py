@@ -13,7 +13,10 @@ from optuna.trial import FrozenTrial
 from optuna_zerocost import _compat
 from optuna_zerocost.scoring._scorer import PREFIX
 
-__all__ = ["PREFIX", "read_json", "set_user_attributes", "write_json"]
+__all__ = ["CONSTRAINT", "PREFIX", "read_json", "set_user_attributes", "write_json"]
+
+# The constraint of a trial that is outside of the limits, and the attribute that mirrors it.
+CONSTRAINT = f"{PREFIX}violation"
 
 # Room in the last piece for the number of pieces and the digest.
 _HEADER_LENGTH = 32

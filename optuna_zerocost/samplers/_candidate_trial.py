@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
@@ -70,6 +70,13 @@ class CandidateTrial(FixedTrial, DrawingTrial):
     def is_repeated(self) -> bool:
         """Return whether the architecture needs no score any more."""
         return self._is_repeated(self)
+
+    def is_fixed_by(self, names: Collection[str]) -> bool:
+        """Return whether no other draw would give another architecture, these being given."""
+        return all(
+            name in names or distribution.single()
+            for name, distribution in self._distributions.items()
+        )
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         if name in self._distributions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,7 +20,7 @@ __all__ = ["explain"]
 _NOTICEABLE = 0.05
 
 
-def explain(ranking: Ranking | None, history: History) -> str:
+def explain(ranking: Ranking | None, history: History, *, measured: Collection[str] = ()) -> str:
     """Return some lines on the scores of a study: see ``ZeroCostSampler.explain``."""
     complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
     names = dict.fromkeys(name for t in complete for name in stored_scores(t.user_attrs))
@@ -29,7 +29,9 @@ def explain(ranking: Ranking | None, history: History) -> str:
     lines = [f"{len(complete)} trials are complete. Their scores and the objective:"]
     trust = ranking.trust(history) if isinstance(ranking, Learned) else {}
     if ranking is None:
-        ranking = ByScore(next(iter(names)))  # the only one, of a scorer that does not name it
+        # The only one besides what is measured for limits, of a scorer that does not name it.
+        own = [name for name in names if name not in measured]
+        ranking = ByScore((own or list(names))[0])
     read = getattr(ranking, "names", ())
     for name in names:
         rho = _correlation(name, complete, history)

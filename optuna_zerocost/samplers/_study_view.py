@@ -18,6 +18,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
+from optuna_zerocost.samplers._attributes import CONSTRAINT
 
 __all__ = ["Snapshot", "StudyView"]
 
@@ -67,14 +68,16 @@ class Snapshot:
     def __init__(self, study: Study, trial: FrozenTrial) -> None:
         self.study = study
         self.trial = trial
-        self.all_trials = _compat.all_trials(study)
+        self.all_trials = _compat.evened_constraints(_compat.all_trials(study), CONSTRAINT)
         # Read again: `before_trial` may have written after the trial was handed out.
         self.system_attrs = _compat.storage_of(study).get_trial_system_attrs(
             _compat.trial_id_of(trial)
         )
         # Hyperband's study filters by bracket in the public method, not in the private one.
         self.visible_trials = (
-            self.all_trials if type(study) is Study else study.get_trials(deepcopy=False)
+            self.all_trials
+            if type(study) is Study
+            else _compat.evened_constraints(study.get_trials(deepcopy=False), CONSTRAINT)
         )
         self.considered: list[FrozenTrial] = []
 

@@ -10,9 +10,10 @@ done by others; a study that is resumed finds what it had.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +25,9 @@ from optuna_zerocost import _compat
 from optuna_zerocost.samplers._attributes import PREFIX, read_json, write_json
 from optuna_zerocost.samplers._candidate_trial import random_trial, scored_architecture
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate
+from optuna_zerocost.scoring._limits import OutsideLimits
 from optuna_zerocost.scoring._parallel import map_unordered
-from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer, fingerprint_of
+from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer, fingerprint_of, limits_of
 
 __all__ = ["Pool", "PoolSource", "Warmup", "pool_prefix", "stored_pools"]
 
@@ -43,6 +45,9 @@ _Task = tuple[str, int, tuple[int, int], Mapping[str, Any]]
 @dataclass(frozen=True)
 class Warmup:
     """How a study begins: the first trials are the best of many random architectures.
+
+    Where the scorer has limits, the candidates are random architectures within them: what is
+    outside is drawn again, at most ``Limits.draws`` times for each of the trials.
 
     Args:
         candidates: Number of random architectures that are scored. The paper uses 1000 to 3000.
@@ -75,11 +80,26 @@ class Pool:
         candidates: The architectures that were scored, each once, in the order of their draws.
         rejected: How many draws the scorer rejected.
         reason: Why the first of these was rejected; empty if none was.
+        draws: How many draws there were.
+        outside: How many of them were outside of the limits.
     """
 
     candidates: list[Candidate]
     rejected: int
     reason: str
+    draws: int
+    outside: int = 0
+
+    @property
+    def within(self) -> int:
+        """Draws within the limits, as far as is known of those that were rejected."""
+        return self.draws - self.outside
+
+    @property
+    def feasible(self) -> float:
+        """Share of the draws within the limits, of those for which this is known."""
+        known = self.draws - self.rejected
+        return (known - self.outside) / known if known else 0.0
 
 
 class PoolSource:
@@ -126,43 +146,81 @@ class PoolSource:
                 numbers take the pieces in different orders.
         """
         own: dict[str, Pool] = {}
+        wanted = self._warmup.candidates
+        pieces: list[tuple[int, int]] = []
         with tqdm(
-            total=self._warmup.candidates,
+            total=wanted,
             desc="warmup: scoring untrained networks",
             unit="network",
             disable=None if self._warmup.show_progress_bar else True,
         ) as progress:
-            while True:
-                is_complete = True
-                tasks = self._missing(worker, own, progress)
-                for key, piece in map_unordered(_score_piece, self._scorer, tasks):
-                    own[key] = piece
-                    self._store(key, piece)
-                    is_complete = False
-                if is_complete:
-                    break
+            pool = Pool([], 0, "", draws=0)
+            while stop := self._next_stop(pool):
+                progress.total = stop
+                pieces += _cut(pool, stop)
+                pool = self._complete(worker, pieces, own, progress)
+        return pool
+
+    def _next_stop(self, pool: Pool) -> int | None:
+        """Return up to which number to draw next, or ``None`` if there is no need or no use.
+
+        What was outside of the limits is drawn again, all of it at once and as often as the share
+        within suggests. It depends on the pool alone, so all workers agree about it.
+        """
+        wanted, limits = self._warmup.candidates, limits_of(self._scorer)
+        if not pool.draws:
+            return wanted
+        most = max(wanted, limits.draws * self._warmup.trials) if limits is not None else wanted
+        lacking = wanted - pool.within
+        if lacking <= 0 or pool.draws >= most:
+            return None
+        # Where nothing at all is found, a trial's worth of draws is enough to give up.
+        if limits is not None and not pool.within:
+            return limits.draws if pool.draws < limits.draws else None
+        share = pool.within / pool.draws
+        return min(most, pool.draws + math.ceil(lacking / share))
+
+    def _complete(
+        self, worker: int, pieces: list[tuple[int, int]], own: dict[str, Pool], progress: Any
+    ) -> Pool:
+        """Score what is missing of ``pieces``; return the pool that they make up."""
+        while True:
+            is_complete = True
+            tasks = self._missing(worker, pieces, own, progress)
+            for key, piece in map_unordered(_score_piece, self._scorer, tasks):
+                own[key] = piece
+                self._store(key, piece)
+                is_complete = False
+            if is_complete:
+                break
         attributes, seed = self._attributes_and_seed()
         return _merge(
-            own[key] if key in own else _decode(read_json(attributes, key))
-            for key in (self._key(seed, piece) for piece in self._pieces())
+            own[key] if key in own else _decode(read_json(attributes, key), piece)
+            for piece in pieces
+            for key in (self._key(seed, piece),)
         )
 
-    def _missing(self, worker: int, own: Mapping[str, Pool], progress: Any) -> Iterator[_Task]:
+    def _missing(
+        self,
+        worker: int,
+        pieces: Sequence[tuple[int, int]],
+        own: Mapping[str, Pool],
+        progress: Any,
+    ) -> Iterator[_Task]:
         """Yield what is to be scored, until all is there or under way here.
 
         What another worker has announced comes last: it is only scored again if that worker does
         not store it before everything else is done.
         """
-        pieces = self._pieces()
         # A random order of its own for each worker: two of them rarely meet at one piece.
-        random.Random(worker).shuffle(pieces)
+        pieces = random.Random(worker).sample(pieces, len(pieces))
         taken: set[str] = set()
         while True:
             attributes, seed = self._attributes_and_seed()
             keys = {self._key(seed, piece): piece for piece in pieces}
             absent = [k for k in keys if k not in own and read_json(attributes, k) is None]
             waiting = sum(keys[key][1] - keys[key][0] for key in absent)
-            progress.n = self._warmup.candidates - waiting
+            progress.n = progress.total - waiting
             progress.refresh()
             left = [key for key in absent if key not in taken]
             if not left:
@@ -174,11 +232,6 @@ class PoolSource:
 
     def _key(self, seed: int, piece: tuple[int, int]) -> str:
         return f"{self._prefix}:{seed:016x}:{piece[0]}-{piece[1]}"
-
-    def _pieces(self) -> list[tuple[int, int]]:
-        count = self._warmup.candidates
-        length = max(1, min(_LONGEST_PIECE, count // _FEWEST_PIECES))
-        return [(start, min(start + length, count)) for start in range(0, count, length)]
 
     def _attributes_and_seed(self) -> tuple[dict[str, Any], int]:
         """Read the study's attributes, and agree on a seed with the other workers.
@@ -205,6 +258,14 @@ class PoolSource:
             key,
             encoded,
         )
+
+
+def _cut(pool: Pool, stop: int) -> list[tuple[int, int]]:
+    """Cut the draws that follow those of ``pool`` into pieces of about as many candidates each."""
+    share = pool.within / pool.draws if pool.within else 1.0
+    longest, count = math.ceil(_LONGEST_PIECE / share), stop - pool.draws
+    length = max(1, min(longest, count // _FEWEST_PIECES))
+    return [(start, min(start + length, stop)) for start in range(pool.draws, stop, length)]
 
 
 def pool_prefix(scorer: Scorer, fixed: Mapping[str, Any]) -> str:
@@ -240,7 +301,7 @@ def stored_pools(study: Study, prefix: str = f"{PREFIX}warmup:") -> list[Pool]:
             encoded = read_json(attributes, key)
             if encoded is not None:
                 piece = int(match["start"]), int(match["stop"])
-                pieces.setdefault(match["pool"], {})[piece] = _decode(encoded)
+                pieces.setdefault(match["pool"], {})[piece] = _decode(encoded, piece)
     pools = [_merge(of_pool[piece] for piece in sorted(of_pool)) for of_pool in pieces.values()]
     return sorted(pools, key=lambda pool: -len(pool.candidates))
 
@@ -250,7 +311,7 @@ def _score_piece(
 ) -> tuple[str, Pool]:
     """Draw and score the candidates of one piece; a function of its arguments alone."""
     scored: dict[ArchitectureKey, Candidate] = {}
-    rejected, reason = 0, ""
+    rejected, reason, outside = 0, "", 0
     for index in range(*piece):
         # One generator a candidate: how the pool is cut does not change what is in it.
         trial = random_trial(
@@ -262,11 +323,13 @@ def _score_piece(
         )
         try:
             candidate = scored_architecture(scorer, trial)
+        except OutsideLimits:
+            outside += 1
         except CandidateRejected as error:
             rejected, reason = rejected + 1, reason or str(error)
         else:
             scored.setdefault(candidate.key, candidate)
-    return key, Pool(list(scored.values()), rejected, reason)
+    return key, Pool(list(scored.values()), rejected, reason, piece[1] - piece[0], outside)
 
 
 def _hashed(text: str) -> int:
@@ -299,10 +362,11 @@ def _encode(piece: Pool) -> dict[str, Any]:
         "candidates": candidates,
         "rejected": piece.rejected,
         "reason": piece.reason,
+        "outside": piece.outside,
     }
 
 
-def _decode(encoded: Mapping[str, Any]) -> Pool:
+def _decode(encoded: Mapping[str, Any], piece: tuple[int, int]) -> Pool:
     table = [json_to_distribution(text) for text in encoded["distributions"]]
     candidates = []
     for candidate in encoded["candidates"]:
@@ -312,14 +376,22 @@ def _decode(encoded: Mapping[str, Any]) -> Pool:
             for name, (_, value) in candidate["params"].items()
         }
         candidates.append(Candidate(params, distributions, candidate["scores"]))
-    return Pool(candidates, encoded["rejected"], encoded["reason"])
+    return Pool(
+        candidates,
+        encoded["rejected"],
+        encoded["reason"],
+        piece[1] - piece[0],
+        # Pieces of a version without limits lack it.
+        encoded.get("outside", 0),
+    )
 
 
 def _merge(pieces: Iterable[Pool]) -> Pool:
     distinct: dict[ArchitectureKey, Candidate] = {}
-    rejected, reason = 0, ""
+    rejected, reason, draws, outside = 0, "", 0, 0
     for piece in pieces:
         for candidate in piece.candidates:
             distinct.setdefault(candidate.key, candidate)
         rejected, reason = rejected + piece.rejected, reason or piece.reason
-    return Pool(list(distinct.values()), rejected, reason)
+        draws, outside = draws + piece.draws, outside + piece.outside
+    return Pool(list(distinct.values()), rejected, reason, draws, outside)

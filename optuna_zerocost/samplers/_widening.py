@@ -15,6 +15,7 @@ from optuna_zerocost.samplers._known import KnownArchitectures
 from optuna_zerocost.samplers._neighbours import one_edit_neighbours, trial_with
 from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, History
 from optuna_zerocost.scoring._learned import Learned, Sources
+from optuna_zerocost.scoring._limits import OutsideLimits
 from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer
 
 __all__ = ["Widened", "widen"]
@@ -28,10 +29,17 @@ class Widened:
         found: New architectures, each once, scored; with where each comes from: ``"pool"``,
             ``"random"`` or ``"neighbour"``.
         reasons: For each architecture that the scorer rejected why.
+        outside: Number of architectures that were outside of the limits.
     """
 
     found: list[tuple[Candidate, str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    outside: int = 0
+
+    @property
+    def within(self) -> int:
+        """Number of the architectures that were drawn here and are within the limits."""
+        return sum(origin != "pool" for _, origin in self.found)
 
 
 def widen(
@@ -43,9 +51,10 @@ def widen(
     known: KnownArchitectures,
     drawn: Sequence[Candidate],
     fixed: Mapping[str, Any],
+    draws_left: int,
     rng: random.Random,
 ) -> Widened:
-    """Return the candidates that ``ranking.sources`` asks for.
+    """Return the candidates that ``ranking.sources`` asks for, within the scorer's limits.
 
     Args:
         ranking: Says how many, and which neighbours are worth a score.
@@ -55,6 +64,7 @@ def widen(
         known: Architectures that the study has met.
         drawn: Candidates that are there already.
         fixed: Parameters that are given.
+        draws_left: Number of random draws, if those asked for are outside of the limits.
         rng: Decides about all that is random.
     """
     widened = Widened()
@@ -68,28 +78,39 @@ def widen(
 
     def try_out(
         params: Mapping[str, Any], like: Mapping[str, BaseDistribution], where: str
-    ) -> None:
+    ) -> bool:
+        """Return whether that was within the limits, or no other draw would be."""
         trial = trial_with(params, like, rng, fixed=fixed, is_repeated=is_repeated)
         try:
             candidate = scored_architecture(scorer, trial)
+        except OutsideLimits:
+            widened.outside += 1
+            return trial.is_fixed_by(fixed)
         except CandidateRejected as error:
             widened.reasons.append(str(error))
-            return
+            return True
         if not trial.is_repeated():
             seen.add(candidate.key)
             widened.found.append((candidate, where))
+        return True
 
     def is_repeated(trial: CandidateTrial) -> bool:
         return trial.key in seen or trial.key in known
 
-    for _ in range(sources.random):
-        try_out({}, {}, "random")
+    settled = 0
+    for _ in range(max(sources.random, draws_left)):
+        if settled == sources.random:
+            break
+        settled += try_out({}, {}, "random")
     if sources.neighbours:
         candidates = [*drawn, *(candidate for candidate, _ in widened.found)]
         architecture = {name for candidate in candidates for name in candidate.params}
         edits = _edits(history, sources, architecture, fixed, rng, known, seen)
-        for index in ranking.by_parameters(edits, history)[: sources.neighbours]:
-            try_out(edits[index].params, edits[index].distributions, "neighbour")
+        settled = 0
+        for index in ranking.by_parameters(edits, history):
+            if settled == sources.neighbours:
+                break
+            settled += try_out(edits[index].params, edits[index].distributions, "neighbour")
     return widened
 
 

@@ -21,26 +21,35 @@ from optuna_zerocost.samplers._attributes import PREFIX, set_user_attributes
 from optuna_zerocost.samplers._candidates import (
     Draw,
     Draws,
+    Outside,
     draw_candidates,
     draw_neighbours,
     draw_relative,
 )
 from optuna_zerocost.samplers._considered import store_considered
 from optuna_zerocost.samplers._explanation import explain
-from optuna_zerocost.samplers._known import KnownArchitectures, choose, claim_best
+from optuna_zerocost.samplers._known import (
+    KnownArchitectures,
+    choose,
+    chosen_key,
+    claim_best,
+)
+from optuna_zerocost.samplers._outside import constrain, least_violating, nothing_feasible
 from optuna_zerocost.samplers._parents import mutations_of_parent
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 from optuna_zerocost.samplers._warmup import Pool, PoolSource, Warmup
 from optuna_zerocost.samplers._widening import widen
 from optuna_zerocost.scoring._candidate import Candidate, History
 from optuna_zerocost.scoring._learned import Learned
-from optuna_zerocost.scoring._ranking import Ranking, as_ranking, best_first
+from optuna_zerocost.scoring._limits import OutsideLimits
+from optuna_zerocost.scoring._ranking import AsDrawn, Ranking, as_ranking, best_first
 from optuna_zerocost.scoring._scorer import (
     CandidateRejected,
     RepeatedArchitecture,
     Scorer,
     check_scorer,
     evaluate,
+    limits_of,
     score_directions_of,
     score_names_of,
 )
@@ -64,6 +73,8 @@ class _Proposal:
     draw: Draw
     candidates: int
     rejected: int
+    feasible: float | None = None
+    violation: float = 0.0
     considered: Sequence[Candidate] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
     is_claimed: bool = False
@@ -95,6 +106,14 @@ class ZeroCostSampler(BaseSampler):
     drawing and scoring). What a move was chosen among is a system attribute, for
     :func:`optuna_zerocost.visualization.plot_candidates`.
 
+    Where the scorer has :class:`~optuna_zerocost.scoring.Limits`, what is outside is drawn again,
+    and ``zerocost:feasible`` is the share of the draws that were within; what was measured is
+    stored with the scores. Where the base sampler draws nothing within for long, random draws
+    take over (``zerocost:origin`` is then ``"random"``). If none at all was within, the least
+    violating is used, and its violation is recorded as a constraint of the trial and as
+    ``zerocost:violation``. A scorer with limits and no scores makes the first new architecture
+    within the limits the trial, without a warmup.
+
     Args:
         scorer: Turns a trial into named scores, e.g. a
             :class:`~optuna_zerocost.scoring.ModelScorer`; see
@@ -104,13 +123,13 @@ class ZeroCostSampler(BaseSampler):
             :class:`~optuna_zerocost.scoring.Ranking`. Default: the only score there is.
         warmup: Size of the warmup, or ``None`` for no warmup.
         moves: How often the base sampler is asked for each trial after the warmup. With 1 the base
-            sampler's suggestion is used as it is, and scored only after the trial. With
-            ``"neighbours"``, the candidates are what no trial has evaluated among the one-edit
-            neighbours of a parent: every other choice of a categorical, every other value of an
-            integer or up to eight close ones. The parent is the one that the base sampler
-            mutates, if that is an
-            :class:`~optuna_zerocost.samplers.AgingEvolutionSampler`, otherwise the best trial
-            that has such neighbours. Where there is none, the base sampler is asked 32 times.
+            sampler's suggestion is used as it is, and scored only after the trial; or where there
+            are limits, its first suggestion within them. With ``"neighbours"``, the candidates are
+            what no trial has evaluated among the one-edit neighbours of a parent: every other
+            choice of a categorical, every other value of an integer or up to eight close ones. The
+            parent is the one that the base sampler mutates, if that is an
+            :class:`~optuna_zerocost.samplers.AgingEvolutionSampler`, otherwise the best trial that
+            has such neighbours. Where there is none, the base sampler is asked 32 times.
         random_share: With this probability a trial after the warmup is a random one of its
             candidates, not the best, so that scores that mislead do not decide everything.
         seed: Seeds the warmup, the random choices and the default base sampler. Workers of one
@@ -159,7 +178,18 @@ class ZeroCostSampler(BaseSampler):
             )
         self._scorer = scorer
         self._base_sampler = base_sampler or _compat.default_base_sampler(seed)
-        self._ranking = as_ranking(ranking, score_names_of(scorer))
+        self._limits = limits_of(scorer)
+        self._measured = self._limits.names if self._limits is not None else ()
+        self._ranking = as_ranking(ranking, score_names_of(scorer), measured=self._measured)
+        if isinstance(self._ranking, AsDrawn):
+            if warmup not in (None, _DEFAULT_WARMUP):
+                raise ValueError(
+                    f"warmup is {warmup!r}, but the scorer returns no scores by which some "
+                    "candidates could be better than others. Pass warmup=None, or let the scorer "
+                    "compute something, or name a limited quantity as the ranking, e.g. "
+                    "ranking='-params'."
+                )
+            warmup = None
         self._warmup = warmup
         self._moves: int | Literal["neighbours"] = moves
         self._random_share = random_share
@@ -215,7 +245,9 @@ class ZeroCostSampler(BaseSampler):
         This is the one place where an exception fails the trial, rather than leave it running.
         """
         is_warmup = trial.number < self._warmup_trials and "fixed_params" not in trial.system_attrs
-        has_moves = self._moves != 1 and not _compat.draws_are_given(self._base_sampler)
+        has_moves = self._limits is not None or (
+            self._moves != 1 and not _compat.draws_are_given(self._base_sampler)
+        )
         trial_id = _compat.trial_id_of(trial)
         self._hand_over[trial_id] = None
         if not is_warmup and not has_moves:
@@ -290,7 +322,8 @@ class ZeroCostSampler(BaseSampler):
         :class:`~optuna_zerocost.Learned` also which of them helped, since which trial, and what
         would have been chosen without them. With several objectives, for the first.
         """
-        return explain(self._ranking, self._history(study, study.get_trials(deepcopy=False)))
+        history = self._history(study, study.get_trials(deepcopy=False))
+        return explain(self._ranking, history, measured=self._measured)
 
     def _history(self, study: Study, trials: Sequence[FrozenTrial]) -> History:
         return History(
@@ -306,13 +339,13 @@ class ZeroCostSampler(BaseSampler):
         """Take the best architecture of the pool that no other trial has, or will take."""
         pool = self._pool(snapshot.study, snapshot.trial)
         if not pool.candidates:
-            self._warn_no_candidate("warmup", pool.rejected, pool.reason)
+            # Where all is outside of the limits, the base sampler may find something within.
+            if not pool.outside:
+                self._warn_no_candidate("warmup", pool.rejected, pool.reason)
             return None
         # The pool may have taken a while; other trials have finished meanwhile.
         snapshot = Snapshot(snapshot.study, snapshot.trial)
-        order = best_first(
-            self._ranking, pool.candidates, self._history(snapshot.study, snapshot.other_trials)
-        )
+        order = self._order(pool.candidates, snapshot)
         ordered = [pool.candidates[index] for index in order]
         with self._lock:
             candidate = claim_best(snapshot.study, snapshot.trial, ordered)
@@ -322,8 +355,18 @@ class ZeroCostSampler(BaseSampler):
         # the parameters outside of the architecture are its own.
         draw = draw_relative(self._base_sampler, snapshot, space)
         return _Proposal(
-            "warmup", candidate, draw, len(pool.candidates), pool.rejected, is_claimed=True
+            "warmup",
+            candidate,
+            draw,
+            len(pool.candidates),
+            pool.rejected + pool.outside,
+            pool.feasible if self._limits is not None else None,
+            is_claimed=True,
         )
+
+    def _order(self, candidates: Sequence[Candidate], snapshot: Snapshot) -> list[int]:
+        history = self._history(snapshot.study, snapshot.other_trials)
+        return best_first(self._ranking, candidates, history, measured=self._measured)
 
     def _pool(self, study: Study, trial: FrozenTrial) -> Pool:
         assert self._warmup is not None
@@ -344,8 +387,9 @@ class ZeroCostSampler(BaseSampler):
                     remember(pool.candidates)
                 self._log_rejections([pool.reason])
                 _logger.info(
-                    f"The warmup's pool has {len(pool.candidates)} architectures; {pool.rejected} "
-                    f"draws were rejected. It took {time.perf_counter() - started:.1f} s."
+                    f"The warmup's pool has {len(pool.candidates)} architectures; "
+                    f"{pool.rejected + pool.outside} of {pool.draws} draws were rejected. It took "
+                    f"{time.perf_counter() - started:.1f} s."
                 )
             return self._pools[key]
 
@@ -354,42 +398,98 @@ class ZeroCostSampler(BaseSampler):
         rng = self._generator(snapshot)
         known = KnownArchitectures(snapshot.other_trials)
         arguments = (self._base_sampler, self._scorer, snapshot, space, known)
+        enough = 1 if isinstance(self._ranking, AsDrawn) else None
         neighbours = Draws()
         if self._moves == "neighbours":
             mutations = mutations_of_parent(self._base_sampler, snapshot, rng)
             if mutations is not None:
-                neighbours = draw_neighbours(*arguments, mutations=mutations)
+                neighbours = draw_neighbours(*arguments, mutations=mutations, enough=enough)
         draws = neighbours
         if not neighbours.new:
             count = _DEFAULT_MOVES if self._moves == "neighbours" else self._moves
-            draws = draw_candidates(*arguments, count=count)
-            draws.rejected += neighbours.rejected
-            draws.reasons += neighbours.reasons
-        rejected = len(draws.rejected)
+            if _compat.draws_are_given(self._base_sampler):
+                count = 1
+            draws = draw_candidates(
+                *arguments,
+                count=count,
+                enough=enough,
+                rng=self._generator(snapshot, ";draws"),
+            )
+            draws.add_failures(neighbours)
+        rejected = len(draws.rejected) + len(draws.outside)
         self._log_rejections(draws.reasons)
         candidates = [candidate for candidate, _ in draws.new]
+        feasible = self._feasible_share(draws)
+        notes = {"origin": "random"} if draws.are_random else {}
         if candidates and rng.random() < self._random_share:
             drawn = rng.choice(draws.new)
-            return _Proposal("random", *drawn, len(draws.new), rejected, candidates)
+            return _Proposal(
+                "random",
+                *drawn,
+                len(draws.new),
+                rejected,
+                feasible,
+                considered=candidates,
+                notes=notes,
+            )
         if isinstance(self._ranking, Learned):
             learned = self._from_learned(self._ranking, snapshot, space, known, draws)
             if learned is not None:
                 return learned
         if candidates:
-            best = best_first(
-                self._ranking, candidates, self._history(snapshot.study, snapshot.other_trials)
-            )[0]
-            return _Proposal("move", *draws.new[best], len(draws.new), rejected, candidates)
+            best = self._order(candidates, snapshot)[0]
+            return _Proposal(
+                "move",
+                *draws.new[best],
+                len(draws.new),
+                rejected,
+                feasible,
+                considered=candidates,
+                notes=notes,
+            )
         if draws.repeated:
             draw = draws.repeated[0]
-            return _Proposal("base", draw.candidate, draw, 0, rejected)
+            return _Proposal("base", draw.candidate, draw, 0, rejected, feasible)
+        if draws.outside:
+            return self._from_outside(snapshot, draws.outside, known, rejected)
         self._warn_no_candidate("move proposal", rejected, draws.reasons[0])
         return _Proposal("base", None, draws.rejected[0], 0, rejected)
 
-    def _generator(self, snapshot: Snapshot) -> random.Random:
+    def _feasible_share(self, draws: Draws, *, within: int = 0, outside: int = 0) -> float | None:
+        """Return the share of the draws within the limits, and of others; ``None`` without any."""
+        inside = draws.within + within
+        known = inside + len(draws.outside) + outside
+        return inside / known if self._limits is not None and known else None
+
+    def _from_outside(
+        self,
+        snapshot: Snapshot,
+        outside: Sequence[Outside],
+        known: KnownArchitectures,
+        rejected: int,
+    ) -> _Proposal:
+        """Take what is least outside of the limits, where nothing is within; warn once."""
+        pairs = [(item.candidate, item.violation) for item in outside]
+        taken = outside[least_violating(pairs, known)]
+        if self._limits is not None and "limits" not in self._logged:
+            self._logged.add("limits")
+            message = nothing_feasible(
+                self._limits,
+                taken.candidate,
+                taken.violation,
+                number=snapshot.trial.number,
+                draws=len(outside),
+                trials=snapshot.other_trials,
+            )
+            warnings.warn(message, stacklevel=2)
+        return _Proposal(
+            "base", taken.candidate, taken.draw, 0, rejected, 0.0, violation=taken.violation
+        )
+
+    def _generator(self, snapshot: Snapshot, purpose: str = "") -> random.Random:
         """Return a generator for the choices about one trial, which another worker would share."""
         seed = snapshot.study.study_name if self._seed is None else self._seed
-        return random.Random(f"{seed};{snapshot.trial.number}")
+        return random.Random(f"{seed};{snapshot.trial.number}{purpose}")
 
     def _from_learned(
         self,
@@ -411,13 +511,15 @@ class ZeroCostSampler(BaseSampler):
             known=known,
             drawn=[candidate for candidate, _ in draws.new],
             fixed={**_compat.fixed_parameters(self._base_sampler), **enqueued},
+            draws_left=self._limits.draws - draws.made if self._limits is not None else 0,
             rng=self._generator(snapshot),
         )
         self._log_rejections(widened.reasons)
         candidates = [c for c, _ in draws.new] + [c for c, _ in widened.found]
         if not candidates:
             return None
-        origins = ["base"] * len(draws.new) + [origin for _, origin in widened.found]
+        drawn = "random" if draws.are_random else "base"
+        origins = [drawn] * len(draws.new) + [origin for _, origin in widened.found]
         order = best_first(ranking, candidates, history)
         with self._lock:
             claimed = claim_best(snapshot.study, snapshot.trial, [candidates[i] for i in order])
@@ -429,9 +531,16 @@ class ZeroCostSampler(BaseSampler):
         else:
             draw = draw_relative(self._base_sampler, snapshot, space)
         notes = {"origin": origins[chosen], **ranking.notes(candidates, history, chosen)}
-        rejected = len(draws.rejected) + len(widened.reasons)
         return _Proposal(
-            "move", claimed, draw, len(candidates), rejected, candidates, notes, is_claimed=True
+            "move",
+            claimed,
+            draw,
+            len(candidates),
+            len(draws.rejected) + len(draws.outside) + len(widened.reasons) + widened.outside,
+            self._feasible_share(draws, within=widened.within, outside=widened.outside),
+            considered=candidates,
+            notes=notes,
+            is_claimed=True,
         )
 
     def _record(
@@ -458,6 +567,10 @@ class ZeroCostSampler(BaseSampler):
             "seconds": seconds,
             **proposal.notes,
         }
+        if proposal.feasible is not None:
+            attributes["feasible"] = proposal.feasible
+        if self._limits is not None:
+            constrain(study, trial, proposal.violation)
         set_user_attributes(study, trial, attributes)
 
     def _score_afterwards(self, study: Study, trial: FrozenTrial) -> None:
@@ -465,18 +578,42 @@ class ZeroCostSampler(BaseSampler):
         if not stored.params:
             return
         attributes: dict[str, Any] = {}
+        violation = 0.0
         started = time.perf_counter()
         # A pruner may have scored the trial already.
         if not stored_scores(stored.user_attrs):
             try:
-                attributes |= evaluate(self._scorer, FixedTrial(stored.params))
+                attributes |= self._scores_of_the_same(study, stored) or evaluate(
+                    self._scorer, FixedTrial(stored.params)
+                )
+            except OutsideLimits as error:
+                attributes |= error.measured
+                violation = error.violation
             except (CandidateRejected, RepeatedArchitecture, TypeError, ValueError) as error:
                 # The trial itself went well, and nothing depends on its scores.
                 _logger.debug(f"Trial {trial.number} has no scores: {error}")
+            if attributes and self._limits is not None:
+                constrain(study, trial, violation)
         if f"{PREFIX}source" not in stored.user_attrs:
             attributes["source"] = "enqueued" if "fixed_params" in stored.system_attrs else "base"
             attributes["seconds"] = time.perf_counter() - started
         set_user_attributes(study, trial, attributes)
+
+    def _scores_of_the_same(self, study: Study, trial: FrozenTrial) -> dict[str, float]:
+        """Return the scores of another trial of the same architecture; none if some are lacking.
+
+        An architecture is repeated where nothing else was proposed.
+        """
+        key, names = chosen_key(trial), score_names_of(self._scorer)
+        if key is None or names is None:
+            return {}
+        needed = [*names, *(name for name in self._measured if name not in names)]
+        for other in _compat.all_trials(study):
+            scores = stored_scores(other.user_attrs)
+            is_scored = all(name in scores for name in needed)
+            if is_scored and key in KnownArchitectures([other]):
+                return {name: scores[name] for name in needed}
+        return {}
 
     def _log_rejections(self, reasons: Sequence[str]) -> None:
         """Say once for each kind of reason that candidates are rejected; the rest is counted."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from optuna_zerocost.scoring._candidate import Candidate, History
 from optuna_zerocost.scoring._learned import Learned, Sources
+from optuna_zerocost.scoring._limited import LimitedScorer
+from optuna_zerocost.scoring._limits import Limits, OutsideLimits
 from optuna_zerocost.scoring._pareto import Pareto
 from optuna_zerocost.scoring._ranking import ByScore, Ranking, RankSum, Vote
 from optuna_zerocost.scoring._scorer import Scorer
@@ -24,7 +26,10 @@ __all__ = [
     "Candidate",
     "History",
     "Learned",
+    "LimitedScorer",
+    "Limits",
     "ModelScorer",
+    "OutsideLimits",
     "Pareto",
     "RankSum",
     "Ranking",

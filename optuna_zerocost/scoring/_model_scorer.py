@@ -12,6 +12,8 @@ from torch import nn
 
 from optuna_zerocost import proxies as _proxies
 from optuna_zerocost.scoring._building import BuildingScorer
+from optuna_zerocost.scoring._limits import Limits
+from optuna_zerocost.scoring._measuring import NetworkMeter
 
 __all__ = ["ModelScorer"]
 
@@ -31,7 +33,11 @@ class ModelScorer(BuildingScorer):
             of tensors (positional arguments of the network) or a mapping (keyword arguments);
             targets a tensor, or ``None`` if no proxy needs them. It is read, never changed. Or
             several, as :class:`optuna_zerocost.proxies.Minibatches`, for proxies such as zico.
-        proxies: Names of proxies, see :func:`optuna_zerocost.proxies.names`, or ``Proxy`` objects.
+            It may be ``None`` if nothing but parameters is asked for.
+        proxies: Names of proxies, see :func:`optuna_zerocost.proxies.names`, or ``Proxy`` objects;
+            none of them if there are limits, for a search that is only limited.
+        limits: What a network may cost. One outside is not scored, and the sampler draws again.
+            What was measured is returned with the scores, and a ranking may read it.
         loss_fn: ``(outputs, targets) → scalar``, the mean over the batch. Default: cross-entropy.
         forward_fn: ``(network, inputs) → outputs``, for a network that returns something else than
             the tensor that the loss needs. Default: the network is called with the inputs.
@@ -40,38 +46,63 @@ class ModelScorer(BuildingScorer):
             others. A candidate without a score that the ranking reads comes last.
         device: Where networks and batch are scored. Default: where ``build_model`` puts them.
         seed: Seeds the weights and whatever is random in a pass.
+        meta: Whether the builder first runs on the meta device, where networks have no weights, so
+            that those which need not be scored never get any. ``None``: where the builder bears it
+            (found out once) and it saves time or memory (measured). ``False``: never, for a
+            builder that must not be called twice for one architecture. ``True``: wherever the
+            builder bears it, so that no network outside of the limits on parameters and flops
+            ever takes up memory. The results are the same.
         n_jobs: Number of processes that score a warmup's candidates, one torch thread each; ``-1``
             for one a core, ``None`` for what ``joblib.parallel_config`` says. They import the
             script that they are started from, so it needs ``if __name__ == "__main__":``.
 
     Raises:
-        ValueError: If no proxy is named or one is unknown, or ``batch`` is not a pair.
+        ValueError: If no proxy and no limit is given or a proxy is unknown, or ``batch`` is not a
+            pair, or ``None`` although something runs on it.
     """
 
     def __init__(
         self,
         build_model: Callable[[Any], nn.Module],
-        batch: tuple[Any, torch.Tensor | None] | _proxies.Minibatches,
+        batch: tuple[Any, torch.Tensor | None] | _proxies.Minibatches | None = None,
         proxies: Sequence[str | _proxies.Proxy] = ("synflow",),
         *,
+        limits: Limits | None = None,
         loss_fn: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
         forward_fn: Callable[[nn.Module, Any], torch.Tensor] | None = None,
         on_undefined: Literal["reject", "omit"] = "reject",
         device: torch.device | str | None = None,
         seed: int = 0,
         n_jobs: int | None = 1,
+        meta: bool | None = None,
     ) -> None:
-        super().__init__(build_model, device=device, seed=seed, n_jobs=n_jobs)
         if isinstance(proxies, (str, _proxies.Proxy)):
             proxies = (proxies,)
         described = [_proxies.describe(p) if isinstance(p, str) else p for p in proxies]
-        if not described or len({proxy.name for proxy in described}) < len(described):
+        asked = {proxy.name: proxy for proxy in described}
+        if not (described or limits) or len(asked) < len(described):
             raise ValueError(
-                f"proxies is {proxies!r}, but it must name at least one proxy, each once. "
-                f"Known are {', '.join(_proxies.names())}."
+                f"proxies is {proxies!r}, but it must name at least one proxy, each once, unless "
+                f"there are limits. Known are {', '.join(_proxies.names())}."
             )
         is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
-        if not is_pair and not isinstance(batch, _proxies.Minibatches):
+        if limits is not None and not isinstance(limits, Limits):
+            raise TypeError(f"limits is {limits!r}, but it must be Limits(params=…, …) or None.")
+        limited = limits.names if limits is not None else ()
+        custom = limits.custom if limits is not None else {}
+        if taken := sorted(set(custom) & {*asked, *_proxies.names()}):
+            raise ValueError(
+                f"custom limits are called {taken}, as proxies are. Choose other names."
+            )
+        # What is limited as well is measured for the limit.
+        self._scored = tuple(name for name in asked if name not in limited)
+        runs = [*self._scored, *(n for n in limited if n != "params" and n not in custom)]
+        if batch is None and runs:
+            raise ValueError(
+                f"batch is None, but {', '.join(runs)} cannot be computed without a minibatch. "
+                "Pass batch=(inputs, targets), or (inputs, None) without targets."
+            )
+        if batch is not None and not (is_pair or isinstance(batch, _proxies.Minibatches)):
             raise ValueError(
                 f"batch is a {type(batch).__name__}, but it must be a pair (inputs, targets). "
                 "Pass for example next(iter(data_loader)), or (inputs, None) if no proxy needs "
@@ -81,19 +112,43 @@ class ModelScorer(BuildingScorer):
             raise ValueError(
                 f"on_undefined is {on_undefined!r}, but it must be 'reject' or 'omit'."
             )
-        self._proxies = {proxy.name: proxy for proxy in described}
+        loss_fn = loss_fn or nn.functional.cross_entropy
+        meter = None
+        if limits is not None:
+            meter = NetworkMeter(
+                batch.batches[0] if isinstance(batch, _proxies.Minibatches) else batch,
+                loss_fn=loss_fn,
+                forward_fn=forward_fn,
+                limits=limits,
+                seed=seed,
+            )
+        super().__init__(
+            build_model,
+            device=device,
+            seed=seed,
+            n_jobs=n_jobs,
+            limits=limits,
+            meter=meter,
+            meta=meta,
+        )
+        self._proxies = asked
         self.score_names = tuple(proxy.name for proxy in described)
-        self.score_directions = {proxy.name: proxy.direction for proxy in described}
+        self.score_directions = {
+            **{name: "minimize" for name in limited if name in ("memory_mb", "latency_ms")},
+            **{proxy.name: proxy.direction for proxy in described},
+        }
         self._batch = batch
-        self._loss_fn = loss_fn or nn.functional.cross_entropy
+        self._loss_fn = loss_fn
         self._forward_fn = forward_fn
         self._on_undefined = on_undefined
 
     def _score(self, network: nn.Module) -> dict[str, float]:
+        if not self._scored:
+            return {}
         try:
-            return self._score_by(network, self.score_names)
+            return self._score_by(network, self._scored)
         except _proxies.ProxyError as error:
-            if self._on_undefined == "reject" or len(self.score_names) == 1:
+            if self._on_undefined == "reject" or len(self._scored) == 1:
                 raise
             first_error = error
             for failed in (error, error.__cause__):
@@ -102,7 +157,7 @@ class ModelScorer(BuildingScorer):
                     traceback.clear_frames(failed.__traceback__)
         # One by one, to find out which of them there are. This is rare.
         scores: dict[str, float] = {}
-        for name in self.score_names:
+        for name in self._scored:
             with contextlib.suppress(_proxies.ProxyError):
                 scores |= self._score_by(network, (name,))
         if not scores:

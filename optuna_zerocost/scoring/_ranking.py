@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 from optuna_zerocost.scoring._candidate import Candidate, History
 
 __all__ = [
+    "AsDrawn",
     "ByScore",
     "RankSum",
     "Ranking",
@@ -105,6 +106,17 @@ class ByScore:
         return _best_first(oriented_scores(candidates, history, self.name))
 
 
+class AsDrawn:
+    """Keeps the order of the draws, where there are no scores to order by."""
+
+    def __repr__(self) -> str:
+        return "AsDrawn()"
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
+        """Return the indices of ``candidates`` as they are."""
+        return list(range(len(candidates)))
+
+
 class SeveralScores:
     """What rankings over several scores have in common."""
 
@@ -170,9 +182,15 @@ class RankSum(SeveralScores):
 
 
 def best_first(
-    ranking: Ranking | None, candidates: Sequence[Candidate], history: History
+    ranking: Ranking | None,
+    candidates: Sequence[Candidate],
+    history: History,
+    *,
+    measured: Collection[str] = (),
 ) -> list[int]:
     """Apply ``ranking``, or where it is ``None`` the only score there is, and check the order.
+
+    What was ``measured`` for limits is no score by which to rank unless the ranking says so.
 
     Candidates without a score that the ranking reads come last, as long as there are others.
 
@@ -181,7 +199,8 @@ def best_first(
             every index once.
     """
     if ranking is None:
-        ranking = as_ranking(None, list(candidates[0].scores))
+        scores = [name for name in candidates[0].scores if name not in measured]
+        ranking = as_ranking(None, scores)
         assert ranking is not None
     read = getattr(ranking, "names", ())
     whole = [i for i, c in enumerate(candidates) if all(name in c.scores for name in read)]
@@ -199,12 +218,18 @@ def best_first(
     return order
 
 
-def as_ranking(ranking: Ranking | str | None, score_names: Sequence[str] | None) -> Ranking | None:
+def as_ranking(
+    ranking: Ranking | str | None,
+    score_names: Sequence[str] | None,
+    *,
+    measured: Collection[str] = (),
+) -> Ranking | None:
     """Return the ranking that ``ranking`` stands for.
 
     Args:
         ranking: A ranking, a score's name, or ``None`` for the only score there is.
         score_names: The scores that will be there, or ``None`` if this is not known yet.
+        measured: What is measured for limits, which a ranking may read too.
 
     Returns:
         The ranking, or ``None`` if it depends on scores that are not known yet.
@@ -224,6 +249,8 @@ def as_ranking(ranking: Ranking | str | None, score_names: Sequence[str] | None)
     if score_names is None:
         return ranking
     if ranking is None:
+        if not score_names:
+            return AsDrawn()
         if len(score_names) != 1:
             raise ValueError(
                 f"The scorer returns several scores, {list(score_names)}, and no ranking says how "
@@ -231,11 +258,12 @@ def as_ranking(ranking: Ranking | str | None, score_names: Sequence[str] | None)
                 f"combine them, e.g. ranking=RankSum({', '.join(map(repr, score_names))})."
             )
         return ByScore(score_names[0])
-    unknown = [name for name in getattr(ranking, "names", ()) if name not in score_names]
+    known = [*score_names, *measured]
+    unknown = [name for name in getattr(ranking, "names", ()) if name not in known]
     if unknown:
         raise ValueError(
             f"The ranking {ranking!r} reads {unknown}, but the scorer returns "
-            f"{list(score_names)}. Name one of these in the ranking, or add {unknown} to the "
+            f"{known}. Name one of these in the ranking, or add {unknown} to the "
             "scorer."
         )
     return ranking

@@ -6,7 +6,10 @@ import contextlib
 import functools
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from optuna_zerocost.scoring._limits import Limits
 
 __all__ = [
     "PREFIX",
@@ -20,6 +23,7 @@ __all__ = [
     "evaluate",
     "fingerprint_of",
     "is_score_name",
+    "limits_of",
     "qualified_name",
     "score_directions_of",
     "score_names_of",
@@ -33,6 +37,7 @@ RESERVED_NAMES = frozenset(
     {
         "candidates",
         "deviation",
+        "feasible",
         "origin",
         "otherwise",
         "predicted",
@@ -44,6 +49,7 @@ RESERVED_NAMES = frozenset(
         "verdict_reason",
         "verdict_share",
         "verdict_trials",
+        "violation",
     }
 )
 
@@ -69,6 +75,9 @@ class Scorer(Protocol):
     * ``score_names``: a sequence of the names that it returns, so that mistakes in a ranking are
       found before the first trial;
     * ``score_directions``: name → ``"maximize"`` or ``"minimize"`` (default: maximize);
+    * ``limits``: the :class:`~optuna_zerocost.scoring.Limits` that it checks before it scores. A
+      candidate that is outside makes it raise ``OutsideLimits``; for one that is within, what was
+      measured is among the scores that it returns;
     * ``remember(candidates)``: takes scores that another process or an earlier run computed;
     * ``n_jobs``: how many processes score a warmup (see ``joblib.Parallel``; default: 1), and
       ``prepare_worker()``, which such a worker calls before it scores;
@@ -118,14 +127,15 @@ def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
         Name → finite Python float (storages accept no NumPy scalars), in the scorer's order.
 
     Raises:
-        CandidateRejected: If the scorer raised, or a score is not finite.
+        CandidateRejected: If the scorer raised, or a score is not finite; ``OutsideLimits`` if the
+            architecture is outside of the scorer's limits.
         RepeatedArchitecture: If the scorer gave up since the architecture is known.
         TypeError: If the scorer does not return a mapping of names to numbers.
         ValueError: If a score has a name that the package uses itself.
     """
     try:
         scores = scorer(trial)
-    except RepeatedArchitecture:
+    except (RepeatedArchitecture, CandidateRejected):
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
@@ -189,6 +199,12 @@ def qualified_name(function: Any) -> str:
     # A script's own module is called __mp_main__ in the processes that multiprocessing spawns.
     module = named.__module__.replace("__mp_main__", "__main__")
     return f"{module}.{named.__qualname__}"
+
+
+def limits_of(scorer: Scorer) -> Limits | None:
+    """Return the limits that the scorer checks, if it has any."""
+    limits: Limits | None = getattr(scorer, "limits", None)
+    return limits
 
 
 def score_names_of(scorer: Scorer) -> tuple[str, ...] | None:

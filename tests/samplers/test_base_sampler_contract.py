@@ -54,8 +54,8 @@ def test_drawing_one_candidate_changes_nothing(
 ) -> None:
     """The same with the machinery at work: drawn without a trial, buffered, handed over."""
 
-    def draw_once(*args: Any, count: int) -> _candidates.Draws:
-        return _candidates.draw_candidates(*args, count=1)
+    def draw_once(*args: Any, count: int, **options: Any) -> _candidates.Draws:
+        return _candidates.draw_candidates(*args, count=1, **options)
 
     monkeypatch.setattr(_zerocost, "draw_candidates", draw_once)
     # Evolution is told which parameters are the architecture, and edits the others separately.

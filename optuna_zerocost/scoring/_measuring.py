@@ -1,0 +1,185 @@
+"""What limits limit: parameters, operations, memory and time of one network."""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.benchmark import Timer
+
+from optuna_zerocost import proxies as _proxies
+from optuna_zerocost.proxies._batch import Batch
+from optuna_zerocost.proxies._preserve import preserved
+from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies._structure import Structure
+from optuna_zerocost.scoring._limits import Limits
+
+__all__ = ["NetworkMeter"]
+
+_BYTES_PER_MB = 1e6
+
+# Seconds: a network is run until the median is steady, between these.
+_SHORTEST, _LONGEST = 0.05, 0.3
+
+
+class NetworkMeter:
+    """Measures networks on one minibatch. A network is left as it was.
+
+    Args:
+        batch: ``(inputs, targets)``, or ``None`` if only parameters are counted.
+        loss_fn: ``(outputs, targets) → scalar``, for the memory of a backward pass.
+        forward_fn: ``(network, inputs) → outputs``; ``None`` calls the network.
+        limits: Its custom functions, and what it says on samples and backward passes.
+        seed: Seeds what is random in a pass.
+    """
+
+    def __init__(
+        self,
+        batch: Any,
+        *,
+        loss_fn: Callable[[Any, Tensor], Tensor],
+        forward_fn: Callable[[nn.Module, Any], Tensor] | None,
+        limits: Limits,
+        seed: int,
+    ) -> None:
+        self._batch = batch
+        self._loss_fn = loss_fn
+        self._forward_fn = forward_fn
+        self._samples = limits.samples
+        self._backward = limits.backward
+        self._custom = {name: function for name, (function, _) in limits.custom.items()}
+        self._seed = seed
+
+    def measure(self, name: str, network: nn.Module) -> float:
+        """Return one of ``params``, ``flops``, ``memory_mb`` and ``latency_ms``, or a custom one.
+
+        The first two need shapes alone: the network may be on the meta device.
+        """
+        measures: dict[str, Callable[[nn.Module], float]] = {
+            "params": count_parameters,
+            "flops": self._flops,
+            "memory_mb": self._memory_mb,
+            "latency_ms": self._latency_ms,
+            **self._custom,
+        }
+        return float(measures[name](network))
+
+    def _flops(self, network: nn.Module) -> float:
+        asked = ["flops"]
+        scores = _proxies.score_network(
+            network, self._batch, asked, forward_fn=self._forward_fn, seed=self._seed
+        )
+        return float(scores["flops"])
+
+    def _latency_ms(self, network: nn.Module) -> float:
+        with self._ready(network, training=False) as batch, torch.no_grad():
+            inputs = batch.copied()
+            timer = Timer(
+                "forward(network, inputs)",
+                globals={"forward": self._forward, "network": network, "inputs": inputs},
+                num_threads=torch.get_num_threads(),
+            )
+            # The first runs of a network choose kernels and fill caches.
+            for _ in range(2):
+                self._forward(network, inputs)
+            measurement = timer.adaptive_autorange(min_run_time=_SHORTEST, max_run_time=_LONGEST)
+        median: float = measurement.median
+        return median * 1e3
+
+    def _memory_mb(self, network: nn.Module) -> float:
+        with self._ready(network, training=self._backward) as batch:
+            inputs = batch.copied()
+            existing = [*network.parameters(), *network.buffers(), *tree_leaves(inputs)]
+            with torch.set_grad_enabled(self._backward), LiveMemory(existing) as memory:
+                outputs = self._forward(network, inputs)
+                if self._backward:
+                    self._loss(outputs, batch.targets).backward()  # type: ignore[no-untyped-call]
+        peak: int = memory.peak
+        return peak / _BYTES_PER_MB
+
+    def _forward(self, network: nn.Module, inputs: Any) -> Any:
+        if self._forward_fn is not None:
+            return self._forward_fn(network, inputs)
+        if isinstance(inputs, dict):
+            return network(**inputs)
+        return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
+
+    def _loss(self, outputs: Any, targets: Any) -> Tensor:
+        loss: Tensor = outputs.sum() if targets is None else self._loss_fn(outputs, targets)
+        return loss
+
+    @contextlib.contextmanager
+    def _ready(self, network: nn.Module, *, training: bool) -> Iterator[Batch]:
+        """Give the samples that run; put network and random states back afterwards."""
+        first = next((p.device for p in network.parameters()), torch.device("cpu"))
+        structure = Structure.of(network)
+        with torch.inference_mode(False), preserved(structure), SeededRandomState(self._seed):
+            batch = Batch.of(self._batch, device=first)
+            if self._samples is not None and self._samples < batch.size:
+                batch = batch.part(0, self._samples)
+            structure.set_mode(training=training)
+            for _, parameter in structure.parameters:
+                parameter.grad = None
+            yield batch
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Return the number of trainable parameters, as the proxy ``params`` counts them.
+
+    Raises:
+        optuna_zerocost.proxies.NetworkError: If a lazy layer has no shape yet.
+    """
+    count = 0
+    for name, parameter in network.named_parameters():
+        if is_lazy(parameter):
+            raise _proxies.NetworkError(
+                f"{name!r} of a lazy layer has no shape yet, so it cannot be counted; run "
+                "network(inputs) once in build_model"
+            )
+        count += parameter.numel() if parameter.requires_grad else 0
+    return count
+
+
+class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of the tensors that are alive, and keeps the largest count.
+
+    Args:
+        existing: Tensors that count from the beginning.
+    """
+
+    def __init__(self, existing: list[Any]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._sizes: dict[int, int] = {}
+        self._live = 0
+        self.peak = 0
+        self._count(existing)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        results = func(*args, **(kwargs or {}))
+        self._count(tree_leaves(results))
+        return results
+
+    def _count(self, values: list[Any]) -> None:
+        for value in values:
+            if not isinstance(value, Tensor) or value.layout != torch.strided:
+                continue
+            storage = value.untyped_storage()
+            # Views share their storage, and it counts once.
+            identity = storage._cdata
+            if identity in self._sizes:
+                continue
+            self._sizes[identity] = storage.nbytes()
+            self._live += storage.nbytes()
+            # The Python object lives as long as the storage: torch keeps the one for the other.
+            weakref.finalize(storage, self._free, identity)
+        self.peak = max(self.peak, self._live)
+
+    def _free(self, identity: int) -> None:
+        self._live -= self._sizes.pop(identity, 0)
