@@ -29,6 +29,7 @@ ARGUMENTS = {
     "own_proxy.py": ["10"],
     "pruning.py": ["12"],
     "ray_tune.py": ["5"],
+    "small_device.py": ["8"],
     "two_objectives.py": ["12"],
     "two_workers.py": ["sqlite:///shared.db", "4"],
     "with_skorch.py": ["7"],
