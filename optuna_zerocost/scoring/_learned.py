@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -401,16 +402,21 @@ class _Assessment:
             surrogate = self._fit(known, values, studies)
         self._mean, self._deviation = self._predict(surrogate, candidates, known)
 
+    @functools.cached_property
+    def _telling(self) -> _Array:
+        """The scores without those that are alike for all, which tell nothing."""
+        return self._scores[:, self._scores.any(axis=0)]
+
     def _fit(
         self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
     ) -> Surrogate:
         distances = self._distance.between(rows, rows)
-        return Surrogate(distances, self._scores[rows], values, studies=studies)
+        return Surrogate(distances, self._telling[rows], values, studies=studies)
 
     def _predict(
         self, surrogate: Surrogate, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]
     ) -> tuple[_Array, _Array]:
-        return surrogate.predict(self._distance.between(rows, known), self._scores[rows])
+        return surrogate.predict(self._distance.between(rows, known), self._telling[rows])
 
     def prediction(self, index: int) -> tuple[float, float]:
         """Return the predicted value of a candidate and its deviation, as the objective has it."""
