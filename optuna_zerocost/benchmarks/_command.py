@@ -41,6 +41,7 @@ def add_bench(subparsers: Subparsers) -> None:
     experiments = parser.add_subparsers(required=True, metavar="EXPERIMENT")
     _add_correlation(experiments)
     _add_search(experiments)
+    _add_trust(experiments)
     _add_scores(experiments)
 
 
@@ -168,22 +169,7 @@ def _add_search(experiments: Subparsers) -> None:
     parser.add_argument(
         "--combine", choices=["vote", "ranksum"], default="vote", help="how several are combined"
     )
-    parser.add_argument(
-        "--seeds", type=positive, default=20, metavar="K", help="searches of each kind"
-    )
-    parser.add_argument(
-        "--seed", type=natural, default=0, metavar="S", help="seed of the first; the next follow"
-    )
-    parser.add_argument(
-        "--trials", type=positive, default=300, metavar="N", help="networks that a search trains"
-    )
-    parser.add_argument(
-        "--warmup-candidates",
-        type=positive,
-        default=3000,
-        metavar="N",
-        help="random networks that a warmup scores",
-    )
+    _add_effort(parser, seeds=20)
     parser.add_argument(
         "--warmup-trials",
         type=positive,
@@ -207,6 +193,57 @@ def _add_search(experiments: Subparsers) -> None:
     )
     _add_jobs(parser)
     _add_output(parser)
+
+
+def _add_trust(experiments: Subparsers) -> None:
+    parser = _experiment(
+        experiments,
+        "trust",
+        _trust,
+        summary="what learning from the trials is worth, whatever the scores are",
+        description=(
+            "Search with samplers that learn from the trials what a score is worth: with scores "
+            "that help, with some that mislead or mean nothing, and with none; and with aging "
+            "evolution and TPE. A search ends where it is within 0.1 points of the best. Writes "
+            "curves.csv and summary.csv."
+        ),
+    )
+    _add_accuracies(parser)
+    _add_score_file(parser)
+    parser.add_argument(
+        "--base",
+        default="tpe",
+        metavar="A",
+        help="algorithm that the samplers that learn ask: random, tpe, evolution",
+    )
+    parser.add_argument(
+        "--arms",
+        type=names,
+        metavar="A,B",
+        help="parts of the names of the samplers that are compared (default: all)",
+    )
+    _add_effort(parser, seeds=40)
+    _add_jobs(parser)
+    _add_output(parser)
+
+
+def _add_effort(parser: argparse.ArgumentParser, *, seeds: int) -> None:
+    parser.add_argument(
+        "--seeds", type=positive, default=seeds, metavar="K", help="searches of each kind"
+    )
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="S", help="seed of the first; the next follow"
+    )
+    parser.add_argument(
+        "--trials", type=positive, default=300, metavar="N", help="networks that a search trains"
+    )
+    parser.add_argument(
+        "--warmup-candidates",
+        type=positive,
+        default=3000,
+        metavar="N",
+        help="random networks that a warmup scores",
+    )
 
 
 def _add_scores(experiments: Subparsers) -> None:
@@ -357,6 +394,51 @@ def _search(arguments: argparse.Namespace) -> None:
     _tables.write_curves(folder / "curves.csv", curves)
     _tables.write_summary(folder / "summary.csv", curves)
     print(f"The tables and figures are in {folder}")
+
+
+def _trust(arguments: argparse.Namespace) -> None:
+    from optuna_zerocost.benchmarks import _curves, _tables, _trust
+    from optuna_zerocost.benchmarks._files import make_folder
+    from optuna_zerocost.benchmarks._search import run_searches
+
+    trust = _trust.Trust(
+        base=arguments.base,
+        candidates=arguments.warmup_candidates,
+        scores=arguments.scores,
+        batch_size=arguments.batch_size,
+    )
+    arms = _trust.arms(trust, arguments.arms)
+    accuracies = _accuracies(arguments)
+    objectives = {each.dataset: each.of(arguments.metric) for each in accuracies}
+    folder = make_folder(arguments.output)
+    searches = run_searches(
+        arms,
+        objectives,
+        metric=arguments.metric,
+        seeds=range(arguments.seed, arguments.seed + arguments.seeds),
+        trials=arguments.trials,
+        folder=folder / "searches",
+        jobs=_jobs(arguments),
+        until=min(_curves.GAPS),
+    )
+    curves = _curves.summarise(
+        searches, objectives, {each.dataset: each.test for each in accuracies}
+    )
+    for dataset in objectives:
+        shown = [curve for curve in curves if curve.dataset == dataset]
+        print(
+            f"{dataset}, {arguments.metric} accuracy, {arguments.seeds} searches of at most "
+            f"{arguments.trials} networks:"
+        )
+        print(
+            _tables.trust_text(shown, trials=arguments.trials, reference=_trust.NO_SCORE),
+            end="\n\n",
+            flush=True,
+        )
+    print(_tables.TRUST_KEY, end="\n\n")
+    _tables.write_curves(folder / "curves.csv", curves)
+    _tables.write_summary(folder / "summary.csv", curves)
+    print(f"The tables are in {folder}")
 
 
 def _has_figures() -> bool:

@@ -103,17 +103,18 @@ def summarise(
     """Return a curve for each data set and arm, in the order of the searches.
 
     Args:
-        searches: All of one length.
+        searches: Those that ended early count as if they had trained nothing better later on.
         objectives: Data set → what was searched for, of all networks.
         tests: Data set → test accuracies of all networks, if known.
     """
     groups: dict[tuple[str, str], list[Search]] = {}
     for search in searches:
         groups.setdefault((search.dataset, search.label), []).append(search)
+    longest = max((len(search.trained) for search in searches), default=0)
     curves = []
     for (dataset, label), group in groups.items():
         objective, test = objectives[dataset], tests[dataset]
-        best = np.stack([best_so_far(search.trained, objective) for search in group])
+        best = np.stack([_lengthened(best_so_far(s.trained, objective), longest) for s in group])
         curves.append(
             Curve(
                 label,
@@ -129,6 +130,10 @@ def summarise(
             )
         )
     return curves
+
+
+def _lengthened(best: npt.NDArray[np.int64], length: int) -> npt.NDArray[np.int64]:
+    return np.pad(best, (0, length - len(best)), mode="edge")
 
 
 def _quartiles(values: Sequence[float]) -> tuple[float, float, float]:

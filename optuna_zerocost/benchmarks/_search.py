@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,7 @@ def run_searches(
     trials: int,
     folder: Path,
     jobs: int = 1,
+    until: float | None = None,
 ) -> list[Search]:
     """Run every arm with every seed on every data set; take from ``folder`` what is there.
 
@@ -89,6 +91,7 @@ def run_searches(
         trials: Networks that a search trains.
         folder: Where searches are kept, one file each, written when it is done.
         jobs: Searches at a time, in processes of their own.
+        until: A search ends early when it has trained a network this near to the best there is.
 
     Returns:
         The searches, by data set, arm and seed.
@@ -99,7 +102,9 @@ def run_searches(
     # Processes that were there before may work in another folder.
     folder = make_folder(folder.absolute())
     wanted = {
-        (dataset, arm.label, seed): _file_of(folder, arm, dataset, metric, seed, trials)
+        (dataset, arm.label, seed): _file_of(
+            folder, arm, dataset, metric=metric, seed=seed, trials=trials, until=until
+        )
         for dataset in objectives
         for arm in arms
         for seed in seeds
@@ -114,10 +119,22 @@ def run_searches(
         ),
         key=lambda task: -task[0].weight,
     )
+    goals = {
+        dataset: math.inf if until is None else float(objective.max()) - until
+        for dataset, objective in objectives.items()
+    }
     run_tasks(
         _run,
         [
-            (arm, dataset, seed, objectives[dataset], trials, wanted[dataset, arm.label, seed])
+            (
+                arm,
+                dataset,
+                seed,
+                objectives[dataset],
+                trials,
+                goals[dataset],
+                wanted[dataset, arm.label, seed],
+            )
             for arm, dataset, seed in left
         ],
         jobs=jobs,
@@ -129,12 +146,22 @@ def run_searches(
     return [_read(file, label, dataset, seed) for (dataset, label, seed), file in wanted.items()]
 
 
-def _file_of(folder: Path, arm: Arm, dataset: str, metric: str, seed: int, trials: int) -> Path:
+def _file_of(
+    folder: Path,
+    arm: Arm,
+    dataset: str,
+    *,
+    metric: str,
+    seed: int,
+    trials: int,
+    until: float | None,
+) -> Path:
     """Return the file of a search: the settings are in its name, in short."""
     settings = {
         **arm.settings,
         "metric": metric,
         "trials": trials,
+        **({} if until is None else {"until": until}),
         "optuna": optuna.__version__,
         "optuna_zerocost": __version__,
     }
@@ -143,12 +170,17 @@ def _file_of(folder: Path, arm: Arm, dataset: str, metric: str, seed: int, trial
     return folder / f"{dataset}-{name}-{identity}-seed{seed:03}.json"
 
 
-def _run(arm: Arm, dataset: str, seed: int, objective: Array, trials: int, file: Path) -> None:
+def _run(
+    arm: Arm, dataset: str, seed: int, objective: Array, trials: int, goal: float, file: Path
+) -> None:
     trained: list[int] = []
 
     def train(trial: optuna.Trial) -> float:
         trained.append(architecture_index(suggest_architecture(trial)))
-        return float(objective[trained[-1]])
+        value = float(objective[trained[-1]])
+        if value >= goal:
+            trial.study.stop()
+        return value
 
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)

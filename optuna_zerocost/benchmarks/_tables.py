@@ -17,7 +17,9 @@ __all__ = [
     "CORRELATION_KEY",
     "SEARCH_KEY",
     "correlation_text",
+    "TRUST_KEY",
     "search_text",
+    "trust_text",
     "write_correlation",
     "write_curves",
     "write_summary",
@@ -37,6 +39,14 @@ accuracy; to g: networks trained until one is within g points of the best there
 is; ×: how many times as many the algorithm alone needs; ms: time of the
 processor for a trial, besides training."""
 """What the columns of :func:`search_text` mean."""
+
+
+TRUST_KEY = """\
+to g: networks trained until one is within g points of the best there is: lower
+quartile, median and upper quartile of the searches; ×: median relative to the
+same sampler without a score; ms: time of the processor for a trial, besides
+training."""
+"""What the columns of :func:`trust_text` mean."""
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -163,6 +173,33 @@ def search_text(curves: Sequence[Curve]) -> str:
             line += f"{_needed(curve.needed[gap][1], trials):>8}{_speedup(curve, base, gap):>6}"
         lines.append(f"{line}{curve.milliseconds:8.1f}")
     return "\n".join(lines)
+
+
+def trust_text(curves: Sequence[Curve], *, trials: int, reference: str) -> str:
+    """Return the curves of one data set as text.
+
+    Args:
+        curves: Of one data set.
+        trials: Networks that a search trained at most.
+        reference: Label of the curve that others are compared with.
+    """
+    (unaided,) = (curve for curve in curves if curve.label == reference)
+    header = f"{'':27}"
+    for gap in GAPS:
+        header += f"{f'to {gap}':>12}{'':6}{'×':>4} "
+    lines = [f"{header}{'ms':>6}"]
+    for curve in curves:
+        line = f"{_cut(curve.label, 27):27}"
+        for gap in GAPS:
+            lower, median, upper = (f"{_needed(value, trials)}" for value in curve.needed[gap])
+            ratio = unaided.speedup(curve, gap)
+            line += f"{lower:>6}{median:>6}{upper:>6}{_factor(ratio):>5}"
+        lines.append(f"{line}{curve.milliseconds:6.0f}")
+    return "\n".join(lines)
+
+
+def _factor(value: float) -> str:
+    return "-" if math.isnan(value) or math.isinf(value) else f"{value:.2f}"
 
 
 def _needed(value: float, trials: int) -> str:

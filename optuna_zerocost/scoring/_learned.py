@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -46,13 +47,15 @@ class Sources:
         neighbours: Number of neighbours of good trials: one parameter changed. If there are more,
             those are scored that the finished trials' parameters alone speak for.
         parents: Number of best trials whose neighbours are considered.
-        pool: Whether the warmup's pool, which is scored already, stays in the choice.
+        pool: Whether the warmup's pool, which is scored already, stays in the choice. The best of
+            thousands is often one of which little is known, and on NAS-Bench-201 that took more
+            trials.
     """
 
     random: int = 32
     neighbours: int = 32
     parents: int = 5
-    pool: bool = True
+    pool: bool = False
 
     def __post_init__(self) -> None:
         if min(self.random, self.neighbours, self.parents) < 0:
@@ -401,16 +404,21 @@ class _Assessment:
             surrogate = self._fit(known, values, studies)
         self._mean, self._deviation = self._predict(surrogate, candidates, known)
 
+    @functools.cached_property
+    def _telling(self) -> _Array:
+        """The scores without those that are alike for all, which tell nothing."""
+        return self._scores[:, self._scores.any(axis=0)]
+
     def _fit(
         self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
     ) -> Surrogate:
         distances = self._distance.between(rows, rows)
-        return Surrogate(distances, self._scores[rows], values, studies=studies)
+        return Surrogate(distances, self._telling[rows], values, studies=studies)
 
     def _predict(
         self, surrogate: Surrogate, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]
     ) -> tuple[_Array, _Array]:
-        return surrogate.predict(self._distance.between(rows, known), self._scores[rows])
+        return surrogate.predict(self._distance.between(rows, known), self._telling[rows])
 
     def prediction(self, index: int) -> tuple[float, float]:
         """Return the predicted value of a candidate and its deviation, as the objective has it."""

@@ -15,12 +15,16 @@ __all__ = ["ParameterDistance"]
 _Array = npt.NDArray[np.float64]
 _Row = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
 
+_SQUARE = 4.0  # half of a range counts like another choice
+
 
 class ParameterDistance:
     """The mean difference between sets of parameters, define-by-run spaces included.
 
-    Two choices of a categorical parameter differ by 1; two numbers by the share of the parameter's
-    range that is between them, on the logarithmic scale where the distribution says so. Being
+    Two choices of a categorical parameter differ by 1; two numbers by 4 r², where r is the share
+    of the parameter's range that is between them, on the logarithmic scale where the distribution
+    says so. So half of the range counts like another choice, and a covariance that falls off with
+    the exponential of the distance is smooth in numbers (Rasmussen & Williams, eq. 4.9). Being
     absent is a value of its own: it differs from any other by 1. The sum over the parameters is
     divided by the mean number of those present, so that the parameters which most architectures
     lack do not dilute it.
@@ -43,7 +47,7 @@ class ParameterDistance:
         total = np.zeros((len(some), len(others)))
         for codes, is_categorical in zip(self._codes, self._is_categorical, strict=True):
             a, b = codes[some][:, None], codes[others][None, :]
-            difference = (a != b).astype(np.float64) if is_categorical else np.abs(a - b)
+            difference = (a != b).astype(np.float64) if is_categorical else _SQUARE * (a - b) ** 2
             # NaN stands for absent.
             absent_a, absent_b = np.isnan(a), np.isnan(b)
             difference[absent_a != absent_b] = 1.0

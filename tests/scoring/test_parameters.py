@@ -43,9 +43,9 @@ def naive(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
         elif name in a and name == "operation":
             total += a[name] != b[name]
         elif name in a and name == "width":
-            total += abs(math.log(a[name] / b[name])) / math.log(128 / 8)
+            total += 4 * (math.log(a[name] / b[name]) / math.log(128 / 8)) ** 2
         elif name in a:
-            total += abs(a[name] - b[name]) / (8 if name == "depth" else 0.5)
+            total += 4 * ((a[name] - b[name]) / (8 if name == "depth" else 0.5)) ** 2
     return total
 
 
@@ -63,7 +63,7 @@ def test_only_the_named_parameters_count() -> None:
     rows = [({"depth": d, "dropout": 0.1 * d}, SPACE) for d in (1, 5)]
     index = np.arange(2, dtype=np.intp)
     found = ParameterDistance(rows, ["depth"]).between(index, index)
-    assert found[0, 1] == pytest.approx(0.5)
+    assert found[0, 1] == pytest.approx(1.0)  # half of the range
 
 
 def test_a_range_that_changes_covers_all_that_was_seen() -> None:
@@ -72,7 +72,7 @@ def test_a_range_that_changes_covers_all_that_was_seen() -> None:
         ({"n": 11}, {"n": IntDistribution(1, 11)}),
     ]
     index = np.arange(2, dtype=np.intp)
-    assert ParameterDistance(rows, ["n"]).between(index, index)[0, 1] == pytest.approx(1.0)
+    assert ParameterDistance(rows, ["n"]).between(index, index)[0, 1] == pytest.approx(4.0)
 
 
 def test_a_name_of_two_kinds_is_compared_by_equality() -> None:
