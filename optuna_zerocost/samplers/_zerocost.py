@@ -119,8 +119,11 @@ class ZeroCostSampler(BaseSampler):
             :class:`~optuna_zerocost.scoring.ModelScorer`; see
             :class:`~optuna_zerocost.scoring.Scorer` for writing one.
         base_sampler: Any Optuna sampler. Default: ``TPESampler`` with ``constant_liar=True``.
-        ranking: How scores order candidates: a score's name, or a
-            :class:`~optuna_zerocost.scoring.Ranking`. Default: the only score there is.
+        ranking: How scores order candidates: a score's name, which is trusted as it is, or a
+            :class:`~optuna_zerocost.scoring.Ranking`. Default:
+            :class:`~optuna_zerocost.Learned`, which learns from the trials what each score is
+            worth, and adds candidates of its own; the warmup is then short. With ``moves=1``,
+            where there is a warmup alone: the only score there is.
         warmup: Size of the warmup, or ``None`` for no warmup.
         moves: How often the base sampler is asked for each trial after the warmup. With 1 the base
             sampler's suggestion is used as it is, and scored only after the trial; or where there
@@ -137,9 +140,9 @@ class ZeroCostSampler(BaseSampler):
             Default: these depend on the study's name.
 
     Raises:
-        ValueError: If there are several scores but no ranking, the ranking reads a score that the
-            scorer does not return, ``moves`` is less than 1 or an unknown word, or
-            ``random_share`` is no probability.
+        ValueError: If there are several scores but no ranking and ``moves=1``, the ranking reads
+            a score that the scorer does not return, ``moves`` is less than 1 or an unknown word,
+            or ``random_share`` is no probability.
         TypeError: If an argument is of the wrong kind.
     """
 
@@ -180,7 +183,10 @@ class ZeroCostSampler(BaseSampler):
         self._base_sampler = base_sampler or _compat.default_base_sampler(seed)
         self._limits = limits_of(scorer)
         self._measured = self._limits.names if self._limits is not None else ()
-        self._ranking = as_ranking(ranking, score_names_of(scorer), measured=self._measured)
+        names = score_names_of(scorer)
+        if ranking is None and moves != 1 and names != ():
+            ranking = Learned()
+        self._ranking = as_ranking(ranking, names, measured=self._measured)
         if isinstance(self._ranking, AsDrawn):
             if warmup not in (None, _DEFAULT_WARMUP):
                 raise ValueError(

@@ -344,6 +344,7 @@ def test_under_zerocost_the_other_parameters_have_an_edit_of_their_own() -> None
     sampler = ZeroCostSampler(
         size_scorer(SPACES["static"]),
         base_sampler=AgingEvolutionSampler(POPULATION, 2, seed=0),
+        ranking="size",
         warmup=Warmup(candidates=POPULATION, trials=3),
         moves=3,
     )

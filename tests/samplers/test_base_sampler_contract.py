@@ -61,7 +61,11 @@ def test_drawing_one_candidate_changes_nothing(
     # Evolution is told which parameters are the architecture, and edits the others separately.
     learning_rate_first = None if base == "evolution" else False
     wrapped = ZeroCostSampler(
-        size_scorer(SPACES[space]), base_sampler=BASES[base](), warmup=None, moves=2
+        size_scorer(SPACES[space]),
+        base_sampler=BASES[base](),
+        warmup=None,
+        ranking="size",
+        moves=2,
     )
     assert run(wrapped, space, learning_rate_first=learning_rate_first) == run(
         BASES[base](), space, learning_rate_first=learning_rate_first
@@ -82,7 +86,11 @@ def test_only_the_winner_leaves_traces_in_the_storage(base: str) -> None:
         ]
 
     wrapped = ZeroCostSampler(
-        size_scorer(SPACES["numeric"]), base_sampler=BASES[base](), warmup=None, moves=3
+        size_scorer(SPACES["numeric"]),
+        base_sampler=BASES[base](),
+        warmup=None,
+        ranking="size",
+        moves=3,
     )
     assert system_keys(wrapped) == system_keys(BASES[base]())
 
@@ -93,6 +101,7 @@ def test_partial_fixed_sampler_inside_is_honoured_in_warmup_and_moves() -> None:
         size_scorer(SPACES["conditional"]),
         base_sampler=fixed,
         warmup=Warmup(candidates=20, trials=3),
+        ranking="size",
         moves=10,
     )
     study = optuna.create_study(sampler=sampler)
@@ -107,6 +116,7 @@ def test_grid_sampler_passes_through() -> None:
     sampler = ZeroCostSampler(
         size_scorer(SPACES["numeric"]),
         base_sampler=optuna.samplers.GridSampler(grid, seed=0),
+        ranking="size",
         warmup=None,
     )
     study = optuna.create_study(sampler=sampler)

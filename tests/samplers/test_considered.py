@@ -38,7 +38,9 @@ def test_scores_come_back_in_order_and_many_as_some_of_them(scores: list[float])
 
 def test_each_move_stores_the_scores_it_chose_among() -> None:
     scorer = Recorder(SPACES["numeric"])
-    sampler = ZeroCostSampler(scorer, base_sampler=BASES["random"](), warmup=None, moves=7)
+    sampler = ZeroCostSampler(
+        scorer, base_sampler=BASES["random"](), warmup=None, ranking="size", moves=7
+    )
     study = optuna.create_study(sampler=sampler)
     for _ in range(4):
         start = len(scorer.scores)
@@ -73,6 +75,7 @@ def test_trials_of_the_warmup_chose_from_a_pool_that_can_be_read() -> None:
         scorer,
         base_sampler=BASES["random"](),
         warmup=Warmup(candidates=50, trials=2, show_progress_bar=False),
+        ranking="size",
         moves=3,
         seed=0,
     )
@@ -96,7 +99,10 @@ def test_every_scorer_has_a_pool_of_its_own() -> None:
         scorer = Recorder(SPACES["numeric"])
         scorer.fingerprint = fingerprint  # type: ignore[attr-defined]
         study.sampler = ZeroCostSampler(
-            scorer, warmup=Warmup(candidates=size, trials=9, show_progress_bar=False), seed=1
+            scorer,
+            ranking="size",
+            warmup=Warmup(candidates=size, trials=9, show_progress_bar=False),
+            seed=1,
         )
         study.optimize(SPACES["numeric"], n_trials=1)
     assert [len(pool.candidates) for pool in stored_pools(study)] == [40, 20]

@@ -85,7 +85,7 @@ def test_a_fixed_ranking_says_that_it_is_fixed() -> None:
 
 
 def test_the_only_score_of_a_scorer_that_names_none_decides() -> None:
-    sampler = ZeroCostSampler(lambda trial: {"right": secret(space(trial))}, warmup=None, moves=2)
+    sampler = ZeroCostSampler(lambda trial: {"right": secret(space(trial))}, warmup=None, moves=1)
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(lambda trial: secret(space(trial)), n_trials=3)
     text = sampler.explain(study)

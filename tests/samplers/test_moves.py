@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from optuna_zerocost import History, ZeroCostSampler
+from optuna_zerocost import History, Warmup, ZeroCostSampler
 from tests.spaces import BASES, SPACES, Recorder, size_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -27,7 +27,9 @@ def architectures(study: optuna.Study) -> list[str]:
 @pytest.mark.parametrize("base", ["random", "tpe", "nsga2", "qmc", "cmaes"])
 def test_each_trial_is_the_best_new_architecture_drawn_for_it(base: str, space: str) -> None:
     scorer = Recorder(SPACES[space])
-    sampler = ZeroCostSampler(scorer, base_sampler=BASES[base](), warmup=None, moves=6)
+    sampler = ZeroCostSampler(
+        scorer, base_sampler=BASES[base](), warmup=None, ranking="size", moves=6
+    )
     study = optuna.create_study(direction="maximize", sampler=sampler)
     trained: list[dict[str, Any]] = []
     for _ in range(8):
@@ -54,7 +56,9 @@ def test_what_was_scored_is_what_is_evaluated(space: str) -> None:
         rate = trial.suggest_float("rate", 1e-4, 1e-1, log=True)
         return SPACES[space](trial) - rate
 
-    sampler = ZeroCostSampler(size_scorer(SPACES[space]), seed=0, warmup=None, moves=5)
+    sampler = ZeroCostSampler(
+        size_scorer(SPACES[space]), seed=0, warmup=None, ranking="size", moves=5
+    )
     study = optuna.create_study(sampler=sampler)
     study.optimize(objective, n_trials=15)
     for trial in study.trials:
@@ -71,7 +75,11 @@ def test_no_architecture_is_evaluated_twice_before_all_are(base: str) -> None:
         return SPACES["static"](trial) + trial.suggest_float("rate", 0, 1)
 
     sampler = ZeroCostSampler(
-        size_scorer(SPACES["static"]), base_sampler=BASES[base](), warmup=None, moves=200
+        size_scorer(SPACES["static"]),
+        base_sampler=BASES[base](),
+        warmup=None,
+        ranking="size",
+        moves=200,
     )
     study = optuna.create_study(sampler=sampler)
     study.optimize(objective, n_trials=20)
@@ -83,6 +91,7 @@ def test_a_small_space_may_be_exhausted() -> None:
         lambda trial: {"size": trial.suggest_int("depth", 1, 3)},
         base_sampler=BASES["random"](),
         warmup=None,
+        ranking="size",
         moves=30,
     )
     study = optuna.create_study(sampler=sampler)
@@ -100,7 +109,7 @@ def test_running_and_waiting_trials_count_as_known_and_failed_ones_the_second_ti
         return int(trial.suggest_int("depth", 1, 6))
 
     sampler = ZeroCostSampler(
-        size_scorer(space), base_sampler=BASES["random"](), warmup=None, moves=100
+        size_scorer(space), base_sampler=BASES["random"](), warmup=None, ranking="size", moves=100
     )
     study = optuna.create_study(sampler=sampler)
     for _ in range(2):
@@ -116,7 +125,9 @@ def test_running_and_waiting_trials_count_as_known_and_failed_ones_the_second_ti
 
 def test_enqueued_values_are_kept_and_the_rest_is_the_best_for_them() -> None:
     scorer = Recorder(SPACES["conditional"])
-    sampler = ZeroCostSampler(scorer, base_sampler=BASES["random"](), warmup=None, moves=8)
+    sampler = ZeroCostSampler(
+        scorer, base_sampler=BASES["random"](), warmup=None, ranking="size", moves=8
+    )
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.enqueue_trial({"depth": 2, "norm": False})
     study.enqueue_trial({"depth": 1, "width0": 32, "norm": False})
@@ -138,7 +149,7 @@ def test_direction_of_a_score_and_a_forced_one() -> None:
         def __call__(self, trial: Any) -> dict[str, float]:
             return {"size": SPACES["conditional"](trial)}
 
-    def mean_size(ranking: str | None) -> float:
+    def mean_size(ranking: str) -> float:
         sampler = ZeroCostSampler(
             Low(), base_sampler=BASES["random"](), ranking=ranking, warmup=None, moves=10
         )
@@ -146,7 +157,7 @@ def test_direction_of_a_score_and_a_forced_one() -> None:
         study.optimize(SPACES["conditional"], n_trials=6)
         return sum(trial.value for trial in study.trials if trial.value is not None)
 
-    assert mean_size(None) == mean_size("-size") < mean_size("+size")
+    assert mean_size("size") == mean_size("-size") < mean_size("+size")
 
 
 def test_random_failures_are_counted_and_the_study_completes(
@@ -154,7 +165,9 @@ def test_random_failures_are_counted_and_the_study_completes(
 ) -> None:
     generator = random.Random(0)
     scorer = Recorder(SPACES["conditional"], fails=lambda call: generator.random() < 0.4)
-    sampler = ZeroCostSampler(scorer, base_sampler=BASES["tpe"](), warmup=None, moves=8)
+    sampler = ZeroCostSampler(
+        scorer, base_sampler=BASES["tpe"](), warmup=None, ranking="size", moves=8
+    )
     study = optuna.create_study(sampler=sampler)
     optuna_logger = logging.getLogger("optuna")
     optuna_logger.addHandler(caplog.handler)
@@ -169,7 +182,9 @@ def test_random_failures_are_counted_and_the_study_completes(
 
 def test_all_rejected_falls_back_to_the_base_sampler_with_a_warning() -> None:
     scorer = Recorder(SPACES["conditional"], fails=lambda call: True)
-    sampler = ZeroCostSampler(scorer, base_sampler=BASES["random"](), warmup=None, moves=3)
+    sampler = ZeroCostSampler(
+        scorer, base_sampler=BASES["random"](), warmup=None, ranking="size", moves=3
+    )
     study = optuna.create_study(sampler=sampler)
     with pytest.warns(UserWarning, match="All 3 candidates.*this one cannot be built.*base"):
         study.optimize(SPACES["conditional"], n_trials=3)
@@ -184,7 +199,9 @@ def test_scores_that_are_not_finite_reject_the_candidate(score: float) -> None:
         depth = trial.suggest_int("depth", 1, 9)
         return {"size": score if depth == 9 else depth}
 
-    sampler = ZeroCostSampler(scorer, base_sampler=BASES["random"](), warmup=None, moves=99)
+    sampler = ZeroCostSampler(
+        scorer, base_sampler=BASES["random"](), warmup=None, ranking="size", moves=99
+    )
     study = optuna.create_study(sampler=sampler)
     study.optimize(lambda trial: trial.suggest_int("depth", 1, 9), n_trials=3)
     assert [trial.params["depth"] for trial in study.trials] == [8, 7, 6]
@@ -198,6 +215,7 @@ def test_nothing_of_what_is_stored_is_a_numpy_scalar(tmp_path: Any) -> None:
         lambda trial: {"size": np.float32(SPACES["numeric"](trial))},  # type: ignore[dict-item]
         base_sampler=BASES["tpe"](),
         warmup=None,
+        ranking="size",
         moves=3,
     )
     study = optuna.create_study(sampler=sampler, storage=f"sqlite:///{tmp_path}/study.db")
@@ -212,7 +230,6 @@ def test_nothing_of_what_is_stored_is_a_numpy_scalar(tmp_path: Any) -> None:
         ({}, TypeError, "at least one name"),
         ({"size": "large"}, TypeError, "real number"),
         ({"source": 1.0}, ValueError, "zerocost:source"),
-        ({"a": 1.0, "b": 2.0}, ValueError, "no ranking"),
     ],
 )
 def test_a_wrong_scorer_fails_the_trial_with_a_clear_error(
@@ -286,8 +303,34 @@ def test_several_scores_need_a_ranking_before_the_first_trial() -> None:
             return {"snip": 1.0, "synflow": 2.0}
 
     with pytest.raises(ValueError, match="several scores.*no ranking"):
-        ZeroCostSampler(Named())
-    ZeroCostSampler(Named(), ranking="snip")
+        ZeroCostSampler(Named(), moves=1)
+    ZeroCostSampler(Named(), moves=1, ranking="snip")
+
+
+def test_a_warmup_by_several_scores_of_unknown_names_fails_its_trial() -> None:
+    def scorer(trial: Any) -> dict[str, float]:
+        return {"a": trial.suggest_int("depth", 1, 9), "b": 0.0}
+
+    sampler = ZeroCostSampler(scorer, warmup=Warmup(5, 2, show_progress_bar=False), moves=1)
+    study = optuna.create_study(sampler=sampler)
+    with pytest.raises(ValueError, match="no ranking"):
+        study.optimize(lambda trial: trial.suggest_int("depth", 1, 9), n_trials=1)
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL]
+
+
+def test_moves_learn_what_the_scores_are_worth_unless_told_otherwise() -> None:
+    def origins(ranking: str | None) -> set[str]:
+        sampler = ZeroCostSampler(
+            size_scorer(SPACES["numeric"]), ranking=ranking, warmup=None, moves=3, seed=0
+        )
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.optimize(SPACES["numeric"], n_trials=12)
+        last = study.trials[-1].user_attrs
+        assert ("zerocost:predicted" in last) == (ranking is None)
+        return {trial.user_attrs.get("zerocost:origin", "") for trial in study.trials}
+
+    assert origins("size") == {""}
+    assert origins(None) - {""} <= {"base", "random", "neighbour"}
 
 
 def test_advice_on_independent_sampling_does_not_flood(caplog: pytest.LogCaptureFixture) -> None:
@@ -298,7 +341,11 @@ def test_advice_on_independent_sampling_does_not_flood(caplog: pytest.LogCapture
         caplog.clear()
         base = optuna.samplers.CmaEsSampler(seed=0, n_startup_trials=2)
         sampler = ZeroCostSampler(
-            size_scorer(SPACES["static"]), base_sampler=base, warmup=None, moves=moves
+            size_scorer(SPACES["static"]),
+            base_sampler=base,
+            warmup=None,
+            ranking="size",
+            moves=moves,
         )
         study = optuna.create_study(sampler=sampler)
         study.optimize(SPACES["static"], n_trials=8)

@@ -16,7 +16,10 @@ pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalW
 
 def make(base: BaseSampler, scorer: Any, **arguments: Any) -> ZeroCostSampler:
     return ZeroCostSampler(
-        scorer, base_sampler=base, moves="neighbours", **{"warmup": None, **arguments}
+        scorer,
+        base_sampler=base,
+        moves="neighbours",
+        **{"warmup": None, "ranking": "size", **arguments},
     )
 
 
@@ -126,6 +129,7 @@ def test_a_share_of_the_trials_is_a_random_one_of_the_candidates(moves: Any) -> 
         scorer,
         base_sampler=AgingEvolutionSampler(1, 1, seed=0),
         warmup=None,
+        ranking="size",
         moves=moves,
         random_share=0.5,
         seed=0,

@@ -427,6 +427,7 @@ def with_warmup(pretrain: str | None, **arguments: Any) -> ZeroCostSampler:
     return ZeroCostSampler(
         size_scorer(SPACES["conditional"]),
         base_sampler=make(pretrain=pretrain, n_startup_trials=99, **LEARNING),
+        ranking="size",
         **{"warmup": Warmup(candidates=60, trials=2), "moves": 1, "seed": 0, **arguments},
     )
 
@@ -464,7 +465,12 @@ def test_moves_are_different_candidates_of_one_order() -> None:
 
 def test_with_moves_alone_random_trials_differ() -> None:
     sampler = ZeroCostSampler(
-        size_scorer(SPACES["numeric"]), base_sampler=make(), warmup=None, moves=5, seed=0
+        size_scorer(SPACES["numeric"]),
+        base_sampler=make(),
+        warmup=None,
+        ranking="size",
+        moves=5,
+        seed=0,
     )
     study = run(SPACES["numeric"], 10, sampler)
     assert [trial.user_attrs["zerocost:candidates"] for trial in study.trials] == [5] * 10
