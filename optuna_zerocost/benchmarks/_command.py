@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     # Parsers are generic in typeshed, but not when the program runs.
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
     from optuna_zerocost.benchmarks._accuracies import Accuracies
+    from optuna_zerocost.benchmarks._curves import Curve
+    from optuna_zerocost.benchmarks._search import Arm
 
 __all__ = ["add_bench"]
 
@@ -344,9 +346,7 @@ def _correlation(arguments: argparse.Namespace) -> None:
 
 
 def _search(arguments: argparse.Namespace) -> None:
-    from optuna_zerocost.benchmarks import _algorithms, _curves, _figures, _tables
-    from optuna_zerocost.benchmarks._files import make_folder
-    from optuna_zerocost.benchmarks._search import run_searches
+    from optuna_zerocost.benchmarks import _algorithms, _figures, _tables
 
     zero_cost = _algorithms.ZeroCost(
         proxies=arguments.proxies,
@@ -359,23 +359,8 @@ def _search(arguments: argparse.Namespace) -> None:
         random_share=arguments.random_share,
     )
     arms = _algorithms.arms(arguments.algorithms, arguments.modes, zero_cost)
-    accuracies = _accuracies(arguments)
-    objectives = {each.dataset: each.of(arguments.metric) for each in accuracies}
-    folder = make_folder(arguments.output)
-    searches = run_searches(
-        arms,
-        objectives,
-        metric=arguments.metric,
-        seeds=range(arguments.seed, arguments.seed + arguments.seeds),
-        trials=arguments.trials,
-        folder=folder / "searches",
-        jobs=_jobs(arguments),
-    )
-    curves = _curves.summarise(
-        searches, objectives, {each.dataset: each.test for each in accuracies}
-    )
-    for dataset in objectives:
-        shown = [curve for curve in curves if curve.dataset == dataset]
+    folder, curves = _run_arms(arguments, arms)
+    for dataset, shown in curves.items():
         print(
             f"{dataset}, {arguments.metric} accuracy, {arguments.seeds} searches of "
             f"{arguments.trials} networks:"
@@ -391,23 +376,18 @@ def _search(arguments: argparse.Namespace) -> None:
             )
             _figures.write_figure(figure, folder / f"search-{dataset}-test")
     print(_tables.SEARCH_KEY, end="\n\n")
-    _tables.write_curves(folder / "curves.csv", curves)
-    _tables.write_summary(folder / "summary.csv", curves)
+    _write_curves(folder, curves)
     print(f"The tables and figures are in {folder}")
 
 
-def _trust(arguments: argparse.Namespace) -> None:
-    from optuna_zerocost.benchmarks import _curves, _tables, _trust
+def _run_arms(
+    arguments: argparse.Namespace, arms: Sequence[Arm], *, until: float | None = None
+) -> tuple[Path, dict[str, list[Curve]]]:
+    """Search with every arm; return the folder of the results, and data set → curves."""
+    from optuna_zerocost.benchmarks._curves import summarise
     from optuna_zerocost.benchmarks._files import make_folder
     from optuna_zerocost.benchmarks._search import run_searches
 
-    trust = _trust.Trust(
-        base=arguments.base,
-        candidates=arguments.warmup_candidates,
-        scores=arguments.scores,
-        batch_size=arguments.batch_size,
-    )
-    arms = _trust.arms(trust, arguments.arms)
     accuracies = _accuracies(arguments)
     objectives = {each.dataset: each.of(arguments.metric) for each in accuracies}
     folder = make_folder(arguments.output)
@@ -419,13 +399,35 @@ def _trust(arguments: argparse.Namespace) -> None:
         trials=arguments.trials,
         folder=folder / "searches",
         jobs=_jobs(arguments),
-        until=min(_curves.GAPS),
+        until=until,
     )
-    curves = _curves.summarise(
-        searches, objectives, {each.dataset: each.test for each in accuracies}
+    tests = {each.dataset: each.test for each in accuracies}
+    curves: dict[str, list[Curve]] = {}
+    for curve in summarise(searches, objectives, tests):
+        curves.setdefault(curve.dataset, []).append(curve)
+    return folder, curves
+
+
+def _write_curves(folder: Path, curves: Mapping[str, Sequence[Curve]]) -> None:
+    from optuna_zerocost.benchmarks import _tables
+
+    every = [curve for group in curves.values() for curve in group]
+    _tables.write_curves(folder / "curves.csv", every)
+    _tables.write_summary(folder / "summary.csv", every)
+
+
+def _trust(arguments: argparse.Namespace) -> None:
+    from optuna_zerocost.benchmarks import _curves, _tables, _trust
+
+    trust = _trust.Trust(
+        base=arguments.base,
+        candidates=arguments.warmup_candidates,
+        scores=arguments.scores,
+        batch_size=arguments.batch_size,
     )
-    for dataset in objectives:
-        shown = [curve for curve in curves if curve.dataset == dataset]
+    arms = _trust.arms(trust, arguments.arms)
+    folder, curves = _run_arms(arguments, arms, until=min(_curves.GAPS))
+    for dataset, shown in curves.items():
         print(
             f"{dataset}, {arguments.metric} accuracy, {arguments.seeds} searches of at most "
             f"{arguments.trials} networks:"
@@ -436,8 +438,7 @@ def _trust(arguments: argparse.Namespace) -> None:
             flush=True,
         )
     print(_tables.TRUST_KEY, end="\n\n")
-    _tables.write_curves(folder / "curves.csv", curves)
-    _tables.write_summary(folder / "summary.csv", curves)
+    _write_curves(folder, curves)
     print(f"The tables are in {folder}")
 
 
