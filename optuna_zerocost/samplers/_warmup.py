@@ -51,7 +51,8 @@ class Warmup:
 
     Args:
         candidates: Number of random architectures that are scored. The paper uses 1000 to 3000.
-        trials: Trials with a number below this are taken from the best of them, best first.
+        trials: Trials with a number below this are taken from the best of them, best first. The
+            ranking ``Learned`` takes no more of them than it needs before it learns.
         show_progress_bar: Show a progress bar while the pool is scored, if the standard error
             stream is a terminal.
 
