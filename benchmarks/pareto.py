@@ -139,7 +139,7 @@ def main() -> None:
     lines = [
         "# Two objectives on NAS-Bench-201",
         "",
-        "`python benchmarks/pareto.py --scores SCORES.npz "
+        f"`python benchmarks/pareto.py {'--scores SCORES.npz ' if arguments.scores else ''}"
         f"--seeds {arguments.seeds} --first-seed {arguments.first_seed} "
         f"--trials {arguments.trials} --moves {arguments.moves}`",
         "",
