@@ -16,6 +16,10 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import rankdata
 
+from optuna_zerocost.scoring._acquisition import (
+    log_expected_improvement,
+    upper_confidence_bound,
+)
 from optuna_zerocost.scoring._candidate import Candidate, History, sign_of
 from optuna_zerocost.scoring._correlation import spearman
 from optuna_zerocost.scoring._parameters import ParameterDistance
@@ -34,6 +38,7 @@ _FEWEST_VALUES = 3  # below, there is nothing to learn from
 # How far a value is below the best, in distances of the median, is what is learned, on a
 # logarithmic scale that begins at _RESOLUTION and ends at _FAR.
 _RESOLUTION, _FAR = 0.05, 3.0
+_EXPLORATION = 0.7  # weight of the deviation where there is no best value to exceed
 # Trust is only told, not used, so that fewer trials do.
 _MOST_TRIALS_FOR_TRUST = 100
 
@@ -69,10 +74,10 @@ class Learned:
     The first trials tell: a few of them trust a score, a few are random. From then on a
     Gaussian process over the parameters and the standardised ranks of the scores, fitted to the
     finished trials (see :class:`~optuna_zerocost.scoring._surrogate.Surrogate`), predicts every
-    candidate, and they are ordered by mean + ``exploration`` · deviation. What is learned is how
-    close a trial comes to the best one, on a logarithmic scale: the order at the top is what
-    matters. So a proxy that points the wrong way is used the other way round, and one that means
-    nothing is ignored.
+    candidate, and they are ordered by the improvement on the best trial that is expected of them.
+    What is learned is how close a trial comes to the best one, on a logarithmic scale: the order
+    at the top is what matters. So a proxy that points the wrong way is used the other way round,
+    and one that means nothing is ignored.
 
     A pruned trial counts as its last reported value, but at most as the median of the complete
     ones, since it was judged to be no better. Failed trials teach nothing. A value that is
@@ -85,7 +90,8 @@ class Learned:
             The first of them is the one that is trusted at first.
         trusting: Number of first trials that are the best by the first score.
         honest: Number of trials after these that are chosen at random.
-        exploration: Weight of the predicted deviation, at least 0.
+        exploration: Order by mean + ``exploration`` · deviation instead, at least 0. With several
+            objectives, where no trial is the best one, that is done in any case (default: 0.7).
         most_trials: From longer histories this many trials are learned from: the better half of
             them the best ones, the others the latest ones.
         objectives: With several objectives ``"all"`` fits a surrogate to each, and orders by
@@ -104,7 +110,7 @@ class Learned:
         *names: str,
         trusting: int = 4,
         honest: int = 4,
-        exploration: float = 0.7,
+        exploration: float | None = None,
         most_trials: int = 400,
         objectives: Literal["all", "first"] = "all",
         sources: Sources = Sources(),  # noqa: B008  (it is immutable)
@@ -113,7 +119,8 @@ class Learned:
         self._signs = dict(parse_name(name) for name in names)
         if len(self._signs) < len(names):
             raise ValueError(f"Learned was given one score twice: {names}. Name each once.")
-        if trusting < 0 or honest < 0 or most_trials < _FEWEST_VALUES or not exploration >= 0:
+        is_exploring = exploration is None or exploration >= 0
+        if trusting < 0 or honest < 0 or most_trials < _FEWEST_VALUES or not is_exploring:
             raise ValueError(
                 f"Learned(trusting={trusting}, honest={honest}, exploration={exploration}, "
                 f"most_trials={most_trials}) cannot be: numbers of trials and the exploration are "
@@ -359,8 +366,19 @@ class _Assessment:
             return
         self.is_learned = True
         self._learn(np.arange(self._count, len(trials), dtype=np.intp))
-        self.merit = self._mean + ranking._exploration * self._deviation
+        self.merit = self._merit()
         self.order = [int(i) for i in np.argsort(-self.merit, kind="stable")]
+
+    def _merit(self) -> _Array:
+        exploration, objectives = self._ranking._exploration, self._ranking._objectives
+        is_alone = objectives == "first" or len(self._history.directions) == 1
+        if exploration is None and is_alone:
+            # Without trials of this study, those of earlier ones are what there is to exceed.
+            best = self._values[: len(self._own.trials) or None].max()
+            return log_expected_improvement(self._mean, self._deviation, best)
+        if exploration is None:
+            exploration = _EXPLORATION
+        return upper_confidence_bound(self._mean, self._deviation, exploration)
 
     def levels(self) -> _Array:
         """Return the values of all trials on the scale of ``merit``."""
