@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from optuna_zerocost._arguments import natural, positive
 from optuna_zerocost.benchmarks._command import add_bench
-from optuna_zerocost.commands._errors import FAILED, INTERRUPTED
+from optuna_zerocost.commands._errors import FAILED, INTERRUPTED, guarded
 from optuna_zerocost.commands._rank import add_rank
 from optuna_zerocost.commands._report import add_report
 from optuna_zerocost.commands._score import add_score
@@ -160,10 +160,10 @@ def _add_proxies(subparsers: Subparsers) -> None:
         action="store_true",
         help="measure the costs on this machine (a minute or two)",
     )
-    parser.set_defaults(command=_proxies)
+    parser.set_defaults(command=guarded(_proxies))
 
 
-def _proxies(arguments: argparse.Namespace) -> int:
+def _proxies(arguments: argparse.Namespace) -> None:
     from optuna_zerocost import proxies, proxy_table
 
     costs = proxy_table.MEASURED_COSTS
@@ -175,4 +175,3 @@ def _proxies(arguments: argparse.Namespace) -> int:
         "csv": proxy_table.as_csv,
     }[arguments.format]
     print(render(proxy_table.rows(costs)))
-    return 0

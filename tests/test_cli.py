@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from optuna_zerocost import demo
+from optuna_zerocost import demo, proxy_table
 from optuna_zerocost.cli import main
 
 
@@ -87,3 +87,12 @@ def test_interrupted_says_where_the_rest_is(monkeypatch, capsys):
     monkeypatch.setattr(demo, "run", interrupt)
     assert main(["demo"]) == 130
     assert "sqlite:///zerocost-demo.db" in capsys.readouterr().err
+
+
+def test_measuring_that_is_interrupted_leaves_no_stack_trace(monkeypatch, capsys):
+    def interrupt(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(proxy_table, "measure_costs", interrupt)
+    assert main(["proxies", "--measure"]) == 130
+    assert capsys.readouterr().err.splitlines() == ["optuna-zerocost: interrupted"]

@@ -58,6 +58,81 @@ def test_a_warmup_waits_in_the_study(builder: str, tmp_path: pathlib.Path) -> No
     assert [t.state for t in study.trials] == [optuna.trial.TrialState.WAITING] * 2
 
 
+def test_a_warmup_says_how_a_missing_study_is_made(
+    builder: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = tmp_path / "study.log"
+    where = ["--study", "s", "--storage", str(storage)]
+    warmup = ["warmup", builder, *where, "--candidates", "4", "--trials", "1", *BATCH]
+    assert main(warmup) == 1
+    assert "--direction" in capsys.readouterr().err and not storage.exists()
+    assert main([*warmup, "--direction", "minimize"]) == 0
+    assert main([*warmup, "--study", "t"]) == 1
+    assert "It has 's'. With --direction" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["epoch 1\n", "epoch 1\nepoch 2\n", "{}\n", "3\n", "\0ÿ"])
+def test_a_log_that_is_no_journal_stays_as_it_is(
+    builder: str, content: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "training.log"
+    log.write_text(content, encoding="latin-1")
+    where = ["--study", "s", "--storage", str(log)]
+    arguments = [builder, "--candidates", "4", "--trials", "1", "--direction", "maximize", *BATCH]
+    for command in (["report", *where], ["warmup", *where, *arguments]):
+        assert main(command) == 1
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "no journal" in line
+    assert log.read_text(encoding="latin-1") == content
+
+
+@pytest.mark.parametrize("storage", ["{}/none/study.log", "sqlite:///{}/none/study.db"])
+def test_a_folder_that_is_missing_is_named(
+    builder: str, storage: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--study", "s", "--storage", storage.format(tmp_path), "--direction", "maximize"]
+    assert main(["warmup", builder, *where, *BATCH]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"no folder '{tmp_path}/none'" in line
+
+
+@pytest.mark.parametrize(
+    ("storage", "reason"),
+    [
+        ("nowhere://me:secret@host/x", "no database called 'nowhere'"),
+        ("mysql+aiomysql://me:secret@host/x", 'pip install "aiomysql"'),
+    ],
+)
+def test_a_storage_that_cannot_be_opened_is_told_in_one_line(
+    storage: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["report", "--study", "s", "--storage", storage]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason in line and "secret" not in line
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("build_model = 3", "{file}:build_model is 3, but it must be a function."),
+        ("def build_model(): pass", "takes 0 positional arguments but 1 was given"),
+        ("def build_model(trial): return 5", "must return the untrained network"),
+        ("def build_model(trial:", "SyntaxError"),
+        ("1 / 0", "ZeroDivisionError: division by zero ({file}, line 1)"),
+    ],
+)
+def test_what_is_wrong_with_a_builder_is_told_by_its_own_names(
+    code: str, reason: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without any place in the code of this package, or of Python's own."""
+    file = tmp_path / f"wrong_builder_of_{tmp_path.name}.py"
+    file.write_text(code)
+    assert main(["score", f"{file}:build_model", *BATCH]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert reason.format(file=file) in line
+    assert "_building.py" not in line and "importlib" not in line
+
+
 @pytest.mark.parametrize(
     ("reference", "params", "reason"),
     [

@@ -84,6 +84,6 @@ def _made_by(reference: str) -> Any:
     if is_pair or isinstance(made, Minibatches):
         return made
     raise CommandError(
-        f"{reference} gave a {type(made).__name__}, but a batch is a pair (inputs, targets), or "
+        f"{reference} gave {made!r:.60}, but a batch is a pair (inputs, targets), or "
         "(inputs, None) without targets."
     )

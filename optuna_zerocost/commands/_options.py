@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from optuna_zerocost._arguments import names, natural, positive
 from optuna_zerocost.commands._errors import CommandError
-from optuna_zerocost.commands._user_code import is_reference, load
+from optuna_zerocost.commands._user_code import is_reference, load_function
 
 if TYPE_CHECKING:
     # Parsers are generic in typeshed, but not when the program runs.
@@ -156,8 +156,8 @@ def scorer_of(arguments: argparse.Namespace) -> ModelScorer:
     from optuna_zerocost.commands._batch import load_batch
     from optuna_zerocost.scoring import ModelScorer
 
-    build_model = load(arguments.builder)
-    more: dict[str, Any] = {"loss_fn": load(arguments.loss)} if arguments.loss else {}
+    build_model = load_function(arguments.builder)
+    more: dict[str, Any] = {"loss_fn": load_function(arguments.loss)} if arguments.loss else {}
     batch = load_batch(arguments.batch, classes=arguments.classes, seed=arguments.seed)
     try:
         return ModelScorer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from optuna_zerocost.commands._errors import CommandError
 
@@ -27,8 +28,14 @@ _FORMS = (
 _DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 
+class _Missing(CommandError):
+    """There is no such file."""
+
+
 @contextlib.contextmanager
-def open_study(name: str, url: str, *, direction: str | None = None) -> Iterator[optuna.Study]:
+def open_study(
+    name: str, url: str, *, direction: str | None = None, may_make: str = ""
+) -> Iterator[optuna.Study]:
     """Open a study for a while.
 
     Args:
@@ -36,15 +43,19 @@ def open_study(name: str, url: str, *, direction: str | None = None) -> Iterator
         url: A database's URL, or the path of a journal's file, which ends in ``.log``.
         direction: If the study does not exist, it is made with this direction; ``None`` makes
             nothing, no file either.
+        may_make: What is said besides where there is no such study: how to have one made.
 
     Raises:
         CommandError: If there is no such study or storage, or the storage fails meanwhile.
     """
     # One process: what Optuna says about its studies would be in the way of the output.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = _open_storage(url, may_create=direction is not None)
     try:
-        yield _study(name, url, storage, direction)
+        storage = _open_storage(url, may_create=direction is not None)
+    except _Missing as error:
+        raise CommandError(f"{error} {may_make}".rstrip()) from error
+    try:
+        yield _study(name, url, storage, direction, may_make)
     except (SQLAlchemyError, StorageInternalError) as error:
         raise _unusable(url, error) from error
     finally:
@@ -55,9 +66,7 @@ def open_study(name: str, url: str, *, direction: str | None = None) -> Iterator
 
 def _open_storage(url: str, *, may_create: bool) -> BaseStorage:
     if url.endswith(".log") and "://" not in url:
-        if not may_create:
-            _require_file(url)
-        return JournalStorage(JournalFileBackend(url))
+        return _open_journal(url, may_create=may_create)
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -65,21 +74,57 @@ def _open_storage(url: str, *, may_create: bool) -> BaseStorage:
     if parsed.get_backend_name() == "sqlite":
         if parsed.database in (None, "", ":memory:"):
             raise CommandError(f"the storage {url!r} is in memory and empty. {_FORMS}")
-        if not may_create and "uri" not in parsed.query:
-            _require_file(str(parsed.database))
+        if "uri" not in parsed.query:
+            _require_file(str(parsed.database), may_create=may_create)
     try:
         return RDBStorage(url)
+    except NoSuchModuleError as error:
+        raise CommandError(
+            f"the storage {_without_password(url)!r} is of no known kind: SQLAlchemy has no "
+            f"database called {parsed.drivername!r}. {_FORMS}"
+        ) from error
     except (ImportError, RuntimeError, ValueError, SQLAlchemyError, StorageInternalError) as error:
         raise _unusable(url, error) from error
 
 
-def _require_file(path: str) -> None:
+def _open_journal(path: str, *, may_create: bool) -> BaseStorage:
+    _require_file(path, may_create=may_create)
+    try:
+        _require_journal(Path(path))
+        return JournalStorage(JournalFileBackend(path))
+    except OSError as error:
+        raise CommandError(f"the journal {path!r} cannot be used: {error.strerror}.") from error
+
+
+def _require_journal(file: Path) -> None:
+    # Many a log is called .log: Optuna would append to any.
+    if not file.exists():
+        return
+    with file.open("rb") as lines:
+        first = lines.readline()
+    try:
+        is_journal = not first or "op_code" in json.loads(first)
+    except (TypeError, ValueError):
+        is_journal = False
+    if not is_journal:
+        raise CommandError(f"the file {str(file)!r} is no journal of Optuna's. {_FORMS}")
+
+
+def _require_file(path: str, *, may_create: bool) -> None:
     # Optuna would make an empty one.
-    if not Path(path).is_file():
-        raise CommandError(f"there is no file {path!r}, seen from {Path.cwd()}. {_FORMS}")
+    file = Path(path)
+    if may_create and not file.parent.is_dir():
+        raise CommandError(
+            f"there is no folder {str(file.parent)!r} for {path!r}, seen from {Path.cwd()}. "
+            "Make it first."
+        )
+    if not may_create and not file.is_file():
+        raise _Missing(f"there is no file {path!r}, seen from {Path.cwd()}. {_FORMS}")
 
 
-def _study(name: str, url: str, storage: BaseStorage, direction: str | None) -> optuna.Study:
+def _study(
+    name: str, url: str, storage: BaseStorage, direction: str | None, may_make: str
+) -> optuna.Study:
     if direction is not None:
         return optuna.create_study(
             study_name=name,
@@ -93,7 +138,8 @@ def _study(name: str, url: str, storage: BaseStorage, direction: str | None) -> 
         there = sorted(optuna.get_all_study_names(storage))
         has = ", ".join(map(repr, there[:10])) + ", …" * (len(there) > 10)
         raise CommandError(
-            f"there is no study {name!r} in {_without_password(url)}. It has {has or 'no study'}."
+            f"there is no study {name!r} in {_without_password(url)}. It has {has or 'no study'}. "
+            f"{may_make}".rstrip()
         ) from error
 
 
@@ -101,8 +147,9 @@ def _unusable(url: str, error: Exception) -> CommandError:
     # Drivers quote SQL and a link in further lines; what failed is in the first. Optuna wraps it.
     cause = error.__cause__ or error
     reason = str(cause).strip().partition("\n")[0]
-    driver = _DRIVERS.get(cause.name or "") if isinstance(cause, ImportError) else None
-    if driver:
+    missing = cause.name if isinstance(cause, ImportError) else None
+    if missing:
+        driver = _DRIVERS.get(missing, missing)
         reason += f'. Install the driver: pip install "{driver}"'
     return CommandError(
         f"the storage {_without_password(url)!r} cannot be used: {reason.rstrip('.')}. {_FORMS}"

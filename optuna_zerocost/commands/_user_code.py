@@ -8,13 +8,17 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from optuna_zerocost.commands._errors import CommandError
 
-__all__ = ["is_reference", "load", "where"]
+__all__ = ["is_reference", "load", "load_function", "where"]
+
+# What is imported passes through here, and what is built through this package.
+_PASSED = ("<frozen ", importlib.__file__, str(Path(__file__).resolve().parents[1]))
 
 
 def is_reference(text: str) -> bool:
@@ -48,9 +52,28 @@ def load(reference: str) -> Any:
     return found
 
 
+def load_function(reference: str) -> Callable[..., Any]:
+    """Import ``MODULE:NAME`` and return the function that it names.
+
+    Raises:
+        CommandError: As :func:`load`, and if it names something else.
+    """
+    found = load(reference)
+    if not callable(found):
+        raise CommandError(f"{reference} is {found!r:.60}, but it must be a function.")
+    return found  # type: ignore[no-any-return]
+
+
 def where(error: BaseException) -> str:
-    """Return an error in one line, with the place in the code where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
+    """Return an error in one line, with the place in the code where it was raised.
+
+    Places in this package and in Python's import machinery tell a user nothing.
+    """
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_PASSED)
+    ]
     said = " ".join(str(error).split()) or "no message"
     place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {said}{place}"

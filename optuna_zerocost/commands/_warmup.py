@@ -62,7 +62,12 @@ def _warmup(arguments: argparse.Namespace) -> None:
 
     scorer = scorer_of(arguments)
     ranking = ranking_of(arguments.ranking, scorer)
-    with open_study(arguments.study, arguments.storage, direction=arguments.direction) as study:
+    with open_study(
+        arguments.study,
+        arguments.storage,
+        direction=arguments.direction,
+        may_make="With --direction maximize or minimize, the study is made.",
+    ) as study:
         pool = rank_pool(
             study,
             scorer,

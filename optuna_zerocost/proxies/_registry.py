@@ -140,9 +140,9 @@ def describe(name: str) -> Proxy:
     """
     if name not in _PROXIES:
         close = difflib.get_close_matches(name, _PROXIES, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
+        hint = f"did you mean {close[0]!r}? Known" if close else "known"
         raise UnknownProxyError(
-            f"no proxy is called {name!r}; {hint}Known are {', '.join(names())}; "
+            f"no proxy is called {name!r}; {hint} are {', '.join(names())}; "
             "add your own with proxies.register"
         )
     return _PROXIES[name]
