@@ -144,6 +144,23 @@ def test_second_run_adds_studies_and_repeats_the_first(arms, url):
         assert arm.accuracies == first.accuracies
 
 
+def test_no_trial_runs_on_when_a_process_was_ended(tmp_path, monkeypatch):
+    def end(parent, arm, seed, study_name, settings, storage):
+        optuna.load_study(study_name=study_name, storage=storage).ask()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_run, "_run_task", end)
+    with demo.open_storage(f"sqlite:///{tmp_path / 'ended.db'}") as storage:
+        with pytest.raises(KeyboardInterrupt):
+            demo.run(SMALL, storage)
+        states = [
+            trial.state
+            for name in optuna.get_all_study_names(storage)
+            for trial in optuna.load_study(study_name=name, storage=storage).trials
+        ]
+    assert states == [TrialState.FAIL]
+
+
 def test_threads_and_verbosity_are_put_back():
     torch.set_num_threads(2)
     verbosity = optuna.logging.get_verbosity()

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -216,11 +216,16 @@ def run(
             joblib.delayed(_run_task)(os.getpid(), arm, seed, names[arm, seed], settings, storage)
             for arm, seed in tasks
         )
-        for arm in finished:
-            done[arm.name, arm.seed] = arm
-            if report is not None:
-                with bar.external_write_mode():
-                    report(arm)
+        try:
+            for arm in finished:
+                done[arm.name, arm.seed] = arm
+                if report is not None:
+                    with bar.external_write_mode():
+                        report(arm)
+        except BaseException:
+            # Processes that were ended have left their trials as if they were still running.
+            _fail_running(names.values(), storage)
+            raise
     return [done[name, seed] for seed in settings.seeds for name in (BASE, ZEROCOST)]
 
 
@@ -247,6 +252,13 @@ def _create_studies(settings: Settings, storage: RDBStorage) -> dict[tuple[str, 
             except DuplicatedStudyError:
                 pass  # another demo, started at the same moment, has taken the name
         attempt += 1
+
+
+def _fail_running(study_names: Iterable[str], storage: RDBStorage) -> None:
+    for name in study_names:
+        study = optuna.load_study(study_name=name, storage=storage)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
 
 
 def _run_task(
