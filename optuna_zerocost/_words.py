@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
-from optuna_zerocost.analysis import Estimate, ScoredTrial
+from optuna_zerocost.analysis import Activity, Estimate, ScoredTrial
 from optuna_zerocost.visualization._plotly import two_decimals
 
 __all__ = ["count", "duration", "estimate", "reading", "sources", "strength"]
@@ -13,21 +13,42 @@ __all__ = ["count", "duration", "estimate", "reading", "sources", "strength"]
 _WEAK, _STRONG = 0.3, 0.6
 
 _SOURCES = {
-    "warmup": "taken from the best of the warmup's pool",
-    "move": "the best of many draws from the base sampler",
-    "random": "a random one of such draws",
+    "warmup": "chosen from the warmup's pool",
+    "move": "the best of many candidates",
+    "random": "a random one of such candidates",
     "base": "the base sampler's own suggestion",
     "enqueued": "enqueued",
 }
 
 
-def sources(trials: Mapping[str, int]) -> Iterator[tuple[str, int, str]]:
+# What the candidates of a move were.
+_ORIGINS = {
+    "base": "drawn by the base sampler",
+    "neighbour": "next to a good one",
+    "random": "drawn at random",
+    "pool": "from the warmup's pool",
+}
+
+
+def sources(activity: Activity) -> Iterator[tuple[str, int, str]]:
     """Yield each source with its number of trials and what it means, in a fixed order."""
-    for source in [
-        *(s for s in _SOURCES if s in trials),
-        *(s for s in trials if s not in _SOURCES),
-    ]:
-        yield source, trials[source], _SOURCES.get(source, source)
+    for source in _known_first(activity.trials, _SOURCES):
+        meaning = _SOURCES.get(source, source)
+        if source == "move":
+            meaning += f": {_origins(activity.origins)}"
+        yield source, activity.trials[source], meaning
+
+
+def _origins(moves: Mapping[str, int]) -> str:
+    told = [
+        f"{moves[origin]} {_ORIGINS.get(origin, origin)}"
+        for origin in _known_first(moves, _ORIGINS)
+    ]
+    return ", ".join(told) if len(told) > 1 else _ORIGINS.get(*moves, *moves)
+
+
+def _known_first(found: Mapping[str, int], known: Mapping[str, str]) -> list[str]:
+    return [*(name for name in known if name in found), *(n for n in found if n not in known)]
 
 
 def reading(trials: Iterable[ScoredTrial]) -> str:

@@ -110,12 +110,15 @@ class Activity:
 
     Attributes:
         trials: Source → number of trials; trials without a source are not counted.
+        origins: Where the architectures of the moves came from → number of moves: ``"base"`` for
+            draws of the base sampler, the others as in ``zerocost:origin``.
         candidates: Architectures that were scored for the warmup's pool and the moves.
         rejected: Draws that the scorer rejected.
         seconds: Time for drawing and scoring, summed over workers.
     """
 
     trials: Mapping[str, int]
+    origins: Mapping[str, int]
     candidates: int
     rejected: int
     seconds: float
@@ -397,6 +400,7 @@ def activity(study: Study) -> Activity:
 
     return Activity(
         dict(Counter(str(_source(trial)) for trial in trials)),
+        dict(Counter(_origin(trial) for trial in trials if _source(trial) == "move")),
         candidates=total("candidates"),
         rejected=total("rejected"),
         seconds=float(sum(_attribute(trial, "seconds") for trial in trials)),
@@ -414,6 +418,10 @@ def _require_one_value(study: Study, target: Target | None) -> None:
 def _source(trial: FrozenTrial) -> str | None:
     source = trial.user_attrs.get(f"{PREFIX}source")
     return source if isinstance(source, str) else None
+
+
+def _origin(trial: FrozenTrial) -> str:
+    return str(trial.user_attrs.get(f"{PREFIX}origin", "base"))
 
 
 def _attribute(trial: FrozenTrial, name: str) -> float:

@@ -119,8 +119,8 @@ def test_what_a_user_has_written_stays(study: optuna.Study) -> None:
 def test_the_note_says_what_happened_and_how_the_proxies_fare() -> None:
     study = search(optuna.storages.InMemoryStorage(), trials=9)
     text = describe(study)
-    assert "**3** taken from the best of the warmup's pool" in text
-    assert "**6** the best of many draws" in text
+    assert "**3** chosen from the warmup's pool" in text
+    assert "**6** the best of many candidates: drawn by the base sampler" in text
     best = max(study.trials, key=lambda trial: trial.values[0])
     assert f"in trial {best.number}" in text
     for name in ("a", "b", "c"):

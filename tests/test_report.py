@@ -134,10 +134,18 @@ def test_a_pipe_whose_encoding_has_no_greek_gets_the_report(storage: str) -> Non
 def test_what_the_ranking_has_learned_is_told(
     storage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    search(storage, ranking=Learned("useful", "idle"))
+    study = search(storage, ranking=Learned("useful", "idle"))
     text = report(capsys, storage)
     assert_fits(text)
     assert "What the ranking has learned" in text
+    # Most of what it chooses among is not the base sampler's.
+    moves = [
+        trial.user_attrs["zerocost:origin"]
+        for trial in study.trials
+        if trial.user_attrs.get("zerocost:source") == "move" and "zerocost:origin" in trial.user_attrs
+    ]
+    assert "neighbour" in moves
+    assert f"{moves.count('neighbour')} next to a good one" in " ".join(text.split())
     assert "What the ranking has learned" in report(capsys, storage, "--format", "html")
     search(storage, "fixed")
     assert "What the ranking has learned" not in report(capsys, storage, name="fixed")

@@ -75,7 +75,7 @@ def _overview(study: Study) -> list[Part]:
         Items(
             [
                 f"{source}: {number}, {meaning}"
-                for source, number, meaning in sources(activity.trials)
+                for source, number, meaning in sources(activity)
             ]
         ),
         f"{count(activity.candidates, 'architecture')} scored without training, "

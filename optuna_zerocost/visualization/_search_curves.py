@@ -107,7 +107,9 @@ def plot_search_curves(
                 hovertemplate=f"{label}: %{{customdata:.4g}} after %{{x}}<extra></extra>",
             )
         )
-    figure.update_xaxes(title="trained networks", rangemode="tozero")
+    # The last step of a curve would else lie on the edge.
+    longest = max(len(curve.median) for curve in shown.values())
+    figure.update_xaxes(title="trained networks", range=[0, 1.02 * longest])
     figure.update_yaxes(title=f"best {target_name} so far", **axis.layout)
     several = any(curve.studies > 1 for curve in shown.values())
     figure.update_layout(showlegend=True)

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
-from optuna_zerocost import RankSum, Warmup, ZeroCostSampler
+from optuna_zerocost import Learned, RankSum, Sources, Warmup, ZeroCostSampler
 from optuna_zerocost.samplers._considered import considered_scores
 from optuna_zerocost.samplers._warmup import stored_pools
 from optuna_zerocost.visualization import (
@@ -166,6 +166,33 @@ def test_the_pool_is_sorted_and_the_chosen_lie_on_it(study: optuna.Study) -> Non
             score = chosen[number].user_attrs[f"zerocost:{name}"]
             assert falling[x - 1] == score
             assert y == axis.place([score])[0]
+
+
+def test_a_last_improvement_is_not_hidden_by_the_edge() -> None:
+    study = optuna.create_study(direction="maximize")
+    for value in range(9):
+        study.add_trial(create_trial(value=value))
+    figure = plot_curve(study)
+    (curve,) = figure.data
+    assert curve.x[-1] == 9 < figure.layout.xaxis.range[1]
+
+
+def test_what_a_move_takes_from_the_pool_is_shown_as_chosen() -> None:
+    ranking = Learned(trusting=2, honest=2, sources=Sources(random=0, neighbours=0, pool=True))
+    sampler = ZeroCostSampler(
+        scorer,
+        base_sampler=BASES["random"](),
+        ranking=ranking,
+        warmup=Warmup(candidates=40, trials=4, show_progress_bar=False),
+        moves=1,
+        seed=0,
+    )
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(objective, n_trials=10)
+    moves = {t.number for t in study.trials if t.user_attrs.get("zerocost:origin") == "pool"}
+    assert moves
+    shown = {row[0] for trace in plot_warmup(study).data for row in trace.customdata or ()}
+    assert shown == moves | set(range(4))
 
 
 @pytest.mark.parametrize("moves", [5, 80])
