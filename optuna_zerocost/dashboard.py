@@ -162,6 +162,8 @@ def fit(figure: go.Figure) -> None:
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": GREY},
         margin={"l": 60, "r": 20},
+        # Plotly would take see-through paper for black, and put a dark bar over the title.
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": grid, "activecolor": GREY},
     )
     figure.update_xaxes(gridcolor=grid, zerolinecolor=grid, automargin=True)
     figure.update_yaxes(gridcolor=grid, zerolinecolor=grid, automargin=True)

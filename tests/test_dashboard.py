@@ -88,6 +88,8 @@ def test_figures_and_note_arrive(tmp_path: pathlib.Path) -> None:
         assert points([t for part in parts for t in part["data"]]) == points(whole["data"])
         for part in parts:
             assert part["layout"]["height"] == 450  # what the dashboard has room for
+            # Nothing opaque over a title.
+            assert part["layout"]["modebar"]["bgcolor"] == "rgba(0,0,0,0)"
     assert study_detail(study)["note"]["body"] == describe(study)
 
 

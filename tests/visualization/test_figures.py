@@ -184,7 +184,7 @@ def test_what_a_move_takes_from_the_pool_is_shown_as_chosen() -> None:
         base_sampler=BASES["random"](),
         ranking=ranking,
         warmup=Warmup(candidates=40, trials=4, show_progress_bar=False),
-        moves=1,
+        moves=2,
         seed=0,
     )
     study = optuna.create_study(direction="maximize", sampler=sampler)
