@@ -175,8 +175,7 @@ def _describe_activity(study: Study) -> str:
     if not activity.trials:
         return f"No zero-cost sampler has had to do with the {count(trials, 'trial')} so far."
     kinds = [
-        f"- **{number}** {meaning} (`{source}`)"
-        for source, number, meaning in sources(activity)
+        f"- **{number}** {meaning} (`{source}`)" for source, number, meaning in sources(activity)
     ]
     looked = (
         f"**{activity.candidates:,}** architectures were scored without training, "

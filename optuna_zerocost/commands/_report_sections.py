@@ -72,12 +72,7 @@ def _overview(study: Study) -> list[Part]:
         ]
     return [
         f"{count(len(trials), 'trial')} ({told}). Where they come from:",
-        Items(
-            [
-                f"{source}: {number}, {meaning}"
-                for source, number, meaning in sources(activity)
-            ]
-        ),
+        Items([f"{source}: {number}, {meaning}" for source, number, meaning in sources(activity)]),
         f"{count(activity.candidates, 'architecture')} scored without training, "
         f"{count(activity.rejected, 'draw')} rejected"
         # Trials that were enqueued by the command ``warmup`` do not tell.

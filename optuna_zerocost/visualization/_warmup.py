@@ -177,7 +177,7 @@ def _names(pool: Pool) -> list[str]:
 
 
 def _chosen(study: Study, target: Callable[[FrozenTrial], float] | None) -> list[ScoredTrial]:
-    """Return the trials that are from a pool: those of a warmup, and moves that went back to it."""
+    """Return the trials that are from a pool: a warmup's, and moves that went back to it."""
     origins = [
         trial.user_attrs.get(f"{PREFIX}origin") for trial in study.get_trials(deepcopy=False)
     ]
