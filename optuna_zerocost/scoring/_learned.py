@@ -216,7 +216,6 @@ class Learned:
             for objective in range(objectives)
         ]
 
-
     def _assessment(
         self,
         candidates: Sequence[Candidate],
