@@ -85,9 +85,7 @@ class FlowPass(Pass):
         ):
             tensors = [weight.tensor() for weight in weights]
             # Where there is no softmax, its mode would add a tenth to the time of small layers.
-            may_attend = any(
-                isinstance(module, _ATTENDING) for module in request.structure.modules
-            )
+            may_attend = bool(request.structure.of_kind(*_ATTENDING))
             if may_attend:
                 stack.enter_context(_ConstantSoftmax())
             flow, exponent = _flow(request), 0
@@ -197,7 +195,7 @@ def _make_absolute(structure: Structure) -> None:
     if together:
         # One block of memory for all: of one for each, the system's page faults would take
         # longer than the copying.
-        block = torch.cat([tensor.flatten() for tensor, _ in together]).double().abs_()
+        block = torch.cat([tensor.flatten() for tensor, _ in together]).abs_().double()
         parts = torch.split(block, [tensor.numel() for tensor, _ in together])
         for (tensor, put), part in zip(together, parts, strict=True):
             put(part.view(tensor.shape))
@@ -254,9 +252,8 @@ def _ones_embedded(structure: Structure) -> Iterator[None]:
         return torch.ones_like(output)
 
     with contextlib.ExitStack() as stack:
-        for module in structure.modules:
-            if isinstance(module, EMBEDDINGS):
-                stack.callback(module.register_forward_hook(replace).remove)
+        for layer in structure.of_kind(*EMBEDDINGS):
+            stack.callback(layer.register_forward_hook(replace).remove)
         yield
 
 
@@ -268,7 +265,7 @@ def normalisation_bypassed(structure: Structure) -> Iterator[None]:
     it. A forward hook could not do this: the layer would still run before it, and BatchNorm
     without running statistics raises for a batch of one with 1×1 maps.
     """
-    layers = [module for module in structure.modules if isinstance(module, NORMALISATIONS)]
+    layers = structure.of_kind(*NORMALISATIONS)
     absent = object()
     before = [vars(layer).get("forward", absent) for layer in layers]
     try:

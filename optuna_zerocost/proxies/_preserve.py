@@ -32,10 +32,9 @@ def preserved(structure: Structure) -> Iterator[None]:
         (parameter, parameter.data, parameter.requires_grad, parameter.grad)
         for _, parameter in structure.parameters
     ]
+    embeddings: list[Any] = structure.of_kind(*EMBEDDINGS)
     shortening: dict[Any, float] = {
-        module: module.max_norm
-        for module in modules
-        if isinstance(module, EMBEDDINGS) and module.max_norm is not None
+        module: module.max_norm for module in embeddings if module.max_norm is not None
     }
     copies: dict[int, Tensor] = {}
     try:

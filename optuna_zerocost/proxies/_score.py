@@ -154,7 +154,7 @@ def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
     if not isinstance(network, nn.Module):
         raise NetworkError(f"network is a {type(network).__name__}; pass a torch.nn.Module")
     structure = Structure.of(network)
-    if any(isinstance(module, torch.jit.ScriptModule) for module in structure.modules):
+    if structure.of_kind(torch.jit.ScriptModule):
         raise NetworkError(
             "the network holds a TorchScript module, whose state cannot be put back after a "
             "pass; score the Python module that it was compiled from"

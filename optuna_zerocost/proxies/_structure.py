@@ -137,6 +137,12 @@ class Structure:
             )
         return self.weights
 
+    def of_kind(self, *kinds: type) -> list[nn.Module]:
+        """Return the modules that are instances of any of ``kinds``, in module order."""
+        # A network has hundreds of modules of a few classes.
+        wanted = {kind for kind in set(map(type, self.modules)) if issubclass(kind, kinds)}
+        return [module for module in self.modules if type(module) in wanted] if wanted else []
+
     def set_mode(self, *, training: bool) -> None:
         """Do what ``network.train(training)`` does, in a tenth of its time."""
         if any(type(module).train is not nn.Module.train for module in self.modules):

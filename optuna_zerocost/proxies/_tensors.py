@@ -43,6 +43,6 @@ def unfused(structure: Structure) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(sdpa_kernel([SDPBackend.MATH]))
         # The switch belongs to the process, so it is left alone where it does not matter.
-        if any(isinstance(module, nn.RNNBase) for module in structure.modules):
+        if structure.of_kind(nn.RNNBase):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         yield

@@ -12,6 +12,7 @@ from torch import nn
 
 from optuna_zerocost import proxies as _proxies
 from optuna_zerocost.scoring._building import BuildingScorer
+from optuna_zerocost.scoring._collection import collector_paused
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
 
@@ -141,6 +142,12 @@ class ModelScorer(BuildingScorer):
         self._loss_fn = loss_fn
         self._forward_fn = forward_fn
         self._on_undefined = on_undefined
+
+    def __call__(self, trial: Any, /) -> dict[str, float]:
+        """Build one architecture, check the limits, and score it; see `BuildingScorer`."""
+        # The network is gone when this returns, so what follows has little to collect.
+        with collector_paused():
+            return super().__call__(trial)
 
     def _score(self, network: nn.Module) -> dict[str, float]:
         if not self._scored:

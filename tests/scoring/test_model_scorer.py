@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import os
 import pickle
 import random
@@ -20,6 +22,7 @@ from torch import nn
 
 from optuna_zerocost import ModelScorer, Scorer, Warmup, ZeroCostSampler
 from optuna_zerocost.proxies import Minibatches, ProxyError, reg_swap, score_network
+from optuna_zerocost.samplers._candidate_trial import random_trial
 
 
 def build(trial: Any) -> nn.Module:
@@ -136,6 +139,45 @@ def test_a_sampler_that_uses_the_global_state_still_draws_different_architecture
     assert study.trials[0].user_attrs["zerocost:synflow"] == pytest.approx(
         ModelScorer(build, batch)(FixedTrial(params))["synflow"], rel=1e-12
     )
+
+
+def test_a_random_trial_has_nothing_to_do_with_the_global_random_states(batch: Any) -> None:
+    outside, inside = (
+        random_trial(7, fixed={}, space={}, relative={}, is_repeated=lambda _: False)
+        for _ in range(2)
+    )
+    build(outside)
+    scores = ModelScorer(build, batch)(inside)
+    # The builder draws weights between one parameter and the next.
+    assert len(inside.params) > 2
+    assert inside.params == outside.params
+    assert scores == ModelScorer(build, batch)(FixedTrial(inside.params))
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+@pytest.mark.parametrize("is_broken", [True, False])
+def test_the_garbage_collector_waits_until_a_candidate_is_scored(
+    batch: Any, is_enabled: bool, is_broken: bool
+) -> None:
+    seen: list[bool] = []
+
+    def watched(trial: Any) -> nn.Module:
+        seen.append(gc.isenabled())
+        if is_broken:
+            raise RuntimeError("too deep")
+        return build(trial)
+
+    before = gc.isenabled()
+    switch = {True: gc.enable, False: gc.disable}
+    switch[is_enabled]()
+    try:
+        with contextlib.suppress(RuntimeError):
+            ModelScorer(watched, batch)(FixedTrial(ARCHITECTURES[0]))
+        after = gc.isenabled()
+    finally:
+        switch[before]()
+    assert seen == [False]
+    assert after is is_enabled
 
 
 def test_an_architecture_is_scored_once(batch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
