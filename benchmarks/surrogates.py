@@ -42,7 +42,6 @@ from optuna_zerocost.benchmarks._curves import summarise
 from optuna_zerocost.benchmarks._search import Arm, run_searches
 from optuna_zerocost.benchmarks._trust import ReversedScores
 from optuna_zerocost.benchmarks.nasbench201 import OPERATIONS, ScoreTable, parameters_of
-from optuna_zerocost.scoring._acquisition import upper_confidence_bound
 from optuna_zerocost.scoring._learned import _Assessment
 from optuna_zerocost.scoring._surrogate import Surrogate
 
@@ -63,15 +62,9 @@ class Design(Learned):
         super().__init__(exploration={"upper bound": 0.7, "mean": 0.0}.get(rule))
         self.surrogate, self.rule = surrogate, rule
 
-    def _assessment(
-        self,
-        candidates: Sequence[Candidate],
-        history: History,
-        *,
-        objective: int,
-        names: Sequence[str] | None,
-    ) -> _Assessment:
-        return DesignAssessment(self, candidates, history, objective=objective, names=names)
+    @property
+    def _kind(self) -> type[_Assessment]:
+        return DesignAssessment
 
 
 class DesignAssessment(_Assessment):
@@ -80,13 +73,7 @@ class DesignAssessment(_Assessment):
     _ranking: Design
 
     def __init__(
-        self,
-        ranking: Design,
-        candidates: Sequence[Candidate],
-        history: History,
-        *,
-        objective: int,
-        names: Sequence[str] | None,
+        self, ranking: Design, candidates: Sequence[Candidate], history: History, **asked: Any
     ) -> None:
         trials = [*history.trials, *history.running]
         architectures = [trial.params for trial in trials] + [c.params for c in candidates]
@@ -96,7 +83,7 @@ class DesignAssessment(_Assessment):
                 for params in architectures
             ]
         ).reshape(len(architectures), -1)
-        super().__init__(ranking, candidates, history, objective=objective, names=names)
+        super().__init__(ranking, candidates, history, **asked)
 
     def _fit(
         self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
@@ -127,7 +114,8 @@ class DesignAssessment(_Assessment):
         if self._ranking.rule != "thompson":
             return super()._merit()
         draws = np.random.default_rng(len(self._values)).standard_normal(len(self._mean))
-        return upper_confidence_bound(self._mean, self._deviation * draws, 1.0)
+        drawn: _Array = self._mean + self._deviation * draws
+        return drawn
 
 
 class Likeliest(Surrogate):

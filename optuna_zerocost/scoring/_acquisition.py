@@ -8,17 +8,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import erfcx, ndtr
 
-__all__ = ["log_expected_improvement", "upper_confidence_bound"]
+__all__ = ["log_expected_improvement"]
 
 _Array = npt.NDArray[np.float64]
 
 _FAR_BELOW = -100.0  # from here on the first term of the asymptotic series is exact enough
-
-
-def upper_confidence_bound(mean: _Array, deviation: _Array, weight: float) -> _Array:
-    """Return mean + weight · deviation; all of shape (m,)."""
-    merit: _Array = mean + weight * deviation
-    return merit
 
 
 def log_expected_improvement(mean: _Array, deviation: _Array, best: float) -> _Array:
@@ -36,18 +30,18 @@ def log_expected_improvement(mean: _Array, deviation: _Array, best: float) -> _A
     """
     z = (mean - best) / deviation
     near = np.maximum(z, -1.0)
-    log_h_near = np.log(_density(near) + near * ndtr(near))
+    log_h_near = np.log(np.exp(_log_density(near)) + near * ndtr(near))
     low = np.clip(z, _FAR_BELOW, -1.0)
     # Φ(z) / φ(z) = √(π/2) erfcx(−z/√2)
     ratio = math.sqrt(math.pi / 2) * erfcx(-low / math.sqrt(2))
-    log_h_low = -(low**2) / 2 - math.log(2 * math.pi) / 2 + np.log1p(low * ratio)
+    log_h_low = _log_density(low) + np.log1p(low * ratio)
     far = np.minimum(z, _FAR_BELOW)
-    log_h_far = -(far**2) / 2 - math.log(2 * math.pi) / 2 - 2 * np.log(-far)
+    log_h_far = _log_density(far) - 2 * np.log(-far)
     log_h = np.where(z > -1.0, log_h_near, np.where(z > _FAR_BELOW, log_h_low, log_h_far))
     merit: _Array = np.log(deviation) + log_h
     return merit
 
 
-def _density(z: _Array) -> _Array:
-    density: _Array = np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
-    return density
+def _log_density(z: _Array) -> _Array:
+    log_density: _Array = -(z**2) / 2 - math.log(2 * math.pi) / 2
+    return log_density

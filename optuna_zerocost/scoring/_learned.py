@@ -16,10 +16,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import rankdata
 
-from optuna_zerocost.scoring._acquisition import (
-    log_expected_improvement,
-    upper_confidence_bound,
-)
+from optuna_zerocost.scoring._acquisition import log_expected_improvement
 from optuna_zerocost.scoring._candidate import Candidate, History, sign_of
 from optuna_zerocost.scoring._correlation import spearman
 from optuna_zerocost.scoring._parameters import ParameterDistance
@@ -210,22 +207,18 @@ class Learned:
     def _assessments(
         self, candidates: Sequence[Candidate], history: History, *, names: Sequence[str] | None
     ) -> list[_Assessment]:
-        objectives = 1 if self._objectives == "first" else len(history.directions)
         return [
-            self._assessment(candidates, history, objective=objective, names=names)
-            for objective in range(objectives)
+            self._kind(self, candidates, history, objective=objective, names=names)
+            for objective in range(self._learned_objectives(history))
         ]
 
-    def _assessment(
-        self,
-        candidates: Sequence[Candidate],
-        history: History,
-        *,
-        objective: int,
-        names: Sequence[str] | None,
-    ) -> _Assessment:
-        # Where other models and rules are tried: benchmarks/surrogates.py.
-        return _Assessment(self, candidates, history, objective=objective, names=names)
+    @property
+    def _kind(self) -> type[_Assessment]:
+        # Other models and rules are tried with other kinds: benchmarks/surrogates.py.
+        return _Assessment
+
+    def _learned_objectives(self, history: History) -> int:
+        return 1 if self._objectives == "first" else len(history.directions)
 
 
 @dataclass(frozen=True)
@@ -381,15 +374,15 @@ class _Assessment:
         self.order = [int(i) for i in np.argsort(-self.merit, kind="stable")]
 
     def _merit(self) -> _Array:
-        exploration, objectives = self._ranking._exploration, self._ranking._objectives
-        is_alone = objectives == "first" or len(self._history.directions) == 1
-        if exploration is None and is_alone:
+        exploration = self._ranking._exploration
+        if exploration is None and self._ranking._learned_objectives(self._history) == 1:
             # Without trials of this study, those of earlier ones are what there is to exceed.
             best = self._values[: len(self._own.trials) or None].max()
             return log_expected_improvement(self._mean, self._deviation, best)
         if exploration is None:
             exploration = _EXPLORATION
-        return upper_confidence_bound(self._mean, self._deviation, exploration)
+        bound: _Array = self._mean + exploration * self._deviation
+        return bound
 
     def levels(self) -> _Array:
         """Return the values of all trials on the scale of ``merit``."""
