@@ -61,6 +61,8 @@ class ScoredTrial:
         scores: Name → score; empty if the trial has none.
         value: The objective's value, or the target's; ``None`` unless the trial is complete and
             the value is finite.
+        origin: Where the architecture came from, as in ``zerocost:origin``; ``None`` if the trial
+            does not tell.
     """
 
     number: int
@@ -68,6 +70,7 @@ class ScoredTrial:
     source: str | None
     scores: Mapping[str, float]
     value: float | None
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -208,9 +211,10 @@ def scores_of(study: Study, *, target: Target | None = None) -> list[ScoredTrial
         ScoredTrial(
             trial.number,
             trial.state,
-            _source(trial),
+            _text(trial, "source"),
             scores_of_trial(trial),
             _value(trial, target),
+            _text(trial, "origin"),
         )
         for trial in study.get_trials(deepcopy=False)
     ]
@@ -389,9 +393,11 @@ def contributions(
 
 def activity(study: Study) -> Activity:
     """Return what the samplers did for ``study``."""
-    trials = [trial for trial in study.get_trials(deepcopy=False) if _source(trial) is not None]
-    warmup = [trial for trial in trials if _source(trial) == "warmup"]
-    others = [trial for trial in trials if _source(trial) != "warmup"]
+    trials = [
+        trial for trial in study.get_trials(deepcopy=False) if _text(trial, "source") is not None
+    ]
+    warmup = [trial for trial in trials if _text(trial, "source") == "warmup"]
+    others = [trial for trial in trials if _text(trial, "source") != "warmup"]
 
     def total(name: str) -> int:
         # Every trial of the warmup names the same pool.
@@ -399,8 +405,14 @@ def activity(study: Study) -> Activity:
         return int(pool + sum(_attribute(trial, name) for trial in others))
 
     return Activity(
-        dict(Counter(str(_source(trial)) for trial in trials)),
-        dict(Counter(_origin(trial) for trial in trials if _source(trial) == "move")),
+        dict(Counter(str(_text(trial, "source")) for trial in trials)),
+        dict(
+            Counter(
+                _text(trial, "origin") or "base"
+                for trial in trials
+                if _text(trial, "source") == "move"
+            )
+        ),
         candidates=total("candidates"),
         rejected=total("rejected"),
         seconds=float(sum(_attribute(trial, "seconds") for trial in trials)),
@@ -415,13 +427,9 @@ def _require_one_value(study: Study, target: Target | None) -> None:
         )
 
 
-def _source(trial: FrozenTrial) -> str | None:
-    source = trial.user_attrs.get(f"{PREFIX}source")
-    return source if isinstance(source, str) else None
-
-
-def _origin(trial: FrozenTrial) -> str:
-    return str(trial.user_attrs.get(f"{PREFIX}origin", "base"))
+def _text(trial: FrozenTrial, name: str) -> str | None:
+    text = trial.user_attrs.get(f"{PREFIX}{name}")
+    return text if isinstance(text, str) else None
 
 
 def _attribute(trial: FrozenTrial, name: str) -> float:

@@ -10,7 +10,6 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost.analysis import ScoredTrial, has_one_value, scores_of
-from optuna_zerocost.samplers._attributes import PREFIX
 from optuna_zerocost.samplers._warmup import Pool, stored_pools
 from optuna_zerocost.visualization._axis import axis_for
 from optuna_zerocost.visualization._plotly import (
@@ -78,7 +77,12 @@ def plot_warmup(
             "The study has stored no warmup. One is stored by ZeroCostSampler(warmup=Warmup(…)), "
             "as its first trial begins.",
         )
-    warmup = _chosen(study, target)
+    # A move may go back to the pool.
+    warmup = [
+        trial
+        for trial in scores_of(study, target=target)
+        if trial.source == "warmup" or trial.origin == "pool"
+    ]
     pool, chosen = max(
         ((pool, _taken_from(pool, warmup)) for pool in pools), key=lambda pair: len(pair[1])
     )
@@ -174,18 +178,6 @@ def plot_warmup(
 
 def _names(pool: Pool) -> list[str]:
     return list(dict.fromkeys(name for c in pool.candidates for name in c.scores))
-
-
-def _chosen(study: Study, target: Callable[[FrozenTrial], float] | None) -> list[ScoredTrial]:
-    """Return the trials that are from a pool: a warmup's, and moves that went back to it."""
-    origins = [
-        trial.user_attrs.get(f"{PREFIX}origin") for trial in study.get_trials(deepcopy=False)
-    ]
-    return [
-        trial
-        for trial, origin in zip(scores_of(study, target=target), origins, strict=False)
-        if trial.source == "warmup" or origin == "pool"
-    ]
 
 
 def _taken_from(pool: Pool, trials: Sequence[ScoredTrial]) -> list[ScoredTrial]:
