@@ -20,6 +20,10 @@ from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer
 
 __all__ = ["Widened", "widen"]
 
+# Random draws until one is new, where everything else is known. A training costs more than all of
+# them, and in an exhausted space it is repeated all the same.
+_MOST_REPEATED = 100
+
 
 @dataclass
 class Widened:
@@ -30,11 +34,13 @@ class Widened:
             ``"random"`` or ``"neighbour"``.
         reasons: For each architecture that the scorer rejected why.
         outside: Number of architectures that were outside of the limits.
+        is_stuck: Whether the given parameters leave one architecture only.
     """
 
     found: list[tuple[Candidate, str]] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     outside: int = 0
+    is_stuck: bool = False
 
     @property
     def within(self) -> int:
@@ -89,6 +95,7 @@ def widen(
         except CandidateRejected as error:
             widened.reasons.append(str(error))
             return True
+        widened.is_stuck = trial.is_fixed_by(fixed)
         if not trial.is_repeated():
             seen.add(candidate.key)
             widened.found.append((candidate, where))
@@ -111,6 +118,11 @@ def widen(
             if settled == sources.neighbours:
                 break
             settled += try_out(edits[index].params, edits[index].distributions, "neighbour")
+    if sources.random and not drawn:
+        for _ in range(_MOST_REPEATED):
+            if widened.found or widened.is_stuck:
+                break
+            try_out({}, {}, "random")
     return widened
 
 

@@ -158,6 +158,31 @@ def test_a_scorer_that_rejects_much_leaves_enough() -> None:
     assert counted > 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_space_is_nearly_exhausted_before_an_architecture_is_trained_twice(
+    seed: int,
+) -> None:
+    def space(trial: Any) -> float:
+        depth = trial.suggest_int("depth", 1, 3)
+        return float(sum(trial.suggest_int(f"width{i}", 1, 3) for i in range(depth)))
+
+    study = optuna.create_study(
+        direction="maximize",
+        sampler=ZeroCostSampler(
+            lambda trial: {"size": space(trial)},
+            base_sampler=optuna.samplers.RandomSampler(seed=seed),
+            ranking=Learned(
+                trusting=2, honest=2, sources=Sources(random=3, neighbours=6, parents=2)
+            ),
+            warmup=Warmup(candidates=30, trials=4),
+            moves=2,
+        ),
+    )
+    study.optimize(space, n_trials=30)
+    # There are 39 architectures.
+    assert len({architecture(trial) for trial in study.trials}) == 30
+
+
 WORKER = """
     import sys, time, optuna
     from optuna_zerocost import Learned, Sources, Warmup, ZeroCostSampler
