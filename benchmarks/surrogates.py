@@ -43,6 +43,7 @@ from optuna_zerocost.benchmarks._search import Arm, run_searches
 from optuna_zerocost.benchmarks._trust import ReversedScores
 from optuna_zerocost.benchmarks.nasbench201 import OPERATIONS, ScoreTable, parameters_of
 from optuna_zerocost.scoring._learned import _Assessment
+from optuna_zerocost.scoring._parameters import Differences
 from optuna_zerocost.scoring._surrogate import Surrogate
 
 _Array = npt.NDArray[np.float64]
@@ -121,8 +122,8 @@ class DesignAssessment(_Assessment):
 class Likeliest(Surrogate):
     """One Gaussian process: the point of the grid with the highest evidence."""
 
-    def __init__(self, distances: _Array, scores: _Array, values: _Array) -> None:
-        super().__init__(distances, scores, values)
+    def __init__(self, differences: Differences, scores: _Array, values: _Array) -> None:
+        super().__init__(differences, scores, values)
         self._fits, self._weights = self._fits[:1], np.ones(1)
 
 

@@ -434,8 +434,8 @@ class _Assessment:
     def _fit(
         self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
     ) -> Surrogate:
-        distances = self._distance.between(rows, rows)
-        return Surrogate(distances, self._telling[rows], values, studies=studies)
+        differences = self._distance.between(rows, rows)
+        return Surrogate(differences, self._telling[rows], values, studies=studies)
 
     def _predict(
         self, surrogate: Surrogate, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]
@@ -454,12 +454,18 @@ class _Assessment:
         if len(rows) < _FEWEST_VALUES:
             return {}
         values = self._values[rows]
-        distances = self._distance.between(rows, rows)
-        without = Surrogate(distances, np.zeros((len(rows), 0)), values).leave_one_out_error()
+        differences = self._distance.between(rows, rows)
+
+        def error_with(scores: _Array) -> float:
+            # One model for each score: it must be quick.
+            surrogate = Surrogate(differences, scores, values, with_relevance=False)
+            return surrogate.leave_one_out_error()
+
+        without = error_with(np.zeros((len(rows), 0)))
         found = {}
         for index, name in enumerate(self._names):
             column = self._scores[rows, index : index + 1]
-            error = Surrogate(distances, column, values).leave_one_out_error()
+            error = error_with(column)
             share = max(0.0, 1.0 - error / without) if without > 0 else 0.0
             rho = spearman(list(column[:, 0]), list(values)).value
             found[name] = math.copysign(share, rho) if rho else 0.0

@@ -2,32 +2,75 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-__all__ = ["ParameterDistance"]
+__all__ = ["Differences", "ParameterDistance"]
 
 _Array = npt.NDArray[np.float64]
 _Row = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
 
-_SQUARE = 4.0  # half of a range counts like another choice
+_HALF = 2.0  # half of a range counts like another choice
+
+
+@dataclass(frozen=True)
+class Differences:
+    """By how much two sets of parameters differ in each parameter.
+
+    Attributes:
+        each: Shape (q, m, n) for q parameters; from 0 to 1 for choices, to 2 for numbers.
+        is_number: For each parameter whether its differences are those of numbers.
+        scale: What the sum over the parameters is multiplied by.
+    """
+
+    each: _Array
+    is_number: Sequence[bool]
+    scale: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (m, n)."""
+        return self.each.shape[1], self.each.shape[2]
+
+    def at(self, rows: npt.NDArray[np.intp]) -> Differences:
+        """Return those between ``rows``; m and n must be the same architectures."""
+        return Differences(self.each[:, rows][:, :, rows], self.is_number, self.scale)
+
+    def mean(self, power: float = 2.0, relevance: Sequence[float] | None = None) -> _Array:
+        """Return the distances, shape (m, n).
+
+        Args:
+            power: Of the differences of numbers, 2 or 1.
+            relevance: Weight of each parameter; default: 1.
+        """
+        count = len(self.each)
+        weights = self.scale * np.array(relevance or [1.0] * count)
+        each = self.squares if power == 2.0 else self.each
+        return np.asarray(weights @ each.reshape(count, -1)).reshape(self.shape)
+
+    @functools.cached_property
+    def squares(self) -> _Array:
+        """The same with the differences of numbers squared."""
+        squares: _Array = self.each.copy()
+        squares[list(self.is_number)] **= 2
+        return squares
 
 
 class ParameterDistance:
-    """The mean difference between sets of parameters, define-by-run spaces included.
+    """The differences between sets of parameters, define-by-run spaces included.
 
-    Two choices of a categorical parameter differ by 1; two numbers by 4 r², where r is the share
+    Two choices of a categorical parameter differ by 1; two numbers by 2 r, where r is the share
     of the parameter's range that is between them, on the logarithmic scale where the distribution
-    says so. So half of the range counts like another choice, and a covariance that falls off with
-    the exponential of the distance is smooth in numbers (Rasmussen & Williams, eq. 4.9). Being
-    absent is a value of its own: it differs from any other by 1. The sum over the parameters is
-    divided by the mean number of those present, so that the parameters which most architectures
-    lack do not dilute it.
+    says so. So half of the range counts like another choice. Being absent is a value of its own:
+    it differs from any other by 1. The sum over the parameters is divided by the mean number of
+    those present, so that the parameters which most architectures lack do not dilute it.
 
     Args:
         rows: ``(params, distributions)`` of each architecture; ranges and numbers of parameters
@@ -38,22 +81,21 @@ class ParameterDistance:
     def __init__(self, rows: Sequence[_Row], names: Sequence[str]) -> None:
         columns = [_column(rows, name) for name in names]
         self._codes = np.array([values for values, _ in columns]).reshape(len(names), len(rows))
-        self._is_categorical = [is_categorical for _, is_categorical in columns]
+        self._is_number = [not is_categorical for _, is_categorical in columns]
         present = float(np.isfinite(self._codes).sum(axis=0).mean()) if rows else 0.0
         self._scale = 1.0 / max(present, 1.0)
 
-    def between(self, some: npt.NDArray[np.intp], others: npt.NDArray[np.intp]) -> _Array:
-        """Return the distances from rows ``some`` to rows ``others``: (len(some), len(others))."""
-        total = np.zeros((len(some), len(others)))
-        for codes, is_categorical in zip(self._codes, self._is_categorical, strict=True):
+    def between(self, some: npt.NDArray[np.intp], others: npt.NDArray[np.intp]) -> Differences:
+        """Return the differences of rows ``some`` from rows ``others``."""
+        each = np.zeros((len(self._codes), len(some), len(others)))
+        for difference, codes, is_number in zip(each, self._codes, self._is_number, strict=True):
             a, b = codes[some][:, None], codes[others][None, :]
-            difference = (a != b).astype(np.float64) if is_categorical else _SQUARE * (a - b) ** 2
+            difference[:] = _HALF * np.abs(a - b) if is_number else a != b
             # NaN stands for absent.
             absent_a, absent_b = np.isnan(a), np.isnan(b)
             difference[absent_a != absent_b] = 1.0
             difference[absent_a & absent_b] = 0.0
-            total += difference
-        return total * self._scale
+        return Differences(each, self._is_number, self._scale)
 
 
 def _column(rows: Sequence[_Row], name: str) -> tuple[_Array, bool]:

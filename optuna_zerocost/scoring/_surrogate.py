@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, cho_solve, solve_triangular
 
+from optuna_zerocost.scoring._parameters import Differences
+
 __all__ = ["Surrogate"]
 
 _Array = npt.NDArray[np.float64]
+_Relevance = tuple[float, ...] | None
 
 # The grid of hyperparameters, over values with mean 0 and variance 1. Every point of it is a
 # model; what the trials make likely counts.
 _DECAYS = (1.5, 3.0, 6.0)  # of the similarity of parameters, over their mean difference
+_POWERS = (2.0, 1.0)  # of the differences of numbers: smooth functions, and rough ones
 _LENGTHS = (1.0, 3.0)  # of the similarity of scores, in deviations of a score's rank
 # How much of the variance is a function of parameters and scores, of scores, of parameters.
 _SHARES = ((0.5, 0.5, 0.0), (1 / 3, 1 / 3, 1 / 3), (0.0, 0.0, 1.0))
 _SLOPES = (0.0, 0.5)  # variance of a linear function of the scores
 _NOISES = (0.01, 0.1)  # variance
 _LIKENESSES = (0.0, 0.7, 0.95)  # correlation of an earlier study with this one
+
+# From the most likely point of the grid on, the parameter is made more relevant or less of which
+# that makes the trials most likely, as long as it does.
+_STEP = 3.0
+_STEPS = 4
+_SCEPTICISM = 0.3  # the density of log r falls off with exp(-this * (log r)²)
 
 # Models that are less likely than the first ones do not matter, and cost time.
 _MOST_MODELS = 12
@@ -33,7 +46,7 @@ class _Comparison:
     """How some trials compare with others; what several models need is computed once.
 
     Args:
-        distances: Of the parameters, shape (m, n).
+        differences: Of the parameters, shape (m, n).
         scores: Of the m trials, shape (m, q).
         others: Of the n trials, shape (n, q).
         same_study: Whether two belong to one study, shape (m, n); ``None`` if all do.
@@ -41,22 +54,26 @@ class _Comparison:
 
     def __init__(
         self,
-        distances: _Array,
+        differences: Differences,
         scores: _Array,
         others: _Array,
         same_study: npt.NDArray[np.bool_] | None,
     ) -> None:
-        self._distances = distances
+        self._differences = differences
         self._squares, self.products = _compare(scores, others)
         self.same_study = same_study
-        self._of_parameters: dict[float, _Array] = {}
+        self._distances: dict[tuple[float, _Relevance], _Array] = {}
+        self._of_parameters: dict[tuple[float, float, _Relevance], _Array] = {}
         self._of_scores: dict[float, _Array] = {}
 
-    def of_parameters(self, decay: float) -> _Array:
+    def of_parameters(self, decay: float, power: float, relevance: _Relevance) -> _Array:
         """Return kₚ."""
-        if decay not in self._of_parameters:
-            self._of_parameters[decay] = np.exp(-decay * self._distances)
-        return self._of_parameters[decay]
+        key = (decay, power, relevance)
+        if key not in self._of_parameters:
+            if key[1:] not in self._distances:
+                self._distances[key[1:]] = self._differences.mean(power, relevance)
+            self._of_parameters[key] = np.exp(-decay * self._distances[key[1:]])
+        return self._of_parameters[key]
 
     def of_scores(self, length: float) -> _Array:
         """Return kₛ."""
@@ -68,16 +85,31 @@ class _Comparison:
 @dataclass(frozen=True)
 class _Model:
     decay: float
+    power: float
     length: float
     shares: tuple[float, float, float]
     slope: float
     noise: float
     likeness: float
+    relevance: _Relevance = None
+
+    @property
+    def log_prior(self) -> float:
+        """How likely the model is before anything is observed, but for a constant."""
+        if self.relevance is None:
+            return 0.0
+        return -_SCEPTICISM * sum(math.log(r) ** 2 for r in self.relevance)
+
+    def with_relevance(self, index: int, factor: float, count: int) -> _Model:
+        """Return the same with one of ``count`` parameters more relevant by ``factor``."""
+        relevance = list(self.relevance or (1.0,) * count)
+        relevance[index] *= factor
+        return dataclasses.replace(self, relevance=tuple(relevance))
 
     def covariance(self, comparison: _Comparison) -> _Array:
         """Return k(x, x'), see :class:`Surrogate`."""
         both, scores_only, parameters_only = self.shares
-        of_parameters = comparison.of_parameters(self.decay)
+        of_parameters = comparison.of_parameters(self.decay, self.power, self.relevance)
         total = parameters_only * of_parameters
         if both or scores_only:
             of_scores = comparison.of_scores(self.length)
@@ -92,10 +124,11 @@ class _Model:
         return sum(self.shares) + self.slope * products
 
 
-def _models(*, has_scores: bool, has_other_studies: bool) -> list[_Model]:
+def _models(*, has_numbers: bool, has_scores: bool, has_other_studies: bool) -> list[_Model]:
     """Return the grid; where there is nothing to read, without what reads it."""
     grid = itertools.product(
         _DECAYS,
+        _POWERS if has_numbers else _POWERS[:1],
         _LENGTHS if has_scores else _LENGTHS[:1],
         _SHARES if has_scores else _SHARES[-1:],
         _SLOPES if has_scores else _SLOPES[:1],
@@ -115,32 +148,38 @@ class Surrogate:
 
         k = w₁·kₚ·kₛ + w₂·kₛ + w₃·kₚ + c·⟨s, s'⟩,   kₚ = exp(−a·d),   kₛ = exp(−‖s − s'‖² / 2b²)
 
-    with the mean difference d of their parameters and their standardised scores s, ‖·‖² and ⟨·,·⟩
-    averaged over the scores. So one that is useless is ignored where the trials say so (w₃), one
-    that is harmful is used the other way round, and what two similar architectures have in common
-    beyond their scores is learned too. The hyperparameters are averaged over a grid with their
-    marginal likelihoods as weights, instead of chosen: with a dozen trials no choice is sure. See
-    Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), equations 2.23–2.30,
-    5.8 and 5.12.
+    with the distance d of their parameters, which is the mean of rᵢ·|xᵢ − x'ᵢ|ᵖ for the parameters
+    xᵢ, and their standardised scores s, ‖·‖² and ⟨·,·⟩ averaged over the scores. With p = 2 the
+    functions are smooth in numbers (ibid., equation 4.9), with p = 1 they are rough (4.18). So a
+    score that is useless is ignored where the trials say so (w₃), one that is harmful is used the
+    other way round, and what two similar architectures have in common beyond their scores is
+    learned too. The hyperparameters are averaged over a grid with their marginal likelihoods as
+    weights, instead of chosen: with a dozen trials no choice is sure. From the most likely point
+    of the grid on, the relevances rᵢ are changed one after the other (5.1, automatic relevance
+    determination), each with a prior that is sceptical of it, and what is met on the way counts
+    as well. See Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), equations
+    2.23–2.30, 5.8 and 5.12.
 
     Trials of another study than the first one's tell as much as the trials show: k is multiplied
     by a correlation, one more hyperparameter (an intrinsic coregionalisation model, ibid., 9.1).
 
     Args:
-        distances: Of the n trials from each other, shape (n, n).
+        differences: Of the n trials from each other, shape (n, n).
         scores: Standardised scores, shape (n, q); q may be 0.
         values: What is learned, shape (n,).
         studies: For each trial the study that it belongs to, 0 for the one that predictions are
             made for, shape (n,). Default: all belong to it.
+        with_relevance: Whether parameters may differ in relevance.
     """
 
     def __init__(
         self,
-        distances: _Array,
+        differences: Differences,
         scores: _Array,
         values: _Array,
         *,
         studies: npt.NDArray[np.intp] | None = None,
+        with_relevance: bool = True,
     ) -> None:
         self._scores = scores
         self._mean = float(values.mean())
@@ -151,30 +190,36 @@ class Surrogate:
             studies[:, None] == studies if studies is not None and has_other_studies else None
         )
         self._is_own = np.equal(studies, 0) if studies is not None and has_other_studies else None
-        models = _models(has_scores=scores.shape[1] > 0, has_other_studies=has_other_studies)
+        models = _models(
+            has_numbers=any(differences.is_number),
+            has_scores=scores.shape[1] > 0,
+            has_other_studies=has_other_studies,
+        )
+        # Another study that is not alike would decide about the relevances of this one's.
+        with_relevance = with_relevance and not has_other_studies
+        count = len(differences.each) if with_relevance else 0
+        comparison = _Comparison(differences, scores, scores, same_study)
         if len(values) > _MANY:
             few = np.linspace(0, len(values) - 1, _MANY).astype(np.intp)
-            grid = np.ix_(few, few)
-            same = None if same_study is None else same_study[grid]
-            comparison = _Comparison(distances[grid], scores[few], scores[few], same)
-            fits = [_Fit(model, comparison, targets[few]) for model in models]
-            best = sorted(fits, key=lambda fit: -fit.evidence)[:_MOST_MODELS_OF_MANY]
-            models = [fit.model for fit in best]
-        comparison = _Comparison(distances, scores, scores, same_study)
-        fits = [_Fit(model, comparison, targets) for model in models]
-        fits = sorted(fits, key=lambda fit: -fit.evidence)[:_MOST_MODELS]
+            same = None if same_study is None else same_study[np.ix_(few, few)]
+            some = _Comparison(differences.at(few), scores[few], scores[few], same)
+            chosen = _refined(models, some, targets[few], count)[:_MOST_MODELS_OF_MANY]
+            fits = [_Fit(fit.model, comparison, targets) for fit in chosen]
+        else:
+            fits = _refined(models, comparison, targets, count)[:_MOST_MODELS]
+        fits = sorted(fits, key=lambda fit: -fit.evidence)
         weights = np.exp([fit.evidence - fits[0].evidence for fit in fits])
         self._fits = fits
         self._weights = weights / weights.sum()
 
-    def predict(self, distances: _Array, scores: _Array) -> tuple[_Array, _Array]:
+    def predict(self, differences: Differences, scores: _Array) -> tuple[_Array, _Array]:
         """Return mean and standard deviation for m others, each of shape (m,).
 
         Args:
-            distances: From the others to the n trials, shape (m, n).
+            differences: From the others to the n trials, shape (m, n).
             scores: Standardised scores of the others, shape (m, q).
         """
-        comparison = _Comparison(distances, scores, self._scores, self._is_own)
+        comparison = _Comparison(differences, scores, self._scores, self._is_own)
         own = (scores**2).mean(axis=1) if scores.shape[1] else np.zeros(len(scores))
         means, variances = np.stack([fit.predict(comparison, own) for fit in self._fits], axis=1)
         mean = self._weights @ means
@@ -190,6 +235,32 @@ class Surrogate:
         return float((predicted**2).mean())
 
 
+def _refined(
+    models: Sequence[_Model], comparison: _Comparison, targets: _Array, count: int
+) -> list[_Fit]:
+    """Fit the models, and some in which parameters differ in relevance; best first.
+
+    Args:
+        models: The grid.
+        comparison: Of the observations.
+        targets: Of the observations.
+        count: Number of parameters; the relevance of a single one is its decay.
+    """
+    fits = [_Fit(model, comparison, targets) for model in models]
+    best = max(fits, key=lambda fit: fit.evidence)
+    for _ in range(_STEPS if count > 1 else 0):
+        steps = [
+            _Fit(best.model.with_relevance(index, factor, count), comparison, targets)
+            for index, factor in itertools.product(range(count), (_STEP, 1 / _STEP))
+        ]
+        fits += steps
+        better = max(steps, key=lambda fit: fit.evidence)
+        if better.evidence <= best.evidence:
+            break
+        best = better
+    return sorted(fits, key=lambda fit: -fit.evidence)
+
+
 class _Fit:
     """One model, given the observations."""
 
@@ -201,7 +272,8 @@ class _Fit:
         self._weights = cho_solve(self._factor, targets, check_finite=False)  # (eq. 2.25)
         # Logarithm of the marginal likelihood (eq. 2.30), but for what all models have in common.
         log_determinant = np.log(np.diag(self._factor[0])).sum()
-        self.evidence = float(-0.5 * targets @ self._weights - log_determinant)
+        evidence = float(-0.5 * targets @ self._weights - log_determinant)
+        self.evidence = evidence + model.log_prior
 
     def predict(self, comparison: _Comparison, own: _Array) -> tuple[_Array, _Array]:
         covariance = self.model.covariance(comparison)

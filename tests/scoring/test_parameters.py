@@ -53,7 +53,7 @@ def naive(a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
 def test_the_distance_is_the_mean_difference(rows: list[dict[str, Any]]) -> None:
     pairs = [(params, {name: SPACE[name] for name in params}) for params in rows]
     index = np.arange(len(rows), dtype=np.intp)
-    found = ParameterDistance(pairs, list(SPACE)).between(index, index)
+    found = ParameterDistance(pairs, list(SPACE)).between(index, index).mean()
     present = max(sum(map(len, rows)) / len(rows), 1.0)
     wanted = [[naive(a, b) / present for b in rows] for a in rows]
     np.testing.assert_allclose(found, wanted, atol=1e-12)
@@ -62,7 +62,7 @@ def test_the_distance_is_the_mean_difference(rows: list[dict[str, Any]]) -> None
 def test_only_the_named_parameters_count() -> None:
     rows = [({"depth": d, "dropout": 0.1 * d}, SPACE) for d in (1, 5)]
     index = np.arange(2, dtype=np.intp)
-    found = ParameterDistance(rows, ["depth"]).between(index, index)
+    found = ParameterDistance(rows, ["depth"]).between(index, index).mean()
     assert found[0, 1] == pytest.approx(1.0)  # half of the range
 
 
@@ -72,7 +72,7 @@ def test_a_range_that_changes_covers_all_that_was_seen() -> None:
         ({"n": 11}, {"n": IntDistribution(1, 11)}),
     ]
     index = np.arange(2, dtype=np.intp)
-    assert ParameterDistance(rows, ["n"]).between(index, index)[0, 1] == pytest.approx(4.0)
+    assert ParameterDistance(rows, ["n"]).between(index, index).mean()[0, 1] == pytest.approx(4.0)
 
 
 def test_a_name_of_two_kinds_is_compared_by_equality() -> None:
@@ -82,5 +82,5 @@ def test_a_name_of_two_kinds_is_compared_by_equality() -> None:
         ({"n": 1}, {"n": IntDistribution(1, 2)}),
     ]
     index = np.arange(3, dtype=np.intp)
-    found = ParameterDistance(rows, ["n"]).between(index, index)
+    found = ParameterDistance(rows, ["n"]).between(index, index).mean()
     assert found[0].tolist() == [0.0, 1.0, 0.0]
