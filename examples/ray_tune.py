@@ -11,10 +11,14 @@ from typing import Any
 
 import optuna
 import torch
-from ray import tune
-from ray.tune.search import ConcurrencyLimiter
-from ray.tune.search.optuna import OptunaSearch
 from torch import nn
+
+try:
+    from ray import tune
+    from ray.tune.search import ConcurrencyLimiter
+    from ray.tune.search.optuna import OptunaSearch
+except ImportError:
+    sys.exit('This example needs Ray Tune: pip install "ray[tune]"')
 
 from optuna_zerocost import ModelScorer, Warmup, ZeroCostSampler
 

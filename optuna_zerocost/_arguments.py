@@ -1,10 +1,10 @@
-"""Types of the command line's arguments, for ``argparse``."""
+"""What the command line's parsers share: types of arguments, and how help is printed."""
 
 from __future__ import annotations
 
 import argparse
 
-__all__ = ["names", "natural", "positive"]
+__all__ = ["HelpFormatter", "names", "natural", "positive"]
 
 
 def positive(text: str) -> int:
@@ -30,3 +30,10 @@ def _integer(text: str, least: int) -> int:
     if number < least:
         raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least {least}")
     return number
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Tells a default only where there is one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)

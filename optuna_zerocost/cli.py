@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from optuna_zerocost._arguments import natural, positive
+from optuna_zerocost._arguments import HelpFormatter, natural, positive
 from optuna_zerocost.benchmarks._command import add_bench
 from optuna_zerocost.commands._errors import FAILED, INTERRUPTED, guarded
 from optuna_zerocost.commands._rank import add_rank
@@ -75,7 +75,7 @@ def _add_demo(subparsers: Subparsers) -> None:
             "The studies stay in the storage; a second run adds its own beside them "
             "(…-run2) rather than resume them."
         ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--trials", type=positive, default=30, metavar="N", help="networks that each study trains"
@@ -150,7 +150,7 @@ def _add_proxies(subparsers: Subparsers) -> None:
             "what they cost alone relative to one training pass, what they need, what they "
             "compute, where they fail, and the paper."
         ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--format", choices=["text", "markdown", "csv"], default="text", help="form of the table"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from optuna_zerocost._arguments import names, natural, positive
+from optuna_zerocost._arguments import HelpFormatter, names, natural, positive
 from optuna_zerocost.benchmarks._errors import BenchmarkError
 from optuna_zerocost.commands._errors import guarded
 
@@ -59,7 +59,7 @@ def _experiment(
         name,
         help=summary,
         description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.set_defaults(
         command=guarded(

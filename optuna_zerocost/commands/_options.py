@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from optuna_zerocost._arguments import names, natural, positive
+from optuna_zerocost._arguments import HelpFormatter, names, natural, positive
 from optuna_zerocost.commands._errors import CommandError
 from optuna_zerocost.commands._user_code import is_reference, load_function
 
@@ -37,11 +37,8 @@ _LIMITED = ("params", "flops", "memory_mb", "latency_ms")
 _EXECUTED = "MODULE is imported, and so executed: name only code that you trust."
 
 
-class _Formatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-    """Keeps the lines of the example; tells a default only where there is one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
+class _Formatter(argparse.RawDescriptionHelpFormatter, HelpFormatter):
+    """Keeps the lines of the example."""
 
 
 def add_command(
