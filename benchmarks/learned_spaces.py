@@ -7,7 +7,7 @@
   score that helps, one that misleads, and none;
 * NAS-Bench-201 (ImageNet16-120) with a score that is right for 60 trials and turned round after.
 
-    python benchmarks/learned_spaces.py [--seeds 20] [--trials 100] [--jobs 2]
+    python benchmarks/learned_spaces.py [--seeds 20] [--trials 100] [--jobs 2] [--tables car,kc1]
 
 The target of a comparison is what TPE's median search has found after half of the trials; told is
 how many trials the median search needs until it is there. For the score that turns round, what is
@@ -263,6 +263,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--parts", default="mixed,tables,switched")
+    parser.add_argument("--tables", default="", help="parts of the tables' names (default: all)")
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
     if {"mixed", "tables"} & set(parts):
@@ -278,6 +279,8 @@ def main() -> None:
     if "tables" in parts:
         for kind in TABLES:
             for dataset in tables_of(kind).available_dataset_names:
+                if not any(part in dataset for part in arguments.tables.split(",")):
+                    continue
                 search_space, values = load_table(kind, dataset)
                 space = functools.partial(table_space, search_space)
                 scorers = {
