@@ -91,7 +91,8 @@ def widen(
             candidate = scored_architecture(scorer, trial)
         except OutsideLimits:
             widened.outside += 1
-            return trial.is_fixed_by(fixed)
+            widened.is_stuck = trial.is_fixed_by(fixed)
+            return widened.is_stuck
         except CandidateRejected as error:
             widened.reasons.append(str(error))
             return True
