@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ _Array = npt.NDArray[np.float64]
 _Row = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
 
 _HALF = 2.0  # half of a range counts like another choice
+_FEWEST_IN_ORDER = 3  # choices; between two there is one difference, whatever they are
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,14 @@ class Differences:
         each: Shape (q, m, n) for q parameters; from 0 to 1 for choices, to 2 for numbers.
         is_number: For each parameter whether its differences are those of numbers.
         scale: What the sum over the parameters is multiplied by.
+        in_order: For parameters by their index: their differences where choices that are numbers
+            are read as these, each of shape (m, n).
     """
 
     each: _Array
     is_number: Sequence[bool]
     scale: float
+    in_order: Mapping[int, _Array] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -41,26 +45,42 @@ class Differences:
 
     def at(self, rows: npt.NDArray[np.intp]) -> Differences:
         """Return those between ``rows``; m and n must be the same architectures."""
-        return Differences(self.each[:, rows][:, :, rows], self.is_number, self.scale)
+        in_order = {index: each[rows][:, rows] for index, each in self.in_order.items()}
+        return Differences(self.each[:, rows][:, :, rows], self.is_number, self.scale, in_order)
 
-    def mean(self, power: float = 2.0, relevance: Sequence[float] | None = None) -> _Array:
+    def mean(
+        self,
+        power: float = 2.0,
+        relevance: Sequence[float] | None = None,
+        *,
+        ordered: bool = False,
+    ) -> _Array:
         """Return the distances, shape (m, n).
 
         Args:
             power: Of the differences of numbers, 2 or 1.
             relevance: Weight of each parameter; default: 1.
+            ordered: Whether choices that are numbers are read as numbers.
         """
         count = len(self.each)
         weights = self.scale * np.array(relevance or [1.0] * count)
-        each = self.squares if power == 2.0 else self.each
+        each = self._powers(power, ordered)
         return np.asarray(weights @ each.reshape(count, -1)).reshape(self.shape)
 
+    def _powers(self, power: float, ordered: bool) -> _Array:
+        if (power, ordered) not in self._known:
+            in_order = self.in_order if ordered else {}
+            each: _Array = self.each.copy()
+            for index, differences in in_order.items():
+                each[index] = differences
+            is_number = [known or i in in_order for i, known in enumerate(self.is_number)]
+            each[is_number] **= power
+            self._known[power, ordered] = each
+        return self._known[power, ordered]
+
     @functools.cached_property
-    def squares(self) -> _Array:
-        """The same with the differences of numbers squared."""
-        squares: _Array = self.each.copy()
-        squares[list(self.is_number)] **= 2
-        return squares
+    def _known(self) -> dict[tuple[float, bool], _Array]:
+        return {}
 
 
 class ParameterDistance:
@@ -72,6 +92,10 @@ class ParameterDistance:
     it differs from any other by 1. The sum over the parameters is divided by the mean number of
     those present, so that the parameters which most architectures lack do not dilute it.
 
+    A categorical parameter whose choices are three numbers or more (widths, kernel sizes, numbers
+    of layers) can be read in both ways: as choices, or as numbers that are equally far from the
+    next larger one, so that 16, 32, 64 and 3, 5, 7 are alike.
+
     Args:
         rows: ``(params, distributions)`` of each architecture; ranges and numbers of parameters
             are taken from all of them.
@@ -82,6 +106,8 @@ class ParameterDistance:
         columns = [_column(rows, name) for name in names]
         self._codes = np.array([values for values, _ in columns]).reshape(len(names), len(rows))
         self._is_number = [not is_categorical for _, is_categorical in columns]
+        places = {index: _places(rows, name) for index, name in enumerate(names)}
+        self._places = {index: found for index, found in places.items() if found is not None}
         present = float(np.isfinite(self._codes).sum(axis=0).mean()) if rows else 0.0
         self._scale = 1.0 / max(present, 1.0)
 
@@ -89,13 +115,22 @@ class ParameterDistance:
         """Return the differences of rows ``some`` from rows ``others``."""
         each = np.zeros((len(self._codes), len(some), len(others)))
         for difference, codes, is_number in zip(each, self._codes, self._is_number, strict=True):
-            a, b = codes[some][:, None], codes[others][None, :]
-            difference[:] = _HALF * np.abs(a - b) if is_number else a != b
-            # NaN stands for absent.
-            absent_a, absent_b = np.isnan(a), np.isnan(b)
-            difference[absent_a != absent_b] = 1.0
-            difference[absent_a & absent_b] = 0.0
-        return Differences(each, self._is_number, self._scale)
+            difference[:] = _difference(codes[some], codes[others], is_number=is_number)
+        in_order = {
+            index: _difference(places[some], places[others], is_number=True)
+            for index, places in self._places.items()
+        }
+        return Differences(each, self._is_number, self._scale, in_order)
+
+
+def _difference(some: _Array, others: _Array, *, is_number: bool) -> _Array:
+    """Return how one parameter differs, shape (m, n); NaN stands for absent."""
+    a, b = some[:, None], others[None, :]
+    difference = _HALF * np.abs(a - b) if is_number else (a != b).astype(np.float64)
+    absent_a, absent_b = np.isnan(a), np.isnan(b)
+    difference[absent_a != absent_b] = 1.0
+    difference[absent_a & absent_b] = 0.0
+    return difference
 
 
 def _column(rows: Sequence[_Row], name: str) -> tuple[_Array, bool]:
@@ -115,3 +150,32 @@ def _column(rows: Sequence[_Row], name: str) -> tuple[_Array, bool]:
     low = min((scaled(getattr(d, "low")) for d in distributions), default=0.0)  # noqa: B009
     high = max((scaled(getattr(d, "high")) for d in distributions), default=1.0)  # noqa: B009
     return (np.array(values, dtype=np.float64) - low) / max(high - low, 1e-12), False
+
+
+def _places(rows: Sequence[_Row], name: str) -> _Array | None:
+    """Return each row's place from 0 to 1 among the choices in their order, NaN where absent.
+
+    ``None`` if the parameter is not a categorical whose choices are three numbers or more.
+    """
+    kinds: list[tuple[Any, ...]] = []
+    for _, distributions in rows:
+        distribution = distributions.get(name)
+        if distribution is None:
+            continue
+        if not isinstance(distribution, CategoricalDistribution):
+            return None
+        if distribution.choices not in kinds:
+            kinds.append(distribution.choices)
+    choices = [choice for kind in kinds for choice in kind]
+    if not all(_is_finite_number(choice) for choice in choices):
+        return None
+    ordered = sorted(set(choices))
+    if len(ordered) < _FEWEST_IN_ORDER:
+        return None
+    places = {choice: index / (len(ordered) - 1) for index, choice in enumerate(ordered)}
+    return np.array([places[params[name]] if name in params else math.nan for params, _ in rows])
+
+
+def _is_finite_number(choice: Any) -> bool:
+    is_number = isinstance(choice, (int, float)) and not isinstance(choice, bool)
+    return is_number and math.isfinite(choice)

@@ -7,6 +7,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,18 @@ _MANY = 200  # observations from which on fewer models are kept, and fewer obser
 _MOST_MODELS_OF_MANY = 4
 
 
+class _Reading(NamedTuple):
+    """How differences of parameters are read.
+
+    Attributes:
+        power: Of the differences of numbers.
+        ordered: Whether choices that are numbers are read as numbers.
+    """
+
+    power: float = 2.0
+    ordered: bool = False
+
+
 class _Comparison:
     """How some trials compare with others; what several models need is computed once.
 
@@ -62,16 +75,18 @@ class _Comparison:
         self._differences = differences
         self._squares, self.products = _compare(scores, others)
         self.same_study = same_study
-        self._distances: dict[tuple[float, _Relevance], _Array] = {}
-        self._of_parameters: dict[tuple[float, float, _Relevance], _Array] = {}
+        self._distances: dict[tuple[_Reading, _Relevance], _Array] = {}
+        self._of_parameters: dict[tuple[float, _Reading, _Relevance], _Array] = {}
         self._of_scores: dict[float, _Array] = {}
 
-    def of_parameters(self, decay: float, power: float, relevance: _Relevance) -> _Array:
+    def of_parameters(self, decay: float, reading: _Reading, relevance: _Relevance) -> _Array:
         """Return kₚ."""
-        key = (decay, power, relevance)
+        key = (decay, reading, relevance)
         if key not in self._of_parameters:
             if key[1:] not in self._distances:
-                self._distances[key[1:]] = self._differences.mean(power, relevance)
+                self._distances[key[1:]] = self._differences.mean(
+                    reading.power, relevance, ordered=reading.ordered
+                )
             self._of_parameters[key] = np.exp(-decay * self._distances[key[1:]])
         return self._of_parameters[key]
 
@@ -85,7 +100,7 @@ class _Comparison:
 @dataclass(frozen=True)
 class _Model:
     decay: float
-    power: float
+    reading: _Reading
     length: float
     shares: tuple[float, float, float]
     slope: float
@@ -109,7 +124,7 @@ class _Model:
     def covariance(self, comparison: _Comparison) -> _Array:
         """Return k(x, x'), see :class:`Surrogate`."""
         both, scores_only, parameters_only = self.shares
-        of_parameters = comparison.of_parameters(self.decay, self.power, self.relevance)
+        of_parameters = comparison.of_parameters(self.decay, self.reading, self.relevance)
         total = parameters_only * of_parameters
         if both or scores_only:
             of_scores = comparison.of_scores(self.length)
@@ -124,11 +139,21 @@ class _Model:
         return sum(self.shares) + self.slope * products
 
 
-def _models(*, has_numbers: bool, has_scores: bool, has_other_studies: bool) -> list[_Model]:
+def _readings(differences: Differences) -> list[_Reading]:
+    """Return the ways of reading the differences that are not all the same."""
+    has_numbers = any(differences.is_number)
+    unordered = [_Reading(power) for power in (_POWERS if has_numbers else _POWERS[:1])]
+    ordered = [_Reading(power, ordered=True) for power in _POWERS]
+    return [*unordered, *(ordered if differences.in_order else ())]
+
+
+def _models(
+    readings: Sequence[_Reading], *, has_scores: bool, has_other_studies: bool
+) -> list[_Model]:
     """Return the grid; where there is nothing to read, without what reads it."""
     grid = itertools.product(
         _DECAYS,
-        _POWERS if has_numbers else _POWERS[:1],
+        readings,
         _LENGTHS if has_scores else _LENGTHS[:1],
         _SHARES if has_scores else _SHARES[-1:],
         _SLOPES if has_scores else _SLOPES[:1],
@@ -150,7 +175,8 @@ class Surrogate:
 
     with the distance d of their parameters, which is the mean of rᵢ·|xᵢ − x'ᵢ|ᵖ for the parameters
     xᵢ, and their standardised scores s, ‖·‖² and ⟨·,·⟩ averaged over the scores. With p = 2 the
-    functions are smooth in numbers (ibid., equation 4.9), with p = 1 they are rough (4.18). So a
+    functions are smooth in numbers (ibid., equation 4.9), with p = 1 they are rough (4.18).
+    Choices that are numbers are read in their order, or like other choices; both are models. So a
     score that is useless is ignored where the trials say so (w₃), one that is harmful is used the
     other way round, and what two similar architectures have in common beyond their scores is
     learned too. The hyperparameters are averaged over a grid with their marginal likelihoods as
@@ -191,7 +217,7 @@ class Surrogate:
         )
         self._is_own = np.equal(studies, 0) if studies is not None and has_other_studies else None
         models = _models(
-            has_numbers=any(differences.is_number),
+            _readings(differences),
             has_scores=scores.shape[1] > 0,
             has_other_studies=has_other_studies,
         )

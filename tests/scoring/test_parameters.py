@@ -84,3 +84,37 @@ def test_a_name_of_two_kinds_is_compared_by_equality() -> None:
     index = np.arange(3, dtype=np.intp)
     found = ParameterDistance(rows, ["n"]).between(index, index).mean()
     assert found[0].tolist() == [0.0, 1.0, 0.0]
+
+
+CHOICES = [(16, 64, 32), (1, 2.5, 3, 7), (16, 32), ("a", 1, 2), (True, False, 2), (None, 1, 2)]
+
+
+@pytest.mark.parametrize("choices", [*CHOICES, (1.0, math.inf, 3.0)])
+def test_three_numbers_or_more_to_choose_from_have_an_order(choices: tuple[Any, ...]) -> None:
+    space: dict[str, BaseDistribution] = {"n": CategoricalDistribution(choices)}
+    rows = [({"n": choice}, space) for choice in choices]
+    index = np.arange(len(rows), dtype=np.intp)
+    found = ParameterDistance([*rows, ({}, {})], ["n"]).between(index, index)
+    if choices not in CHOICES[:2]:
+        assert not found.in_order
+        np.testing.assert_array_equal(found.mean(ordered=True), found.mean())
+        return
+    places = np.argsort(np.argsort(choices)) / (len(choices) - 1)
+    each = 2 * np.abs(places[:, None] - places)
+    scale = found.scale
+    np.testing.assert_allclose(found.mean(1.0, ordered=True), scale * each)
+    np.testing.assert_allclose(found.mean(2.0, ordered=True), scale * each**2)
+    np.testing.assert_allclose(found.mean(2.0), scale * (each > 0))
+    part = found.at(index[1:])
+    np.testing.assert_allclose(part.mean(1.0, ordered=True), scale * each[1:, 1:])
+
+
+def test_choices_in_order_that_change_are_ordered_together_and_absence_is_a_value() -> None:
+    rows: list[tuple[dict[str, Any], dict[str, BaseDistribution]]] = [
+        ({"n": 8}, {"n": CategoricalDistribution((8, 4, 2))}),
+        ({"n": 16}, {"n": CategoricalDistribution((16, 8, 4))}),
+        ({}, {}),
+    ]
+    index = np.arange(3, dtype=np.intp)
+    found = ParameterDistance(rows, ["n"]).between(index, index).in_order[0]
+    np.testing.assert_allclose(found, [[0, 2 / 3, 1], [2 / 3, 0, 1], [1, 1, 0]])

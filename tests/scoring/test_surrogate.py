@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -31,9 +32,30 @@ def between(some: Array, others: Array) -> Differences:
     return Differences(np.moveaxis(each, -1, 0), [True] * some.shape[1], 1 / some.shape[1])
 
 
-def naive_distance(model: _surrogate._Model, point: Array, other: Array) -> float:
+def between_choices(some: Array, others: Array) -> Differences:
+    """Return the differences of points whose coordinates are choices, which are numbers."""
+    in_order = dict(enumerate(between(some, others).each))
+    each = np.moveaxis(some[:, None] != others[None], -1, 0).astype(np.float64)
+    return Differences(each, [False] * some.shape[1], 1 / some.shape[1], in_order)
+
+
+def without_order(some: Array, others: Array) -> Differences:
+    return dataclasses.replace(between_choices(some, others), in_order={})
+
+
+def naive_distance(
+    model: _surrogate._Model, point: Array, other: Array, is_choice: bool = False
+) -> float:
     weights = model.relevance or [1.0] * len(point)
-    each = [w * abs(a - b) ** model.power for w, a, b in zip(weights, point, other, strict=True)]
+    each = [
+        w
+        * (
+            a != b
+            if is_choice and not model.reading.ordered
+            else abs(a - b) ** model.reading.power
+        )
+        for w, a, b in zip(weights, point, other, strict=True)
+    ]
     return float(np.mean(each))
 
 
@@ -57,6 +79,7 @@ def naive_prediction(
     new: Array,
     new_scores: Array,
     studies: Array,
+    is_choice: bool = False,
 ) -> tuple[Array, Array]:
     """Average the textbook's formulas over the models, with explicit inverses."""
     mean, deviation = values.mean(), values.std()
@@ -73,12 +96,10 @@ def naive_prediction(
             h: Array,
             m: _surrogate._Model = model,
         ) -> Array:
+            far = [[naive_distance(m, one, other, is_choice) for other in b] for one in a]
             return np.array(
                 [
-                    [
-                        naive_kernel(m, naive_distance(m, a[i], b[j]), s[i], t[j], k[i] == h[j])
-                        for j in range(len(b))
-                    ]
+                    [naive_kernel(m, far[i][j], s[i], t[j], k[i] == h[j]) for j in range(len(b))]
                     for i in range(len(a))
                 ]
             )
@@ -108,12 +129,17 @@ def naive_prediction(
 @pytest.mark.parametrize("scores", [0, 1, 3])
 @pytest.mark.parametrize("has_other_studies", [False, True])
 @pytest.mark.parametrize("with_relevance", [False, True])
+@pytest.mark.parametrize("is_choice", [False, True])
 def test_predictions_are_those_of_the_textbook(
-    scores: int, has_other_studies: bool, with_relevance: bool
+    scores: int, has_other_studies: bool, with_relevance: bool, is_choice: bool
 ) -> None:
     points, differences, known, values = problem(1, scores=scores)
     rng = np.random.default_rng(2)
     new, new_scores = rng.random((5, 2)), rng.normal(size=(5, scores))
+    compare = between
+    if is_choice:
+        points, new, compare = np.round(3 * points) / 3, np.round(3 * new) / 3, between_choices
+        differences = compare(points, points)
     studies = np.arange(len(values)) % 2 if has_other_studies else np.zeros(len(values), dtype=int)
     surrogate = Surrogate(
         differences,
@@ -122,15 +148,19 @@ def test_predictions_are_those_of_the_textbook(
         studies=studies.astype(np.intp),
         with_relevance=with_relevance,
     )
-    found = surrogate.predict(between(new, points), new_scores)
+    found = surrogate.predict(compare(new, points), new_scores)
     models = (
         [fit.model for fit in surrogate._fits]
         if with_relevance
         else _surrogate._models(
-            has_numbers=True, has_scores=scores > 0, has_other_studies=has_other_studies
+            _surrogate._readings(differences),
+            has_scores=scores > 0,
+            has_other_studies=has_other_studies,
         )
     )
-    wanted = naive_prediction(models, points, known, values, new, new_scores, studies)
+    wanted = naive_prediction(
+        models, points, known, values, new, new_scores, studies, is_choice=is_choice
+    )
     np.testing.assert_allclose(found[0], wanted[0], rtol=1e-8)
     np.testing.assert_allclose(found[1], wanted[1], rtol=1e-6)
 
@@ -267,7 +297,30 @@ def test_the_trials_tell_a_smooth_function_from_a_rough_one(
     points = rng.random((40, 2))
     nothing = np.zeros((40, 0))
     surrogate = Surrogate(between(points, points), nothing, function(points))
-    assert surrogate._fits[0].model.power == power
+    assert surrogate._fits[0].model.reading.power == power
+
+
+@pytest.mark.parametrize("is_monotone", [True, False])
+def test_the_trials_tell_choices_in_order_from_others(is_monotone: bool) -> None:
+    """Both are predicted about as well as if it were known which they are."""
+    levels = np.arange(8) / 7.0 if is_monotone else np.array([0, 4, 7, 1, 5, 2, 6, 3]) / 7.0
+
+    def function(at: Array) -> Array:
+        found: Array = np.sin(2 * levels[np.round(7 * at).astype(int)]).sum(axis=1)
+        return found
+
+    errors = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        points, held_out = rng.integers(0, 8, (40, 2)) / 7.0, rng.integers(0, 8, (60, 2)) / 7.0
+        for compare in (between_choices, without_order, between):
+            surrogate = Surrogate(compare(points, points), np.zeros((40, 0)), function(points))
+            predicted, _ = surrogate.predict(compare(held_out, points), np.zeros((60, 0)))
+            errors.append(float(np.mean((predicted - function(held_out)) ** 2)))
+    either, choices, numbers = np.median(np.reshape(errors, (-1, 3)), axis=0)
+    assert (numbers < choices) == is_monotone
+    assert either < 1.2 * min(choices, numbers)
+    assert either < 0.5 * max(choices, numbers)
 
 
 def test_the_parameter_that_matters_is_found() -> None:
