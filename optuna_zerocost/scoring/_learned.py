@@ -38,6 +38,8 @@ _RESOLUTION, _FAR = 0.05, 3.0
 _EXPLORATION = 0.7  # weight of the deviation where there is no best value to exceed
 # Trust is only told, not used, so that fewer trials do.
 _MOST_TRIALS_FOR_TRUST = 100
+# Surrogates of parameters alone that are kept: two for each of two objectives.
+_MOST_FITTED = 4
 
 
 @dataclass(frozen=True)
@@ -136,12 +138,13 @@ class Learned:
             (study.get_trials(deepcopy=False), tuple(study.directions)) for study in prior_studies
         ]
         self._last: tuple[Sequence[Candidate], History, list[_Assessment]] | None = None
+        self._fitted: dict[tuple[Any, ...], Surrogate] = {}
 
     def __repr__(self) -> str:
         return f"Learned({', '.join(map(repr, self._given_names))})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_last": None}
+        return {**vars(self), "_last": None, "_fitted": {}}
 
     @property
     def opening(self) -> int:
@@ -434,8 +437,18 @@ class _Assessment:
     def _fit(
         self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
     ) -> Surrogate:
+        known: tuple[Any, ...] | None = None
+        if not self._telling.shape[1]:
+            # Asked for twice for a trial, before its candidates are scored and for the notes.
+            known = (self._distance.digest(rows), values.tobytes(), studies.tobytes())
+            if known in self._ranking._fitted:
+                return self._ranking._fitted[known]
         differences = self._distance.between(rows, rows)
-        return Surrogate(differences, self._telling[rows], values, studies=studies)
+        surrogate = Surrogate(differences, self._telling[rows], values, studies=studies)
+        if known is not None:
+            latest = list(self._ranking._fitted.items())[1 - _MOST_FITTED :]
+            self._ranking._fitted = {**dict(latest), known: surrogate}
+        return surrogate
 
     def _predict(
         self, surrogate: Surrogate, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]

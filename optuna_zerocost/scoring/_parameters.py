@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,20 @@ class Differences:
         each = self._powers(power, ordered)
         return np.asarray(weights @ each.reshape(count, -1)).reshape(self.shape)
 
+    def sums(self, weights: _Array, power: float = 2.0, *, ordered: bool = False) -> _Array:
+        """Return the derivatives by the relevances of the sum of distances times ``weights``.
+
+        Args:
+            weights: Shape (m, n).
+            power: As for :meth:`mean`.
+            ordered: As for :meth:`mean`.
+
+        Returns:
+            Shape (q,).
+        """
+        each = self._powers(power, ordered)
+        return np.asarray(self.scale * (each.reshape(len(each), -1) @ weights.ravel()))
+
     def _powers(self, power: float, ordered: bool) -> _Array:
         if (power, ordered) not in self._known:
             in_order = self.in_order if ordered else {}
@@ -121,6 +136,13 @@ class ParameterDistance:
             for index, places in self._places.items()
         }
         return Differences(each, self._is_number, self._scale, in_order)
+
+    def digest(self, rows: npt.NDArray[np.intp]) -> bytes:
+        """Return what is the same only for rows with the same differences."""
+        found = hashlib.sha256(repr((self._scale, self._is_number, list(self._places))).encode())
+        for values in (*self._codes, *self._places.values()):
+            found.update(values[rows].tobytes())
+        return found.digest()
 
 
 def _difference(some: _Array, others: _Array, *, is_number: bool) -> _Array:

@@ -32,9 +32,11 @@ _NOISES = (0.01, 0.1)  # variance
 _LIKENESSES = (0.0, 0.7, 0.95)  # correlation of an earlier study with this one
 
 # From the most likely point of the grid on, the parameter is made more relevant or less of which
-# that makes the trials most likely, as long as it does.
+# that makes the trials most likely, as long as it does. Of many steps those are tried that the
+# slope of the likelihood speaks for.
 _STEP = 3.0
 _STEPS = 4
+_MOST_TRIED = 20
 _SCEPTICISM = 0.3  # the density of log r falls off with exp(-this * (log r)²)
 
 # Models that are less likely than the first ones do not matter, and cost time.
@@ -90,6 +92,10 @@ class _Comparison:
             self._of_parameters[key] = np.exp(-decay * self._distances[key[1:]])
         return self._of_parameters[key]
 
+    def summed_differences(self, weights: _Array, reading: _Reading) -> _Array:
+        """Return for each parameter the sum of its share of the distances times ``weights``."""
+        return self._differences.sums(weights, reading.power, ordered=reading.ordered)
+
     def of_scores(self, length: float) -> _Array:
         """Return kₛ."""
         if length not in self._of_scores:
@@ -134,6 +140,14 @@ class _Model:
         if comparison.same_study is None:
             return total
         return np.where(comparison.same_study, 1.0, self.likeness) * total
+
+    def by_distance(self, comparison: _Comparison) -> _Array:
+        """Return the derivative of k by the parameters' distance, for one study."""
+        both, _, parameters_only = self.shares
+        of_parameters = comparison.of_parameters(self.decay, self.reading, self.relevance)
+        factor = both * comparison.of_scores(self.length) + parameters_only
+        derivative: _Array = -self.decay * factor * of_parameters
+        return derivative
 
     def prior_variance(self, products: _Array) -> _Array:
         return sum(self.shares) + self.slope * products
@@ -277,7 +291,7 @@ def _refined(
     for _ in range(_STEPS if count > 1 else 0):
         steps = [
             _Fit(best.model.with_relevance(index, factor, count), comparison, targets)
-            for index, factor in itertools.product(range(count), (_STEP, 1 / _STEP))
+            for index, factor in _steps(best, comparison, count)
         ]
         fits += steps
         better = max(steps, key=lambda fit: fit.evidence)
@@ -285,6 +299,15 @@ def _refined(
             break
         best = better
     return sorted(fits, key=lambda fit: -fit.evidence)
+
+
+def _steps(fit: _Fit, comparison: _Comparison, count: int) -> list[tuple[int, float]]:
+    """Return by what factor to change the relevance of which parameter."""
+    if 2 * count <= _MOST_TRIED:
+        return list(itertools.product(range(count), (_STEP, 1 / _STEP)))
+    slopes = fit.relevance_slopes(comparison)
+    steepest = np.argsort(-np.abs(slopes), kind="stable")[:_MOST_TRIED]
+    return [(int(i), _STEP if slopes[i] > 0 else 1 / _STEP) for i in steepest]
 
 
 class _Fit:
@@ -308,10 +331,22 @@ class _Fit:
         return covariance @ self._weights, np.maximum(variance, 1e-9)
 
     def left_out_errors(self) -> _Array:
-        identity = np.eye(len(self._weights))
-        inverse = cho_solve(self._factor, identity, overwrite_b=True, check_finite=False)
-        errors: _Array = self._weights / np.diag(inverse)  # (eq. 5.12)
+        errors: _Array = self._weights / np.diag(self._inverse())  # (eq. 5.12)
         return errors
+
+    def relevance_slopes(self, comparison: _Comparison) -> _Array:
+        """Return the derivative of the evidence by the logarithm of each parameter's relevance."""
+        outer = np.outer(self._weights, self._weights) - self._inverse()
+        by_distance = 0.5 * outer * self.model.by_distance(comparison)  # (eq. 5.9)
+        slopes = comparison.summed_differences(by_distance, self.model.reading)
+        relevance = np.array(self.model.relevance or [1.0] * len(slopes))
+        of_prior: _Array = -2 * _SCEPTICISM * np.log(relevance)
+        return of_prior + relevance * slopes
+
+    def _inverse(self) -> _Array:
+        identity = np.eye(len(self._weights))
+        inverse: _Array = cho_solve(self._factor, identity, overwrite_b=True, check_finite=False)
+        return inverse
 
 
 def _compare(some: _Array, others: _Array) -> tuple[_Array, _Array]:

@@ -343,6 +343,54 @@ def test_the_parameter_that_matters_is_found() -> None:
     assert np.median(errors[::2]) < 0.5 * np.median(errors[1::2])
 
 
+@pytest.mark.parametrize("compare", [between, between_choices])
+def test_slopes_are_how_the_evidence_changes_with_the_relevances(
+    compare: Callable[[Array, Array], Differences],
+) -> None:
+    points, _, scores, values = problem(4)
+    points = np.round(3 * points) / 3
+    differences = compare(points, points)
+    comparison = _surrogate._Comparison(differences, scores, scores, None)
+    small = 1e-5
+
+    def evidence(model: _surrogate._Model) -> float:
+        return _surrogate._Fit(model, comparison, values).evidence
+
+    for model in _surrogate._models(
+        _surrogate._readings(differences), has_scores=True, has_other_studies=False
+    ):
+        uneven = model.with_relevance(0, 3.0, 2)
+        for at in (model, uneven):
+            found = _surrogate._Fit(at, comparison, values).relevance_slopes(comparison)
+            wanted = [
+                (
+                    evidence(at.with_relevance(index, np.exp(small), 2))
+                    - evidence(at.with_relevance(index, np.exp(-small), 2))
+                )
+                / (2 * small)
+                for index in (0, 1)
+            ]
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_of_many_parameters_those_are_tried_that_the_slopes_speak_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The parameters that matter are found among thirty as if all of them had been tried."""
+    found = []
+    for most in (_surrogate._MOST_TRIED, 60):
+        monkeypatch.setattr(_surrogate, "_MOST_TRIED", most)
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            points = rng.integers(0, 3, (60, 30)) / 2.0
+            values = np.sin(5 * points[:, 3]) + points[:, 20]
+            surrogate = Surrogate(between(points, points), np.zeros((60, 0)), values)
+            relevance = surrogate._fits[0].model.relevance
+            assert relevance is not None
+            found.append(set(np.argsort(relevance)[-2:].tolist()))
+    assert found == [{3, 20}] * 8
+
+
 def test_few_trials_do_not_settle_which_parameters_matter() -> None:
     for seed in range(8):
         _, differences, _, values = problem(seed, trials=6)
