@@ -27,6 +27,7 @@ from optuna_zerocost.proxies._errors import BatchError, LabelsError, NetworkErro
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import RandomState
+from optuna_zerocost.proxies._second_derivatives import QuickSecondDerivatives
 from optuna_zerocost.proxies._structure import CONVOLUTIONS, LayerWeight
 from optuna_zerocost.proxies._tensors import unfused, widened
 
@@ -309,6 +310,8 @@ def _recorded(request: Request, record: _Record) -> Iterator[None]:
         record.agreements.append((result.grad_fn, agreement(codes)))
 
     with contextlib.ExitStack() as stack:
+        if request.wants(GRADIENT_PRODUCTS):
+            stack.enter_context(QuickSecondDerivatives())
         if request.wants(ACTIVATION_AGREEMENT):
             readers = request.who_reads([ACTIVATION_AGREEMENT])
             stack.enter_context(
