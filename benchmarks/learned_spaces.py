@@ -47,11 +47,16 @@ SWITCHED_AFTER, SWITCHED_TRIALS = 60, 120
 WINDOWS = ((41, 60), (61, 70), (71, 80), (81, 90), (91, 100), (101, 120))
 
 
-def table_space(search_space: Mapping[str, Sequence[Any]], trial: Any) -> tuple[int, ...]:
-    """Suggest a place in each list of choices: words as categoricals, numbers in their order."""
+def table_space(
+    search_space: Mapping[str, Sequence[Any]], trial: Any, *, categorical: bool = False
+) -> tuple[int, ...]:
+    """Suggest a place in each list of choices: words as categoricals, numbers in their order.
+
+    With ``categorical`` numbers are choices as well.
+    """
     places = []
     for name, choices in search_space.items():
-        if isinstance(choices[0], str):
+        if categorical or isinstance(choices[0], str):
             places.append(choices.index(trial.suggest_categorical(name, list(choices))))
         else:
             places.append(trial.suggest_int(name, 0, len(choices) - 1))
@@ -76,10 +81,10 @@ def load_table(kind: str, dataset: str) -> tuple[Mapping[str, Sequence[Any]], di
 
 
 def table_value(
-    search_space: Mapping[str, Sequence[Any]], values: Mapping[str, float], trial: Any
+    space: Callable[[Any], tuple[int, ...]], values: Mapping[str, float], trial: Any
 ) -> float:
     """Look the trial's value up."""
-    return values["".join(map(str, table_space(search_space, trial)))]
+    return values["".join(map(str, space(trial)))]
 
 
 def mixed_space(trial: Any) -> Params:
@@ -264,6 +269,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--parts", default="mixed,tables,switched")
     parser.add_argument("--tables", default="", help="parts of the tables' names (default: all)")
+    parser.add_argument(
+        "--categorical", action="store_true", help="the tables' numbers as categoricals"
+    )
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
     if {"mixed", "tables"} & set(parts):
@@ -282,12 +290,14 @@ def main() -> None:
                 if not any(part in dataset for part in arguments.tables.split(",")):
                     continue
                 search_space, values = load_table(kind, dataset)
-                space = functools.partial(table_space, search_space)
+                space = functools.partial(
+                    table_space, search_space, categorical=arguments.categorical
+                )
                 scorers = {
                     "learned, no score": functools.partial(constant_score, space),
                     "learned, a random score": functools.partial(random_score, space),
                 }
-                objective = functools.partial(table_value, search_space, values)
+                objective = functools.partial(table_value, space, values)
                 print(compare(f"{kind}, {dataset}", objective, scorers, arguments), flush=True)
     if "switched" in parts:
         print()

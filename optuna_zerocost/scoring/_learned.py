@@ -76,7 +76,8 @@ class Learned:
     candidate, and they are ordered by the improvement on the best trial that is expected of them.
     What is learned is how close a trial comes to the best one, on a logarithmic scale: the order
     at the top is what matters. So a proxy that points the wrong way is used the other way round,
-    and one that means nothing is ignored.
+    and one that means nothing is ignored. Choices that are numbers, such as the widths 16, 32 and
+    64, are read in their order as far as the trials agree with it.
 
     A pruned trial counts as its last reported value, but at most as the median of the complete
     ones, since it was judged to be no better. Failed trials teach nothing. A value that is
