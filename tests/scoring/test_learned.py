@@ -337,6 +337,40 @@ def test_pickling_keeps_the_order() -> None:
     assert again.names == ("telling",)
 
 
+def test_what_was_asked_before_changes_no_order() -> None:
+    """What is kept from one question for the next is kept only where it is the same."""
+    ranking = Learned()
+    for seed in range(4):
+        candidates, known = example(seed)
+        turned = [trial_of(Candidate(t.params, SPACE, {}), -(t.value or 0.0)) for t in known]
+        for trials in (known, known[:-1], turned, known):
+            history = history_of(trials)
+            for rows in (candidates, candidates[:5]):
+                fresh = Learned()
+                assert ranking.by_parameters(rows, history) == fresh.by_parameters(rows, history)
+                assert ranking(rows, history) == fresh(rows, history)
+
+
+def test_surrogates_of_parameters_alone_are_fitted_once_a_trial(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fitted = []
+    original = _learned.Surrogate
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        fitted.append(arguments[1].shape[1])
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(_learned, "Surrogate", counted)
+    candidates, known = example(0)
+    ranking, history = Learned(), history_of(known)
+    ranking.by_parameters(candidates, history)
+    order = ranking(candidates, history)
+    monkeypatch.setattr(_learned._Assessment, "trust", lambda _: {})
+    ranking.notes(candidates, history, order[0])
+    assert fitted == [0, 2]
+
+
 def test_a_sign_turns_a_score_round_at_first() -> None:
     candidates = candidates_of(random.Random(0), 10, noise=0.1)
     plain = Learned("telling")(candidates, History())
