@@ -368,7 +368,9 @@ def report(rows: list[dict[str, Any]], peaks: dict[str, float], settings: str) -
         "of the networks, with the least and the largest in brackets. *Seven* are grad_norm, "
         "snip, grasp, fisher, jacob_cov, plain and synflow, *six* leave grasp out; *by hand* are "
         "the bare passes "
-        "without hooks' bookkeeping, checks, restored state, or the proxies' own arithmetic.",
+        "without hooks' bookkeeping, checks, restored state, or the proxies' own arithmetic, with "
+        "the second derivatives that torch finds itself. *The limit* is what sharing gives if it "
+        "costs no more than that.",
         "",
         f"| ratio | wanted | NAS-Bench-201 ({len(cells)}) | {title} |",
         f"| --- | --- | --- |{' --- |' * len(others)}",
