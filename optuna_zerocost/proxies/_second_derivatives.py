@@ -50,7 +50,9 @@ def _is_plain(*tensors: Tensor | None) -> bool:
     """Return whether the formulas below hold for the tensors as they are."""
     given = [tensor for tensor in tensors if tensor is not None]
     return not torch.is_autocast_enabled("cpu") and all(
-        tensor.device.type == "cpu"
+        type(tensor) in (Tensor, nn.Parameter)
+        and tensor.device.type == "cpu"
+        and tensor.layout == torch.strided
         and tensor.dtype in (torch.float32, torch.float64)
         and tensor.dtype == given[0].dtype
         for tensor in given

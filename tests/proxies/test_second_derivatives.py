@@ -146,3 +146,18 @@ def test_grasp_is_what_torch_alone_makes_of_it(monkeypatch: pytest.MonkeyPatch) 
     wanted = proxies.score_network(network, batch, names)
     assert found == pytest.approx(wanted, rel=1e-10)
     assert found["snip"] == wanted["snip"]
+
+
+def test_what_is_not_plain_is_left_to_torch() -> None:
+    class Marked(Tensor):
+        """A kind of tensor that knows operations of its own."""
+
+    layer, x = nn.Conv2d(3, 4, 3), torch.randn(2, 3, 5, 5)
+    with QuickSecondDerivatives():
+        assert "_Convolution" in type(layer(x).grad_fn).__name__
+        assert isinstance(layer(x.as_subclass(Marked)), Marked)
+        assert "_Convolution" not in type(layer(x.as_subclass(Marked)).grad_fn).__name__
+        assert layer.double()(x.double()).dtype == torch.float64
+        assert layer.bfloat16()(x.bfloat16()).grad_fn.name() == "ConvolutionBackward0"
+        with torch.autocast("cpu", torch.bfloat16):
+            assert layer.float()(x).dtype == torch.bfloat16
