@@ -1,4 +1,4 @@
-"""Convolution and BatchNorm whose second derivatives take half of torch's time on a processor.
+"""Convolution and BatchNorm whose second derivatives take less time than torch's on a processor.
 
 Torch differentiates the backward of a convolution by convolutions whose kernels are as large as
 the feature maps, and that of BatchNorm by some thirty operations on whole feature maps. Both are
