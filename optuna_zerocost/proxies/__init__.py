@@ -53,6 +53,7 @@ from optuna_zerocost.proxies._loss_pass import (
     INPUT_GRADIENTS,
     LAYER_OUTPUTS,
     WEIGHT_GRADIENTS,
+    WEIGHTED_GRADIENT_PRODUCT,
     LayerOutput,
     WeightGradient,
 )
@@ -84,6 +85,7 @@ __all__ = [
     "STAGE_FEATURES",
     "STAGE_GAINS",
     "TANGENT_KERNEL",
+    "WEIGHTED_GRADIENT_PRODUCT",
     "WEIGHT_GRADIENTS",
     "BatchError",
     "Direction",

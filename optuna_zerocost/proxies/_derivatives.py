@@ -19,7 +19,13 @@ from optuna_zerocost.proxies._errors import (
 from optuna_zerocost.proxies._graph import nodes_behind
 from optuna_zerocost.proxies._pass import Request, is_out_of_memory
 
-__all__ = ["forward_in_train_mode", "gradient_products", "gradients_of", "mean_loss"]
+__all__ = [
+    "forward_in_train_mode",
+    "gradient_agreement",
+    "gradients_of",
+    "mean_loss",
+    "second_derivatives",
+]
 
 
 def gradients_of(
@@ -108,10 +114,8 @@ def _check_classes(output: Tensor, targets: Any) -> None:
         )
 
 
-def gradient_products(
-    parameters: Sequence[Tensor], gradients: Sequence[Tensor | None], *, readers: str
-) -> list[Tensor | None]:
-    """Return Hg for each parameter, as the gradient of Σ g·stop(g).
+def gradient_agreement(gradients: Sequence[Tensor | None], *, readers: str) -> Tensor | None:
+    """Return Σ g·stop(g), whose derivative is Hg; None if the loss is linear in the weights.
 
     Raises:
         SecondDerivativeError: If an operation of the network has no second derivative.
@@ -121,13 +125,24 @@ def gradient_products(
         for gradient in gradients
         if gradient is not None and gradient.requires_grad
     ]
-    if not terms:  # the loss is linear in the weights
-        return [None] * len(parameters)
+    if not terms:
+        return None
     agreement = torch.stack(terms).sum()
     if _is_cut(agreement):
         raise _no_second_derivative(readers, "its backward is marked once_differentiable")
+    return agreement
+
+
+def second_derivatives(
+    agreement: Tensor, variables: Sequence[Tensor], *, readers: str, retain_graph: bool
+) -> list[Tensor | None]:
+    """Differentiate what `gradient_agreement` returned.
+
+    Raises:
+        SecondDerivativeError: If an operation of the network has no second derivative.
+    """
     try:
-        return gradients_of(agreement, parameters)
+        return gradients_of(agreement, variables, retain_graph=retain_graph)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise

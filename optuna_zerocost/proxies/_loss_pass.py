@@ -15,13 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrize import cached
+from torch.utils.checkpoint import CheckpointError
 
 from optuna_zerocost.proxies._activations import ActivationWatch, agreement, leading_to
 from optuna_zerocost.proxies._derivatives import (
     forward_in_train_mode,
-    gradient_products,
+    gradient_agreement,
     gradients_of,
     mean_loss,
+    second_derivatives,
 )
 from optuna_zerocost.proxies._errors import BatchError, LabelsError, NetworkError
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
@@ -29,7 +31,7 @@ from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._second_derivatives import QuickSecondDerivatives
 from optuna_zerocost.proxies._structure import CONVOLUTIONS, LayerWeight
-from optuna_zerocost.proxies._tensors import unfused, widened
+from optuna_zerocost.proxies._tensors import total, unfused, widened
 
 __all__ = [
     "ACTIVATION_AGREEMENT",
@@ -38,6 +40,7 @@ __all__ = [
     "GRADIENT_PRODUCTS",
     "INPUT_GRADIENTS",
     "LAYER_OUTPUTS",
+    "WEIGHTED_GRADIENT_PRODUCT",
     "WEIGHT_GRADIENTS",
     "LayerOutput",
     "LossPass",
@@ -84,41 +87,55 @@ class LossPass(Pass):
             _check_differentiable_inputs(request)
         weights: tuple[LayerWeight, ...] = ()
         of_weights = [
-            key
-            for key in (WEIGHT_GRADIENTS, LAYER_OUTPUTS, GRADIENT_PRODUCTS)
-            if request.wants(key)
+            key for key in (WEIGHT_GRADIENTS, LAYER_OUTPUTS, *_SECOND) if request.wants(key)
         ]
         if of_weights:
             weights = request.structure.require_weights(readers=request.who_reads(of_weights))
         if of_weights or request.wants(ACTIVATION_AGREEMENT):
             request.structure.require_gradients()
         request.structure.set_mode(training=True)
-        twice = request.wants(GRADIENT_PRODUCTS)
+        twice = any(request.wants(key) for key in _SECOND)
         # Inside cached(), a parametrised weight is the very tensor that the forward reads.
         with unfused(request.structure) if twice else contextlib.nullcontext(), cached():
-            return self._differentiate(request, weights)
+            parameters: list[Tensor] = []
+            if twice or request.wants(WEIGHT_GRADIENTS):
+                parameters = [weight.tensor() for weight in weights]
+            if twice:
+                before = RandomState()
+                with contextlib.suppress(CheckpointError), preserved(request.structure):
+                    return self._differentiate(request, weights, parameters, quick=True)
+                # A checkpointed part of the network is run again while torch differentiates,
+                # and then without the mode, so that it keeps other tensors than before.
+                before.restore()
+            return self._differentiate(request, weights, parameters, quick=False)
 
-    def _differentiate(self, request: Request, weights: Sequence[LayerWeight]) -> Measured:
+    def _differentiate(
+        self,
+        request: Request,
+        weights: Sequence[LayerWeight],
+        parameters: Sequence[Tensor],
+        *,
+        quick: bool,
+    ) -> Measured:
         measured: dict[Quantity[Any], object] = {}
-        record, output, leaves = _forward(request)
+        twice = any(request.wants(key) for key in _SECOND)
+        record, output, leaves = _forward(request, scaled=parameters if quick else None)
         if request.wants(CLASSES):
             measured[CLASSES] = _classes(request)
         if request.wants(FEATURE_MAPS):
             measured[FEATURE_MAPS] = _required_maps(request, record)
         if request.wants(ACTIVATION_AGREEMENT):
             measured[ACTIVATION_AGREEMENT] = _agreement_in_all(request, record, output)
-        twice = request.wants(GRADIENT_PRODUCTS)
-        parameters: list[Tensor] = []
-        if twice or request.wants(WEIGHT_GRADIENTS):
-            parameters = [weight.tensor() for weight in weights]
         gradients: list[Tensor | None] = []
         if weights:
-            gradients = gradients_of(
-                mean_loss(request, output, request.batch),
-                [*parameters, *(call.output for call in record.calls)],
-                retain_graph=twice or request.wants(INPUT_GRADIENTS),
-                create_graph=twice,
-            )
+            variables = [*parameters, *(call.output for call in record.calls)]
+            with record.differentiating(variables):
+                gradients = gradients_of(
+                    mean_loss(request, output, request.batch),
+                    variables,
+                    retain_graph=twice or request.wants(INPUT_GRADIENTS),
+                    create_graph=twice,
+                )
         of_parameters = gradients[: len(parameters)]
         if request.wants(WEIGHT_GRADIENTS):
             measured[WEIGHT_GRADIENTS] = _pairs(weights, parameters, of_parameters)
@@ -129,7 +146,8 @@ class LossPass(Pass):
                 if gradient is not None
             )
         if request.wants(INPUT_GRADIENTS):
-            found = gradients_of(output.sum(), leaves, retain_graph=twice)
+            with record.differentiating(leaves):
+                found = gradients_of(output.sum(), leaves, retain_graph=twice)
             measured[INPUT_GRADIENTS] = torch.cat(
                 [
                     (torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
@@ -138,9 +156,14 @@ class LossPass(Pass):
                 dim=1,
             )
         if twice:
-            readers = request.who_reads([GRADIENT_PRODUCTS])
-            products = gradient_products(parameters, of_parameters, readers=readers)
-            measured[GRADIENT_PRODUCTS] = _pairs(weights, parameters, products)
+            agreement = gradient_agreement(of_parameters, readers=request.who_reads(_SECOND))
+            if request.wants(GRADIENT_PRODUCTS):
+                products = _gradient_products(request, record, agreement, parameters)
+                measured[GRADIENT_PRODUCTS] = _pairs(weights, parameters, products)
+            if request.wants(WEIGHTED_GRADIENT_PRODUCT):
+                measured[WEIGHTED_GRADIENT_PRODUCT] = _weighted_gradient_product(
+                    request, record, output, agreement, parameters
+                )
         return Measured(measured)
 
 
@@ -185,6 +208,62 @@ GRADIENT_PRODUCTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
     needs_labels=True,
     needs_second_derivatives=True,
 )
+WEIGHTED_GRADIENT_PRODUCT: Quantity[float] = Quantity(
+    "weighted Hessian-gradient product",
+    LOSS,
+    "wᵀHg, over all weights together, which takes less time than their parts of Hg",
+    needs_labels=True,
+    needs_second_derivatives=True,
+)
+_SECOND = (GRADIENT_PRODUCTS, WEIGHTED_GRADIENT_PRODUCT)
+
+
+def _gradient_products(
+    request: Request,
+    record: _Record,
+    agreement: Tensor | None,
+    parameters: Sequence[Tensor],
+) -> Sequence[Tensor | None]:
+    if agreement is None:
+        return [None] * len(parameters)
+    with record.differentiating(parameters):
+        return second_derivatives(
+            agreement,
+            parameters,
+            readers=request.who_reads([GRADIENT_PRODUCTS]),
+            retain_graph=request.wants(WEIGHTED_GRADIENT_PRODUCT),
+        )
+
+
+def _weighted_gradient_product(
+    request: Request,
+    record: _Record,
+    output: Tensor,
+    agreement: Tensor | None,
+    parameters: Sequence[Tensor],
+) -> float:
+    """Return wᵀHg: of the weights that have a common factor by the derivative with respect to it.
+
+    Of the other weights, each with its part of Hg.
+    """
+    if agreement is None:
+        return 0.0
+    scale, others = [], list(parameters)
+    if record.quick is not None:
+        scale, others = [record.quick.scale], record.quick.not_only_scaled(output, parameters)
+    variables = [*scale, *others]
+    with record.differentiating(variables):
+        found = second_derivatives(
+            agreement,
+            variables,
+            readers=request.who_reads([WEIGHTED_GRADIENT_PRODUCT]),
+            retain_graph=False,
+        )
+    return total(
+        torch.sum(widened(variable) * widened(derivative)).double()
+        for variable, derivative in zip(variables, found, strict=True)
+        if derivative is not None
+    )
 
 
 def _pairs(
@@ -252,27 +331,51 @@ class _Record:
     """
 
     copies: bool
+    quick: QuickSecondDerivatives | None
     calls: list[_Call] = field(default_factory=list)
     maps: list[Tensor] = field(default_factory=list)
     agreements: list[tuple[Any, Tensor]] = field(default_factory=list)
 
+    def is_overwritten(self) -> bool:
+        """Return whether an output that is needed is no longer what the layer put out."""
+        lost = self.quick is not None and self.quick.has_lost_output()
+        return lost or any(call.is_overwritten() for call in self.calls)
 
-def _forward(request: Request) -> tuple[_Record, Tensor, list[Tensor]]:
-    """Run the network; return the record, the output and the inputs to differentiate by."""
+    def differentiating(
+        self, variables: Sequence[Tensor]
+    ) -> contextlib.AbstractContextManager[None]:
+        """Context manager: inside, derivatives are taken with respect to ``variables``."""
+        if self.quick is None:
+            return contextlib.nullcontext()
+        return self.quick.differentiating(variables)
+
+
+def _forward(
+    request: Request, *, scaled: Sequence[Tensor] | None
+) -> tuple[_Record, Tensor, list[Tensor]]:
+    """Run the network; return the record, the output and the inputs to differentiate by.
+
+    With ``scaled``, and these weights times a factor, for quick second derivatives.
+    """
+
+    def record(*, copies: bool) -> _Record:
+        quick = None if scaled is None else QuickSecondDerivatives(scaled, copies=copies)
+        return _Record(copies, quick)
+
     in_place = any(getattr(module, "inplace", False) for module in request.structure.modules)
-    if request.wants(LAYER_OUTPUTS) and not in_place:
+    if (request.wants(LAYER_OUTPUTS) or scaled is not None) and not in_place:
         # Copies would take memory and time, so first without them.
-        record = _Record(copies=False)
+        first = record(copies=False)
         before = RandomState()
         with preserved(request.structure):
-            output, leaves = _forward_once(request, record)
-        if not any(call.is_overwritten() for call in record.calls):
-            return record, output, leaves
+            output, leaves = _forward_once(request, first)
+        if not first.is_overwritten():
+            return first, output, leaves
         # By an operation in place that is no module's.
         del output, leaves
         before.restore()
-    record = _Record(copies=True)
-    return record, *_forward_once(request, record)
+    second = record(copies=True)
+    return second, *_forward_once(request, second)
 
 
 def _forward_once(request: Request, record: _Record) -> tuple[Tensor, list[Tensor]]:
@@ -310,8 +413,8 @@ def _recorded(request: Request, record: _Record) -> Iterator[None]:
         record.agreements.append((result.grad_fn, agreement(codes)))
 
     with contextlib.ExitStack() as stack:
-        if request.wants(GRADIENT_PRODUCTS):
-            stack.enter_context(QuickSecondDerivatives())
+        if record.quick is not None:
+            stack.enter_context(record.quick)
         if request.wants(ACTIVATION_AGREEMENT):
             readers = request.who_reads([ACTIVATION_AGREEMENT])
             stack.enter_context(

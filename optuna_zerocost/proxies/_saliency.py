@@ -13,7 +13,7 @@ from torch import Tensor
 from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._extended_range import times_power_of_two
 from optuna_zerocost.proxies._flow_pass import SCALED_FLOW_GRADIENTS
-from optuna_zerocost.proxies._loss_pass import GRADIENT_PRODUCTS, WEIGHT_GRADIENTS
+from optuna_zerocost.proxies._loss_pass import WEIGHT_GRADIENTS, WEIGHTED_GRADIENT_PRODUCT
 from optuna_zerocost.proxies._pass import Measured
 from optuna_zerocost.proxies._registry import register
 from optuna_zerocost.proxies._tensors import total
@@ -62,7 +62,7 @@ def snip(measured: Measured) -> float:
 
 @register(
     "grasp",
-    reads=(GRADIENT_PRODUCTS,),
+    reads=(WEIGHTED_GRADIENT_PRODUCT,),
     summary="-Σ W⊙(Hg)",
     paper="Wang et al., ICLR 2020",
     fails="operations without a second derivative; noisy: two minibatches agree at ρ = .77",
@@ -72,9 +72,7 @@ def grasp(measured: Measured) -> float:
 
     The sign is that of Abdelfattah et al. (ICLR 2021), temperature 1, one minibatch.
     """
-    return 0.0 - total(
-        torch.sum(item.weight * item.gradient) for item in measured[GRADIENT_PRODUCTS]
-    )
+    return 0.0 - measured[WEIGHTED_GRADIENT_PRODUCT]
 
 
 @register(

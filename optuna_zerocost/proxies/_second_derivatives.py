@@ -3,17 +3,25 @@
 Torch differentiates the backward of a convolution by convolutions whose kernels are as large as
 the feature maps, and that of BatchNorm by some thirty operations on whole feature maps. Both are
 simple enough to be written down. Values and first derivatives come from torch's own functions.
+
+What grasp reads of the second derivative is one number, wᵀHg, which is less work than the vector
+Hg: with all weights times a factor α, it is the derivative of Σ g·stop(g) by α, at α = 1. Where a
+part of Hg takes a convolution, twice in each layer, the layer's part of this derivative is the
+inner product of a gradient and of a feature map that are there anyway.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
+
+from optuna_zerocost.proxies._graph import nodes_behind
 
 __all__ = ["QuickSecondDerivatives"]
 
@@ -26,7 +34,20 @@ class QuickSecondDerivatives(TorchFunctionMode):
 
     It applies to convolutions, and to BatchNorm with the minibatch's statistics, in float32 or
     float64 on the CPU; all else is left as it is. Derivatives of third order raise.
+
+    Args:
+        weights: Those that are multiplied by ``scale``, a 1 to differentiate by, wherever such a
+            convolution reads them.
+        copies: Whether what follows a convolution gets a copy of its output, and may overwrite it.
     """
+
+    def __init__(self, weights: Iterable[Tensor] = (), *, copies: bool = True) -> None:
+        super().__init__()
+        self.copies = copies
+        self.scale = torch.ones((), dtype=torch.float64, requires_grad=True)
+        self._scaled = {id(weight) for weight in weights if weight.is_leaf}
+        self._outputs: list[tuple[Tensor, int]] = []
+        self._variables: set[int] | None = None
 
     def __torch_function__(
         self,
@@ -37,10 +58,60 @@ class QuickSecondDerivatives(TorchFunctionMode):
     ) -> Any:
         named = dict(kwargs or {})
         if func in _CONVOLUTIONS:
-            return _convolution(func, *args, **named)
+            return _convolution(self, func, *args, **named)
         if func is nn.functional.batch_norm:
             return _batch_norm(*args, **named)
         return func(*args, **named)
+
+    @contextlib.contextmanager
+    def differentiating(self, variables: Iterable[Tensor]) -> Iterator[None]:
+        """Context manager: inside, derivatives are only taken with respect to ``variables``.
+
+        What autograd tells a function of the derivatives that it needs is the same each time, and
+        so derivatives with respect to other weights would be computed too, to be thrown away.
+        """
+        before, self._variables = self._variables, {id(variable) for variable in variables}
+        try:
+            yield
+        finally:
+            self._variables = before
+
+    def note_output(self, output: Tensor) -> None:
+        """Take note of what a convolution, which will need it again, put out."""
+        self._outputs.append((output, output._version))
+
+    def has_lost_output(self) -> bool:
+        """Return whether an operation in place has overwritten what a convolution needs again.
+
+        Then `scale` must not be differentiated by; with ``copies`` it cannot be so.
+        """
+        return any(output._version != version for output, version in self._outputs)
+
+    def scales(self, weight: Tensor) -> bool:
+        """Return whether a convolution that reads ``weight`` reads it times ``scale``."""
+        return id(weight) in self._scaled
+
+    def is_variable(self, tensor: Tensor) -> bool:
+        """Return whether the derivative with respect to ``tensor`` is of use."""
+        return self._variables is None or not tensor.is_leaf or id(tensor) in self._variables
+
+    def not_only_scaled(self, output: Tensor, weights: Iterable[Tensor]) -> list[Tensor]:
+        """Return those of ``weights`` through which ``output`` depends not only by ``scale``.
+
+        Such a weight is that of a convolution left to torch, or of something else, whether or not
+        it is the weight of another convolution as well.
+        """
+        read_as_they_are = {
+            id(getattr(following, "variable", None))
+            for node in nodes_behind(output)
+            if getattr(node, "quick", None) is not self
+            for following, _ in node.next_functions
+        }
+        return [
+            weight
+            for weight in weights
+            if not self.scales(weight) or id(weight) in read_as_they_are
+        ]
 
 
 _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
@@ -60,6 +131,7 @@ def _is_plain(*tensors: Tensor | None) -> bool:
 
 
 def _convolution(
+    quick: QuickSecondDerivatives,
     func: Callable[..., Any],
     input: Tensor,
     weight: Tensor,
@@ -81,30 +153,58 @@ def _convolution(
         for value in (stride, padding, dilation)
     )
     settings = (stride, padding, dilation, False, [0] * dimensions, groups)
-    return _Convolution.apply(input, weight, bias, settings)  # type: ignore[no-untyped-call]
+    scale = quick.scale if quick.scales(weight) else None
+    output = _Convolution.apply(input, weight, bias, scale, settings, quick)  # type: ignore[no-untyped-call]
+    return output.clone() if quick.copies else output
 
 
 class _Convolution(torch.autograd.Function):
-    """y = x * W + b."""
+    """y = x * αW + b, where α is 1."""
 
     @staticmethod
     def forward(  # noqa: D102
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, settings: tuple[Any, ...]
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        scale: Tensor | None,
+        settings: tuple[Any, ...],
+        quick: QuickSecondDerivatives,
     ) -> Any:
-        ctx.save_for_backward(x, weight)
+        y = _aten.convolution(x, weight, bias, *settings)
+        ctx.save_for_backward(x, weight, bias, scale)
+        # Not saved by autograd, which would object where y is overwritten though nobody asks for
+        # the derivative by α.
+        ctx.y = y.detach()
+        quick.note_output(ctx.y)
         ctx.settings = settings
-        return _aten.convolution(x, weight, bias, *settings)
+        ctx.quick = quick
+        return y
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # noqa: D102
-        x, weight = ctx.saved_tensors
-        wanted = ctx.needs_input_grad[:3]
-        found = _ConvolutionBackward.apply(gradient, x, weight, ctx.settings, wanted)  # type: ignore[no-untyped-call]
-        return *found, None
+        x, weight, bias, scale = ctx.saved_tensors
+        wanted = [
+            needed and ctx.quick.is_variable(tensor)
+            for needed, tensor in zip(ctx.needs_input_grad, (x, weight, bias, scale), strict=False)
+        ]
+        by_scale = wanted.pop() and not wanted[1]
+        of_x = of_weight = of_bias = of_scale = None
+        if any(wanted):
+            of_x, of_weight, of_bias = _ConvolutionBackward.apply(  # type: ignore[no-untyped-call]
+                gradient, x, weight, scale, ctx.settings, wanted, ctx.quick
+            )
+        if by_scale:
+            assert not torch.is_grad_enabled(), "y is held without its graph"
+            of_scale = _inner(gradient, ctx.y)
+            if bias is not None:
+                others = [dim for dim in range(gradient.dim()) if dim != 1]
+                of_scale = of_scale - torch.sum(gradient.sum(others) * bias)
+        return of_x, of_weight, of_bias, of_scale, None, None
 
 
 class _ConvolutionBackward(torch.autograd.Function):
-    """∂x, ∂W, ∂b for the gradient g by y."""
+    """∂x, ∂(αW), ∂b for the gradient g by y."""
 
     @staticmethod
     def forward(  # noqa: D102
@@ -112,11 +212,14 @@ class _ConvolutionBackward(torch.autograd.Function):
         gradient: Tensor,
         x: Tensor,
         weight: Tensor,
+        scale: Tensor | None,
         settings: tuple[Any, ...],
         wanted: Sequence[bool],
+        quick: QuickSecondDerivatives,
     ) -> Any:
-        ctx.save_for_backward(gradient, x, weight)
+        ctx.save_for_backward(gradient, x, weight, scale)
         ctx.settings = settings
+        ctx.quick = quick
         ctx.set_materialize_grads(False)
         return _aten.convolution_backward(
             gradient, x, weight, [weight.size(0)], *settings, list(wanted)
@@ -125,20 +228,25 @@ class _ConvolutionBackward(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, u: Tensor | None, v: Tensor | None, b: Tensor | None) -> Any:  # noqa: D102
-        gradient, x, weight = ctx.saved_tensors
-        by_gradient, by_x, by_weight = ctx.needs_input_grad[:3]
+        gradient, x, weight, scale = ctx.saved_tensors
+        by_gradient, by_x, by_weight, by_scale = (
+            needed and ctx.quick.is_variable(tensor)
+            for needed, tensor in zip(ctx.needs_input_grad, ctx.saved_tensors, strict=False)
+        )
+        by_scale = by_scale and not by_weight
 
         def transposed(x: Tensor, weight: Tensor, wanted: list[bool]) -> Any:
             return _aten.convolution_backward(gradient, x, weight, None, *ctx.settings, wanted)
 
-        # All three are linear in g, in x and in W.
-        of_gradient = of_x = of_weight = None
+        # All three are linear in g, in x and in αW.
+        of_gradient = of_x = of_weight = of_scale = None
+        if u is not None and (by_gradient or by_scale):
+            of_gradient = _aten.convolution(u, weight, None, *ctx.settings)
+            of_scale = _inner(of_gradient, gradient) if by_scale else None
         if by_gradient:
-            parts = [
-                *([_aten.convolution(u, weight, None, *ctx.settings)] if u is not None else []),
-                *([_aten.convolution(x, v, None, *ctx.settings)] if v is not None else []),
-            ]
-            of_gradient = parts[0].add_(parts[1]) if len(parts) == 2 else (parts or [None])[0]
+            if v is not None:
+                part = _aten.convolution(x, v, None, *ctx.settings)
+                of_gradient = part if of_gradient is None else of_gradient.add_(part)
             if b is not None:
                 spread = b.view(-1, *[1] * (x.dim() - 2)).expand_as(gradient)
                 of_gradient = spread if of_gradient is None else of_gradient.add_(spread)
@@ -146,7 +254,13 @@ class _ConvolutionBackward(torch.autograd.Function):
             of_x = transposed(x, v, [True, False, False])[0]
         if by_weight and u is not None:
             of_weight = transposed(u, weight, [False, True, False])[1]
-        return of_gradient, of_x, of_weight, None, None
+        return of_gradient, of_x, of_weight, of_scale, None, None, None
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """Return Σ a·b, float64, of which the channels' parts have the precision of a and b."""
+    parts: Tensor = torch.linalg.vecdot(a.flatten(0, 1).flatten(1), b.flatten(0, 1).flatten(1))
+    return parts.sum(dtype=torch.float64)
 
 
 def _batch_norm(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import weight_norm
+from torch.utils.checkpoint import checkpoint
 
 from optuna_zerocost import proxies
-from optuna_zerocost.proxies import _loss_pass
+from optuna_zerocost.proxies import _registry, _second_derivatives
+from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._second_derivatives import QuickSecondDerivatives
 
 LAYERS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
@@ -126,9 +129,55 @@ def test_a_third_derivative_raises_instead_of_lacking_a_part() -> None:
         second.sum().backward()
 
 
-def test_grasp_is_what_torch_alone_makes_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(0)
-    network = nn.Sequential(
+class Shared(nn.Module):
+    """Convolutions that share weights, with each other and with what is no convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 6, 3, padding=1)
+        self.second = nn.Conv2d(6, 6, 3, padding=1, bias=False)
+        self.third = nn.Conv2d(6, 6, 3, padding="same")
+        self.third.weight = self.second.weight
+        self.fourth = nn.Conv2d(6, 6, 1)
+        self.last = nn.Linear(6, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.first(x))
+        x = torch.tanh(self.second(self.second(x)))
+        x = torch.tanh(self.third(x)) * self.second.weight.square().mean()
+        x = torch.tanh(self.fourth(x)) + torch.tanh(F.conv2d(x, self.fourth.weight.abs()))
+        output: Tensor = self.last(x.mean((2, 3)))
+        return output
+
+
+class Overwriting(nn.Module):
+    """What a convolution puts out is overwritten by an operation that is no module's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 6, 3), nn.Conv2d(6, 5, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        x[:, ::2] = x[:, ::2] * 2
+        return self.last(F.elu_(x)).flatten(1)
+
+
+class Checkpointed(nn.Module):
+    """A part is run again when it is differentiated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Dropout(), nn.SiLU())
+        self.last = nn.Conv2d(6, 5, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        output: Tensor = self.last(checkpoint(self.part, x, use_reentrant=False)).flatten(1)
+        return output
+
+
+def plain_network() -> nn.Module:
+    return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False),
         nn.BatchNorm2d(8),
         nn.ReLU(),
@@ -138,14 +187,153 @@ def test_grasp_is_what_torch_alone_makes_of_it(monkeypatch: pytest.MonkeyPatch) 
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(8, 5),
-    ).double()
+    )
+
+
+def overwriting_network() -> nn.Module:
+    """What the convolutions put out is overwritten by what follows them."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(inplace=True), nn.Conv2d(8, 5, 6), nn.ELU(inplace=True),
+        nn.Flatten(),
+    )  # fmt: skip
+
+
+def parametrised_network() -> nn.Module:
+    return nn.Sequential(
+        weight_norm(nn.Conv2d(3, 8, 3)), nn.Tanh(), nn.Conv2d(8, 5, 6), nn.Flatten()
+    )
+
+
+def frozen_network() -> nn.Module:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Tanh(), nn.Conv2d(8, 5, 6), nn.Flatten())
+    return network.requires_grad_(False)
+
+
+def linear_network() -> nn.Module:
+    """Its first convolution adds nothing to the second derivative but for the softmax."""
+    return nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), nn.Linear(4, 5))
+
+
+def volumes_and_sequences() -> nn.Module:
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 3)),
+        nn.Conv3d(1, 4, 3, bias=False),
+        nn.Flatten(2),
+        nn.BatchNorm1d(4),
+        nn.GELU(),
+        nn.Conv1d(4, 5, 3, dilation=2),
+        nn.GELU(),
+        nn.AdaptiveAvgPool1d(1),
+        nn.Flatten(),
+    )
+
+
+NETWORKS: list[Callable[[], nn.Module]] = [
+    plain_network,
+    overwriting_network,
+    parametrised_network,
+    frozen_network,
+    linear_network,
+    volumes_and_sequences,
+    Shared,
+    Overwriting,
+    Checkpointed,
+]
+
+
+def grasp_by_torch(network: nn.Module, batch: tuple[Tensor, Tensor]) -> float:
+    """Return −Σ W⊙(Hg) over the weights of layers, by torch alone."""
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+    layers = [module for module in network.modules() if isinstance(module, kinds)]
+    network.train().requires_grad_(True)
+    with parametrize.cached(), SeededRandomState(0):
+        weights = list({id(layer.weight): layer.weight for layer in layers}.values())
+        loss = F.cross_entropy(network(batch[0]), batch[1])
+        first = torch.autograd.grad(loss, weights, create_graph=True)
+        agreement = torch.stack([(g * g.detach()).sum() for g in first]).sum()
+        second = torch.autograd.grad(agreement, weights)
+    pairs = zip(weights, second, strict=True)
+    return -sum(float((weight.detach() * product).sum()) for weight, product in pairs)
+
+
+@pytest.mark.parametrize("build", NETWORKS)
+@pytest.mark.parametrize("others", [(), ("snip", "fisher", "jacob_cov")])
+def test_grasp_is_what_torch_alone_makes_of_it(
+    build: Callable[[], nn.Module], others: tuple[str, ...]
+) -> None:
+    torch.manual_seed(0)
+    network = build().double()
+    for parameter in network.parameters():
+        parameter.data.mul_(3)  # or some parts would be too small to be missed
     batch = torch.randn(6, 3, 8, 8, dtype=torch.float64), torch.arange(6) % 5
-    names = ["grasp", "snip", "fisher", "jacob_cov"]
-    found = proxies.score_network(network, batch, names)
-    monkeypatch.setattr(_loss_pass, "QuickSecondDerivatives", contextlib.nullcontext)
-    wanted = proxies.score_network(network, batch, names)
-    assert found == pytest.approx(wanted, rel=1e-10)
-    assert found["snip"] == wanted["snip"]
+    found = proxies.score_network(network, batch, ["grasp", *others])
+    assert found["grasp"] == proxies.score_network(network, batch, ["grasp"])["grasp"]
+    assert found["grasp"] == pytest.approx(grasp_by_torch(network, batch), rel=1e-9)
+    for name in others:
+        alone = proxies.score_network(network, batch, [name])[name]
+        assert found[name] == pytest.approx(alone, rel=1e-12)
+
+
+def test_the_vector_can_be_read_besides_the_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_registry, "_PROXIES", dict(_registry._PROXIES))
+
+    @proxies.register(
+        "summed_products", reads=(proxies.GRADIENT_PRODUCTS,), summary="-Σ W⊙(Hg)", fails="never"
+    )
+    def _summed(measured: proxies.Measured) -> float:
+        products = measured[proxies.GRADIENT_PRODUCTS]
+        return -sum(float((item.weight * item.gradient).sum()) for item in products)
+
+    torch.manual_seed(0)
+    network = Shared().double()
+    batch = torch.randn(6, 3, 8, 8, dtype=torch.float64), torch.arange(6) % 5
+    alone = proxies.score_network(network, batch, ["grasp"])
+    both = proxies.score_network(network, batch, ["summed_products", "grasp"])
+    assert both["grasp"] == alone["grasp"] == pytest.approx(both["summed_products"], rel=1e-9)
+
+
+def test_only_the_derivatives_that_are_wanted_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of each convolution's backward: whether it gave the derivative by x, by W and by b."""
+    seen: list[list[bool]] = []
+
+    class Watched:
+        def __getattr__(self, name: str) -> Any:
+            operation = getattr(torch.ops.aten, name)
+            if name != "convolution_backward":
+                return operation
+
+            def noted(*arguments: Any) -> Any:
+                seen.append(arguments[-1])
+                return operation(*arguments)
+
+            return noted
+
+    monkeypatch.setattr(_second_derivatives, "_aten", Watched())
+    layers = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3)
+    weights = [layer.weight for layer in layers]
+    quick = QuickSecondDerivatives(weights)
+    x = torch.randn(2, 3, 6, 6, requires_grad=True)
+    with quick:
+        value = layers[1](torch.tanh(layers[0](x))).square().sum()
+
+    def derivatives(of: Tensor, by: list[Tensor], **settings: bool) -> tuple[Tensor, ...]:
+        seen.clear()
+        with quick.differentiating(by):
+            return torch.autograd.grad(of, by, retain_graph=True, **settings)
+
+    derivatives(value, [x])
+    assert seen == [[True, False, False]] * 2
+    first = derivatives(value, weights, create_graph=True)
+    assert seen == [[True, True, False], [False, True, False]]
+    agreement = torch.stack([(g * g.detach()).sum() for g in first]).sum()
+    number = derivatives(agreement, [quick.scale])[0]
+    assert not any(by_weight for _, by_weight, _ in seen)
+    products = derivatives(agreement, weights)
+    assert sum(by_weight for _, by_weight, _ in seen) == 3
+    wanted = sum(float((w.detach() * p).sum()) for w, p in zip(weights, products, strict=True))
+    assert float(number) == pytest.approx(wanted, rel=1e-5)
 
 
 def test_what_is_not_plain_is_left_to_torch() -> None:
@@ -153,7 +341,7 @@ def test_what_is_not_plain_is_left_to_torch() -> None:
         """A kind of tensor that knows operations of its own."""
 
     layer, x = nn.Conv2d(3, 4, 3), torch.randn(2, 3, 5, 5)
-    with QuickSecondDerivatives():
+    with QuickSecondDerivatives(copies=False):
         assert "_Convolution" in type(layer(x).grad_fn).__name__
         assert isinstance(layer(x.as_subclass(Marked)), Marked)
         assert "_Convolution" not in type(layer(x.as_subclass(Marked)).grad_fn).__name__
