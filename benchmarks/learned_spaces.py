@@ -5,6 +5,8 @@
   random one, and Optuna's TPE is the one to compare with;
 * a conditional space of categoricals, integers and floats with an objective in closed form, and a
   score that helps, one that misleads, and none;
+* the networks of the demo, trained on scikit-learn's handwritten digits for each trial, with real
+  proxies, the same turned round, random numbers, and none;
 * NAS-Bench-201 (ImageNet16-120) with a score that is right for 60 trials and turned round after.
 
     python benchmarks/learned_spaces.py [--seeds 20] [--trials 100] [--jobs 2] [--tables car,kc1]
@@ -30,6 +32,7 @@ from typing import Any
 import joblib
 import numpy as np
 import optuna
+import torch
 from optuna.samplers import TPESampler
 
 from optuna_zerocost import Learned, Warmup, ZeroCostSampler
@@ -38,6 +41,11 @@ from optuna_zerocost.benchmarks.nasbench201 import (
     TableObjective,
     suggest_architecture,
 )
+from optuna_zerocost.demo._agreement import RANKED
+from optuna_zerocost.demo._run import make_scorer
+from optuna_zerocost.demo._space import build_model, suggest_training
+from optuna_zerocost.demo._training import Digits, load_digits, train_and_validate
+from optuna_zerocost.proxies._random import SeededRandomState
 
 Objective = Callable[[Any], float]
 Params = dict[str, Any]
@@ -138,6 +146,27 @@ def constant_score(space: Callable[[Any], Any], trial: Any) -> dict[str, float]:
 def random_score(space: Callable[[Any], Any], trial: Any) -> dict[str, float]:
     """Return a random number, always the same for one architecture."""
     return {"score": random.Random(repr(space(trial))).random()}
+
+
+def scores_of(scorer: Callable[[Any], Mapping[str, float]], trial: Any) -> dict[str, float]:
+    """Return the scores as they are."""
+    return dict(scorer(trial))
+
+
+def turned_round(scorer: Callable[[Any], Mapping[str, float]], trial: Any) -> dict[str, float]:
+    """Return scores that say the opposite."""
+    return {name: -value for name, value in scorer(trial).items()}
+
+
+def digits_accuracy(digits: Digits, trial: Any) -> float:
+    """Train the network that ``trial`` suggests; return its validation accuracy in percent."""
+    torch.set_num_threads(1)
+    with SeededRandomState(0):
+        network = build_model(trial)
+    rate, decay = suggest_training(trial)
+    return 100 * train_and_validate(
+        network, digits, learning_rate=rate, weight_decay=decay, seed=0
+    )
 
 
 def learning(scorer: Callable[[Any], dict[str, float]], seed: int) -> ZeroCostSampler:
@@ -267,14 +296,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first one")
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--parts", default="mixed,tables,switched")
+    parser.add_argument("--parts", default="mixed,tables,digits,switched")
     parser.add_argument("--tables", default="", help="parts of the tables' names (default: all)")
     parser.add_argument(
         "--categorical", action="store_true", help="the tables' numbers as categoricals"
     )
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
-    if {"mixed", "tables"} & set(parts):
+    if {"mixed", "tables", "digits"} & set(parts):
         print("| space | search | trials to the target | × | best |")
         print("| --- | --- | --- | --- | --- |")
     if "mixed" in parts:
@@ -299,6 +328,17 @@ def main() -> None:
                 }
                 objective = functools.partial(table_value, space, values)
                 print(compare(f"{kind}, {dataset}", objective, scorers, arguments), flush=True)
+    if "digits" in parts:
+        digits = load_digits()
+        scorer = make_scorer(digits, RANKED, seed=0)
+        scorers = {
+            f"learned, {', '.join(RANKED)}": functools.partial(scores_of, scorer),
+            "learned, the same turned round": functools.partial(turned_round, scorer),
+            "learned, a random score": functools.partial(random_score, build_model),
+            "learned, no score": functools.partial(constant_score, build_model),
+        }
+        objective = functools.partial(digits_accuracy, digits)
+        print(compare("digits", objective, scorers, arguments), flush=True)
     if "switched" in parts:
         print()
         print(switched(arguments))
