@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from optuna_zerocost.proxies._batch import Batch
+from optuna_zerocost.proxies._call import call
 from optuna_zerocost.proxies._errors import (
     LabelsError,
     OutOfMemoryError,
@@ -83,14 +84,7 @@ class Request:
         Raises:
             OutputError: If the output is not a tensor of floating point numbers.
         """
-        if self.forward_fn is not None:
-            output = self.forward_fn(self.network, inputs)
-        elif isinstance(inputs, Mapping):
-            output = self.network(**inputs)
-        elif isinstance(inputs, tuple):
-            output = self.network(*inputs)
-        else:
-            output = self.network(inputs)
+        output = call(self.network, inputs, self.forward_fn)
         if not isinstance(output, Tensor):
             culprit = "the network" if self.forward_fn is None else "forward_fn"
             raise OutputError(

@@ -53,10 +53,20 @@ def explain(ranking: Ranking | None, history: History, *, measured: Collection[s
         lines.append(f"The ranking is fixed, {ranking!r}: it does not learn from the trials.")
     lines.append(
         "ρ is Spearman's over the complete trials, with a 95 % interval; above 0, networks with a "
-        "better score did better. The trials were chosen with the help of the scores, which "
-        "narrows their range and lowers ρ."
+        f"better score did better. {_chosen(complete)}"
     )
     return "\n".join(lines)
+
+
+def _chosen(complete: Sequence[FrozenTrial]) -> str:
+    by_score = sum(t.user_attrs.get(f"{PREFIX}source") in ("warmup", "move") for t in complete)
+    if not by_score:
+        return "No trial was chosen with the help of the scores."
+    which = "All" if by_score == len(complete) else f"{by_score}"
+    return (
+        f"{which} of the trials were chosen with the help of the scores, which narrows their "
+        "range and lowers ρ."
+    )
 
 
 def _correlation(name: str, complete: Sequence[FrozenTrial], history: History) -> Estimate:

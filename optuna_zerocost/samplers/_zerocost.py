@@ -140,9 +140,9 @@ class ZeroCostSampler(BaseSampler):
             Default: these depend on the study's name.
 
     Raises:
-        ValueError: If there are several scores but no ranking and ``moves=1``, the ranking reads
-            a score that the scorer does not return, ``moves`` is less than 1 or an unknown word,
-            or ``random_share`` is no probability.
+        ValueError: If there are several scores but no ranking and ``moves=1``, with a warmup or
+            limits; the ranking reads a score that the scorer does not return; ``moves`` is less
+            than 1 or an unknown word; or ``random_share`` is no probability.
         TypeError: If an argument is of the wrong kind.
     """
 
@@ -184,7 +184,9 @@ class ZeroCostSampler(BaseSampler):
         self._limits = limits_of(scorer)
         self._measured = self._limits.names if self._limits is not None else ()
         names = score_names_of(scorer)
-        if ranking is None and moves != 1 and names != ():
+        # With neither a warmup nor moves nor limits nothing is ordered: several scores only watch.
+        watches = warmup is None and self._limits is None and len(names or ()) > 1
+        if ranking is None and (moves != 1 or watches) and names != ():
             ranking = Learned()
         self._ranking = as_ranking(ranking, names, measured=self._measured)
         if isinstance(self._ranking, AsDrawn):
@@ -597,7 +599,10 @@ class ZeroCostSampler(BaseSampler):
                 violation = error.violation
             except (CandidateRejected, RepeatedArchitecture, TypeError, ValueError) as error:
                 # The trial itself went well, and nothing depends on its scores.
-                _logger.debug(f"Trial {trial.number} has no scores: {error}")
+                is_first = "unscored" not in self._logged
+                self._logged.add("unscored")
+                level = logging.WARNING if is_first else logging.DEBUG
+                _logger.log(level, f"Trial {trial.number} has no scores: {error}")
             if attributes and self._limits is not None:
                 constrain(study, trial, violation)
         if f"{PREFIX}source" not in stored.user_attrs:

@@ -16,6 +16,7 @@ from torch.utils.benchmark import Timer
 
 from optuna_zerocost import proxies as _proxies
 from optuna_zerocost.proxies._batch import Batch
+from optuna_zerocost.proxies._call import call
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._structure import Structure
@@ -105,11 +106,7 @@ class NetworkMeter:
         return peak / _BYTES_PER_MB
 
     def _forward(self, network: nn.Module, inputs: Any) -> Any:
-        if self._forward_fn is not None:
-            return self._forward_fn(network, inputs)
-        if isinstance(inputs, dict):
-            return network(**inputs)
-        return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
+        return call(network, inputs, self._forward_fn)
 
     def _loss(self, outputs: Any, targets: Any) -> Tensor:
         loss: Tensor = outputs.sum() if targets is None else self._loss_fn(outputs, targets)

@@ -13,6 +13,7 @@ from torch import nn
 from optuna_zerocost import proxies as _proxies
 from optuna_zerocost.scoring._building import BuildingScorer
 from optuna_zerocost.scoring._collection import collector_paused
+from optuna_zerocost.scoring._lazy import give_shapes
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
 
@@ -24,8 +25,9 @@ class ModelScorer(BuildingScorer):
 
     The weights are a function of the architecture: ``build_model`` runs with the global random
     states (Python, NumPy, torch) seeded, and they are put back afterwards, so that an
-    architecture has one score in every worker, on every day. Scores are kept in memory by
-    architecture; asking for one again costs no pass over the network.
+    architecture has one score in every worker, on every day. Lazy layers get their shapes from a
+    run on two samples of the batch. Scores are kept in memory by architecture; asking for one
+    again costs no pass over the network.
 
     Args:
         build_model: Makes an untrained network from a trial, define-by-run. It is run with a
@@ -148,6 +150,13 @@ class ModelScorer(BuildingScorer):
         # The network is gone when this returns, so what follows has little to collect.
         with collector_paused():
             return super().__call__(trial)
+
+    def _build(self, trial: Any) -> nn.Module:
+        network = super()._build(trial)
+        if self._batch is not None:
+            batches = getattr(self._batch, "batches", (self._batch,))
+            give_shapes(network, batches[0], self._forward_fn)
+        return network
 
     def _score(self, network: nn.Module) -> dict[str, float]:
         if not self._scored:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.scoring._building import BuildingScorer
+from optuna_zerocost.scoring._lazy import give_shapes
 
 __all__ = ["ReducedTrainingScorer"]
 
@@ -111,9 +112,10 @@ class ReducedTrainingScorer(BuildingScorer):
         return self._epochs * math.ceil(len(self._train[0]) / self._batch_size)
 
     def _build(self, trial: Any) -> nn.Module:
-        if self._width_factor is None:
-            return self._build_model(trial)
-        return self._build_model(trial, self._width_factor)
+        factor = () if self._width_factor is None else (self._width_factor,)
+        network = self._build_model(trial, *factor)
+        give_shapes(network, self._train)
+        return network
 
     def _score(self, network: nn.Module) -> dict[str, float]:
         device = next((p.device for p in network.parameters()), torch.device("cpu"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from typing import Any
 
@@ -56,6 +57,9 @@ def test_it_tells_what_helped_which_way_and_since_when(direction: str) -> None:
     assert "other way round" not in right
     assert "ρ = -1.00" in wrong and "other way round" in wrong
     assert "nothing" in noise or "chance" in noise
+    chosen = [t for t in study.trials if t.user_attrs["zerocost:source"] in ("warmup", "move")]
+    which = "All" if len(chosen) == 16 else str(len(chosen))
+    assert f"{which} of the trials were chosen with the help of the scores" in text
     first = min(t.number for t in study.trials if "zerocost:trust:right" in t.user_attrs)
     assert f"since trial {first}" in right
 
@@ -91,3 +95,50 @@ def test_the_only_score_of_a_scorer_that_names_none_decides() -> None:
     text = sampler.explain(study)
     assert "decides" in line_of(text, "right") and "decides nothing" not in text
     assert "ByScore('right')" in text
+    assert "No trial was chosen with the help of the scores" in text
+
+
+class Named:
+    """Names its scores beforehand."""
+
+    score_names = ("right", "wrong", "noise")
+
+    def __call__(self, trial: Any, /) -> dict[str, float]:
+        return scorer(trial)
+
+
+def test_several_scores_can_watch_without_a_ranking() -> None:
+    def run_with(sampler: optuna.samplers.BaseSampler) -> optuna.Study:
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.optimize(lambda trial: secret(space(trial)), n_trials=12)
+        return study
+
+    base = optuna.samplers.RandomSampler(seed=0)
+    watching = ZeroCostSampler(Named(), base_sampler=base, warmup=None, moves=1)
+    study = run_with(watching)
+    alone = run_with(optuna.samplers.RandomSampler(seed=0))
+    assert [t.params for t in study.trials] == [t.params for t in alone.trials]
+    text = watching.explain(study)
+    assert "ρ = +1.00" in line_of(text, "right") and "ρ = -1.00" in line_of(text, "wrong")
+    assert "No trial was chosen with the help of the scores" in text
+    with pytest.raises(ValueError, match="several scores"):
+        ZeroCostSampler(Named(), moves=1)
+
+
+def test_a_scorer_that_fails_while_it_watches_is_told_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def failing(trial: Any) -> dict[str, float]:
+        space(trial)
+        raise ValueError("no such layer")
+
+    sampler = ZeroCostSampler(failing, warmup=None, moves=1)
+    study = optuna.create_study(sampler=sampler)
+    logger = logging.getLogger("optuna")
+    logger.addHandler(caplog.handler)
+    try:
+        study.optimize(lambda trial: secret(space(trial)), n_trials=3)
+    finally:
+        logger.removeHandler(caplog.handler)
+    told = [r.getMessage() for r in caplog.records if "has no scores" in r.getMessage()]
+    assert told == ["Trial 0 has no scores: ValueError: no such layer"]

@@ -20,7 +20,7 @@ import torch
 from optuna.trial import FixedTrial
 from torch import nn
 
-from optuna_zerocost import ModelScorer, Scorer, Warmup, ZeroCostSampler
+from optuna_zerocost import Limits, ModelScorer, OutsideLimits, Scorer, Warmup, ZeroCostSampler
 from optuna_zerocost.proxies import Minibatches, ProxyError, reg_swap, score_network
 from optuna_zerocost.samplers._candidate_trial import random_trial
 
@@ -398,3 +398,59 @@ def test_several_minibatches_and_a_proxy_with_parameters(batch: Any) -> None:
 
 def test_one_name_may_be_given_as_a_string(batch: Any) -> None:
     assert ModelScorer(build, batch, "snip").score_names == ("snip",)
+
+
+def build_lazy(trial: Any) -> nn.Module:
+    width = trial.suggest_categorical("width", [4, 8])
+    return nn.Sequential(
+        nn.LazyConv2d(width, 3),
+        nn.LazyBatchNorm2d(),
+        nn.Dropout(),
+        nn.Flatten().eval(),
+        nn.LazyLinear(5),
+    )
+
+
+def build_lazy_by_hand(trial: Any) -> nn.Module:
+    network = build_lazy(trial)
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 3, 8, 8))
+    network.train()[3].eval()
+    return network
+
+
+class Watching:
+    """Sees the networks that are scored."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[bool]] = []
+
+    def __call__(self, network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+        self.seen.append([module.training for module in network.modules()])
+        output: torch.Tensor = network(inputs)
+        return output
+
+
+def test_lazy_layers_get_their_shapes_from_the_batch(batch: Any) -> None:
+    proxies = ["synflow", "snip", "jacob_cov", "params"]
+    watching = Watching()
+    lazy = ModelScorer(build_lazy, batch, proxies, forward_fn=watching)
+    by_hand = ModelScorer(build_lazy_by_hand, batch, proxies)
+    for width in (4, 8):
+        assert lazy(FixedTrial({"width": width})) == by_hand(FixedTrial({"width": width}))
+    assert watching.seen[0] == [False] * 6
+    limited = ModelScorer(build_lazy, batch, proxies, limits=Limits(params=1000), meta=True)
+    assert limited(FixedTrial({"width": 4})) == lazy(FixedTrial({"width": 4}))
+    with pytest.raises(OutsideLimits):
+        limited(FixedTrial({"width": 8}))
+
+
+def test_lazy_layers_that_cannot_run_are_told(batch: Any) -> None:
+    def build_wrong(trial: Any) -> nn.Module:
+        trial.suggest_int("width", 1, 2)
+        return nn.Sequential(nn.LazyConv2d(4, 30), nn.Flatten(), nn.LazyLinear(5))
+
+    with pytest.raises(ProxyError, match="lazy layers, and the run .* failed with RuntimeError"):
+        ModelScorer(build_wrong, batch, ["snip"])(FixedTrial({"width": 1}))
+    with pytest.raises(ProxyError, match="has no shape yet"):
+        ModelScorer(build_wrong, None, [], limits=Limits(params=1000))(FixedTrial({"width": 1}))

@@ -173,3 +173,22 @@ def test_wrong_data_are_refused(data: Any) -> None:
         ReducedTrainingScorer(build, data, (inputs, targets[1:]))
     with pytest.raises(ValueError, match="no images"):
         ReducedTrainingScorer(build, (inputs.flatten(1), targets), data, resolution=4)
+
+
+def test_lazy_layers_are_trained() -> None:
+    def build_lazy(trial: Any) -> nn.Module:
+        width = trial.suggest_int("width", 1, 8)
+        return nn.Sequential(nn.LazyConv2d(width, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
+
+    def build_by_hand(trial: Any) -> nn.Module:
+        network = build_lazy(trial)
+        network(torch.zeros(1, 1, 8, 8))
+        return network
+
+    generator = torch.Generator().manual_seed(0)
+    data = torch.randn(40, 1, 8, 8, generator=generator), torch.arange(40) % 2
+    lazy, by_hand = (
+        ReducedTrainingScorer(builder, data, data, batch_size=8)(FixedTrial(PARAMS))
+        for builder in (build_lazy, build_by_hand)
+    )
+    assert lazy == by_hand
