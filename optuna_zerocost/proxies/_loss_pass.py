@@ -363,7 +363,9 @@ def _forward(
         return _Record(copies, quick)
 
     in_place = any(getattr(module, "inplace", False) for module in request.structure.modules)
-    if (request.wants(LAYER_OUTPUTS) or scaled is not None) and not in_place:
+    # What convolutions put out is seldom overwritten, since normalisation comes between.
+    is_likely = request.wants(LAYER_OUTPUTS) and in_place
+    if (request.wants(LAYER_OUTPUTS) or scaled is not None) and not is_likely:
         # Copies would take memory and time, so first without them.
         first = record(copies=False)
         before = RandomState()
@@ -371,7 +373,6 @@ def _forward(
             output, leaves = _forward_once(request, first)
         if not first.is_overwritten():
             return first, output, leaves
-        # By an operation in place that is no module's.
         del output, leaves
         before.restore()
     second = record(copies=True)

@@ -198,6 +198,20 @@ def overwriting_network() -> nn.Module:
     )  # fmt: skip
 
 
+def network_in_place() -> nn.Module:
+    """Only what normalisation puts out is overwritten, and what a linear layer does."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(8, 4, 6),
+        nn.Flatten(),
+        nn.Linear(4, 6),
+        nn.ELU(inplace=True),
+        nn.Linear(6, 5),
+    )
+
+
 def parametrised_network() -> nn.Module:
     return nn.Sequential(
         weight_norm(nn.Conv2d(3, 8, 3)), nn.Tanh(), nn.Conv2d(8, 5, 6), nn.Flatten()
@@ -231,6 +245,7 @@ def volumes_and_sequences() -> nn.Module:
 NETWORKS: list[Callable[[], nn.Module]] = [
     plain_network,
     overwriting_network,
+    network_in_place,
     parametrised_network,
     frozen_network,
     linear_network,
