@@ -85,8 +85,8 @@ def main() -> None:
     speedup = statistics.median(row[2] / row[3] for row in rows)
     print(f"medians of {len(rows)} runs, {cores} cores, torch {torch.__version__}:")
     print(
-        f"  {arguments.candidates} candidates by two processes: {two / of_one:.1f} training passes "
-        f"of one core, {two / of_all:.1f} of all"
+        f"  {arguments.candidates} candidates by two processes: {two / of_one:.1f} training "
+        f"passes of one core, {two / of_all:.1f} of all"
     )
     print(f"  two processes are {speedup:.2f} times as fast as one")
     print(
