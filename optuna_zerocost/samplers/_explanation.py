@@ -53,13 +53,18 @@ def explain(ranking: Ranking | None, history: History, *, measured: Collection[s
         lines.append(f"The ranking is fixed, {ranking!r}: it does not learn from the trials.")
     lines.append(
         "ρ is Spearman's over the complete trials, with a 95 % interval; above 0, networks with a "
-        f"better score did better. {_chosen(complete)}"
+        f"better score did better. {_chosen(complete, ranking)}"
     )
     return "\n".join(lines)
 
 
-def _chosen(complete: Sequence[FrozenTrial]) -> str:
-    by_score = sum(t.user_attrs.get(f"{PREFIX}source") in ("warmup", "move") for t in complete)
+def _chosen(complete: Sequence[FrozenTrial], ranking: Ranking) -> str:
+    # Of the warmup of Learned, the honest trials are random ones.
+    trusting = ranking.trusting if isinstance(ranking, Learned) else math.inf
+    by_score = 0
+    for trial in complete:
+        source = trial.user_attrs.get(f"{PREFIX}source")
+        by_score += source == "move" or (source == "warmup" and trial.number < trusting)
     if not by_score:
         return "No trial was chosen with the help of the scores."
     which = "All" if by_score == len(complete) else f"{by_score}"

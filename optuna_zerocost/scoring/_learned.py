@@ -148,6 +148,11 @@ class Learned:
         return {**vars(self), "_last": None, "_fitted": {}}
 
     @property
+    def trusting(self) -> int:
+        """Number of first trials that are the best by the first score, if nothing is known yet."""
+        return self._trusting
+
+    @property
     def opening(self) -> int:
         """Number of first trials for which nothing is learned yet."""
         values = (len(_observed(*prior, objective=0).values) for prior in self._prior)
