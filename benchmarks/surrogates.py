@@ -96,7 +96,7 @@ class DesignAssessment(_Assessment):
         features = np.concatenate([self._one_hot[rows], self._telling[rows]], axis=1)
         if self._ranking.surrogate == "linear":
             return BayesianRidge().fit(features, values)
-        return RandomForestRegressor(100, min_samples_leaf=2, random_state=0).fit(features, values)
+        return RandomForestRegressor(40, min_samples_leaf=2, random_state=0).fit(features, values)
 
     def _predict(
         self, surrogate: Any, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]
@@ -107,7 +107,10 @@ class DesignAssessment(_Assessment):
         if isinstance(surrogate, BayesianRidge):
             mean, deviation = surrogate.predict(features, return_std=True)
         else:
-            trees = np.stack([tree.predict(features) for tree in surrogate.estimators_])
+            singles = features.astype(np.float32)  # what trees take without a check
+            trees = np.stack(
+                [t.predict(singles, check_input=False) for t in surrogate.estimators_]
+            )
             mean, deviation = trees.mean(axis=0), trees.std(axis=0)
         return mean, np.maximum(deviation, 1e-6)
 
