@@ -7,7 +7,7 @@
 #   TORCH_ARGS  further arguments for its installation, such as another package index
 #   OPTUNA      the release of Optuna that is installed, e.g. optuna==4.6.0
 #   DEMO        arguments of the demo, e.g. DEMO="--trials 10"
-#   PYTEST      arguments of pytest, e.g. PYTEST="--numprocesses auto" for one process a core
+#   PYTEST      arguments of pytest; default: one process a core. PYTEST= runs them in one
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -15,7 +15,7 @@ TORCH ?= torch==2.13.0
 TORCH_ARGS ?=
 OPTUNA ?= optuna
 DEMO ?=
-PYTEST ?=
+PYTEST ?= --numprocesses auto
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
@@ -39,7 +39,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST)
 
 test-oldest:
-	$(MAKE) test VENV=.venv-oldest OPTUNA=optuna==4.6.0 PYTEST="tests/samplers tests/conformance tests/scoring"
+	$(MAKE) test VENV=.venv-oldest OPTUNA=optuna==4.6.0 PYTEST="$(PYTEST) tests/samplers tests/conformance tests/scoring"
 
 lint: $(VENV)/.lint
 	@echo "==> checking style and types"
