@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -89,6 +90,8 @@ class Scorer(Protocol):
         """Return name → score for the architecture that ``trial`` suggests."""
         ...
 
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 # Reasons are stored, and some errors quote half a traceback.
 _LONGEST_REASON = 500
@@ -181,7 +184,7 @@ def check_scorer(scorer: Any) -> None:
         )
 
 
-def fingerprint_of(scorer: Scorer) -> str:
+def fingerprint_of(scorer: Callable[..., Any]) -> str:
     """Return the scorer's own fingerprint, or its qualified name where it has none."""
     own = getattr(scorer, "fingerprint", None)
     return qualified_name(scorer) if own is None else str(own)
@@ -193,12 +196,20 @@ def qualified_name(function: Any) -> str:
     For a ``functools.partial`` with the arguments that it binds.
     """
     if isinstance(function, functools.partial):
-        bound = [*map(repr, function.args), *(f"{k}={v!r}" for k, v in function.keywords.items())]
+        bound = [
+            *map(_described, function.args),
+            *(f"{name}={_described(value)}" for name, value in function.keywords.items()),
+        ]
         return f"{qualified_name(function.func)}({', '.join(bound)})"
     named = function if hasattr(function, "__qualname__") else type(function)
     # A script's own module is called __mp_main__ in the processes that multiprocessing spawns.
     module = named.__module__.replace("__mp_main__", "__main__")
     return f"{module}.{named.__qualname__}"
+
+
+def _described(value: Any) -> str:
+    """Return what is the same in every process, without places in memory."""
+    return fingerprint_of(value) if callable(value) else _ADDRESS.sub("", repr(value))
 
 
 def limits_of(scorer: Scorer) -> Limits | None:
