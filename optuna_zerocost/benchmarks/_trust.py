@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from optuna_zerocost.benchmarks._search import Arm
 from optuna_zerocost.benchmarks._space import architecture_index, suggest_architecture
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
 from optuna_zerocost.scoring import Learned, Scorer
+from optuna_zerocost.scoring._scorer import score_directions_of, score_names_of
 
 __all__ = ["NO_SCORE", "Trust", "arms"]
 
@@ -70,6 +71,27 @@ class RandomScores:
         """Return the number of the architecture that ``trial`` suggests."""
         index = architecture_index(suggest_architecture(trial))
         return {"random": random.Random(f"{self.seed};{index}").random()}
+
+
+class WithCommonPool:
+    """A scorer whose warmup draws the networks that every other one's does for the same seed.
+
+    So a comparison is not decided by which scorer was lucky with its random networks.
+
+    Args:
+        scorer: Gives the scores.
+    """
+
+    fingerprint = "NAS-Bench-201"
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        self.score_names = score_names_of(scorer)
+        self.score_directions = score_directions_of(scorer)
+
+    def __call__(self, trial: Any, /) -> Mapping[str, float]:
+        """Return the scores of the architecture that ``trial`` suggests."""
+        return self._scorer(trial)
 
 
 @dataclass(frozen=True)
@@ -194,7 +216,7 @@ def _no_score(seed: int) -> Scorer:
 def make_sampler(trust: Trust, scorer: Callable[[int], Scorer], seed: int) -> BaseSampler:
     """Return the sampler of an arm that learns."""
     return ZeroCostSampler(
-        scorer(seed),
+        WithCommonPool(scorer(seed)),
         base_sampler=ALGORITHMS[trust.base].make_sampler(seed),
         ranking=Learned(),
         warmup=Warmup(trust.candidates, min(trust.candidates, 64), show_progress_bar=False),

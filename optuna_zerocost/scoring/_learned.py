@@ -87,8 +87,9 @@ class Learned:
     Args:
         names: The scores that are read, each with a sign if it is to count as better when higher
             (``"+name"``) or lower (``"-name"``) at first; default: all that the scorer returns.
-            The first of them is the one that is trusted at first.
-        trusting: Number of first trials that are the best by the first score.
+            The first of them is the one that is trusted most at first.
+        trusting: Number of first trials that are the best by scores: in turns by the first one,
+            and by the mean of the ranks in all of them.
         honest: Number of trials after these that are chosen at random.
         exploration: Order by mean + ``exploration`` · deviation instead, at least 0. With several
             objectives, where no trial is the best one, that is done in any case (default: 0.7).
@@ -149,7 +150,7 @@ class Learned:
 
     @property
     def trusting(self) -> int:
-        """Number of first trials that are the best by the first score, if nothing is known yet."""
+        """Number of first trials that are the best by scores, if nothing is known yet."""
         return self._trusting
 
     @property
@@ -413,13 +414,22 @@ class _Assessment:
         return np.stack(columns, axis=1) if columns else np.zeros((len(scores), 0))
 
     def _opening_order(self, candidates: Sequence[Candidate], begun: int) -> list[int]:
-        """Return the best by the first score first, after a few of these a random order."""
+        """Return the best by the scores first, after a few of these a random order."""
         if begun < self._ranking._trusting and self._names:
-            merit = self._scores[self._first_candidate :, 0]
+            merit = self._trusted(self._scores[self._first_candidate :], begun)
             return [int(i) for i in np.argsort(-merit, kind="stable")]
         # Random, but a function of the architectures: it does not matter how they are drawn.
         digests = [hashlib.sha256(f"{begun};{c.key}".encode()).digest() for c in candidates]
         return sorted(range(len(candidates)), key=digests.__getitem__)
+
+    def _trusted(self, scores: _Array, begun: int) -> _Array:
+        """Return the first score, or every other time the mean rank in all of them.
+
+        Which of several scores deserves the trust is not known. What they agree about is seldom
+        much worse than the best of them, and much better than the worst.
+        """
+        agreed: _Array = scores.mean(axis=1)
+        return agreed if begun % 2 else scores[:, 0]
 
     def _learn(self, running: npt.NDArray[np.intp]) -> None:
         known = np.arange(self._count, dtype=np.intp)
@@ -477,7 +487,7 @@ class _Assessment:
 
         def error_with(scores: _Array) -> float:
             # One model for each score: it must be quick.
-            surrogate = Surrogate(differences, scores, values, with_relevance=False)
+            surrogate = Surrogate(differences, scores, values, with_choices=False)
             return surrogate.leave_one_out_error()
 
         without = error_with(np.zeros((len(rows), 0)))

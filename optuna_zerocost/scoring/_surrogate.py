@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ __all__ = ["Surrogate"]
 
 _Array = npt.NDArray[np.float64]
 _Relevance = tuple[float, ...] | None
+_Subset = tuple[int, ...] | None
 
 # The grid of hyperparameters, over values with mean 0 and variance 1. Every point of it is a
 # model; what the trials make likely counts.
@@ -38,6 +40,15 @@ _STEP = 3.0
 _STEPS = 4
 _MOST_TRIED = 20
 _SCEPTICISM = 0.3  # the density of log r falls off with exp(-this * (log r)²)
+
+# Before that, scores are left out or taken in, as long as it makes the trials more likely.
+_CHOICES = 4
+_FEWEST_TO_CHOOSE = 2
+
+# What is likely the study's own trials say, given those of earlier studies: another study that is
+# not alike would decide about more than its likeness. So many of them are needed; before, earlier
+# ones stand in for those that lack.
+_FEWEST_OWN = 3
 
 # Models that are less likely than the first ones do not matter, and cost time.
 _MOST_MODELS = 12
@@ -75,11 +86,12 @@ class _Comparison:
         same_study: npt.NDArray[np.bool_] | None,
     ) -> None:
         self._differences = differences
-        self._squares, self.products = _compare(scores, others)
+        self._scores, self._others = scores, others
         self.same_study = same_study
         self._distances: dict[tuple[_Reading, _Relevance], _Array] = {}
         self._of_parameters: dict[tuple[float, _Reading, _Relevance], _Array] = {}
-        self._of_scores: dict[float, _Array] = {}
+        self._compared: dict[_Subset, tuple[_Array, _Array]] = {}
+        self._of_scores: dict[tuple[float, _Subset], _Array] = {}
 
     def of_parameters(self, decay: float, reading: _Reading, relevance: _Relevance) -> _Array:
         """Return kₚ."""
@@ -92,15 +104,37 @@ class _Comparison:
             self._of_parameters[key] = np.exp(-decay * self._distances[key[1:]])
         return self._of_parameters[key]
 
+    @property
+    def scores(self) -> int:
+        """Number of scores."""
+        return int(self._scores.shape[1])
+
     def summed_differences(self, weights: _Array, reading: _Reading) -> _Array:
         """Return for each parameter the sum of its share of the distances times ``weights``."""
         return self._differences.sums(weights, reading.power, ordered=reading.ordered)
 
-    def of_scores(self, length: float) -> _Array:
+    def of_scores(self, length: float, subset: _Subset) -> _Array:
         """Return kₛ."""
-        if length not in self._of_scores:
-            self._of_scores[length] = np.exp(-0.5 * self._squares / length**2)
-        return self._of_scores[length]
+        if (length, subset) not in self._of_scores:
+            squares, _ = self._compare(subset)
+            self._of_scores[length, subset] = np.exp(-0.5 * squares / length**2)
+        return self._of_scores[length, subset]
+
+    def products(self, subset: _Subset) -> _Array:
+        """Return ⟨s, s'⟩."""
+        return self._compare(subset)[1]
+
+    def own_products(self, subset: _Subset) -> _Array:
+        """Return ⟨s, s⟩ of the m trials."""
+        scores = _chosen(self._scores, subset)
+        return (scores**2).mean(axis=1) if scores.shape[1] else np.zeros(len(scores))
+
+    def _compare(self, subset: _Subset) -> tuple[_Array, _Array]:
+        if subset not in self._compared:
+            self._compared[subset] = _compare(
+                _chosen(self._scores, subset), _chosen(self._others, subset)
+            )
+        return self._compared[subset]
 
 
 @dataclass(frozen=True)
@@ -113,19 +147,26 @@ class _Model:
     noise: float
     likeness: float
     relevance: _Relevance = None
+    subset: _Subset = None  # the scores that are read, by their index; None for all
+    scores: int = 0  # how many there are
 
     @property
     def log_prior(self) -> float:
-        """How likely the model is before anything is observed, but for a constant."""
-        if self.relevance is None:
-            return 0.0
-        return -_SCEPTICISM * sum(math.log(r) ** 2 for r in self.relevance)
+        """How likely the model is before anything is observed, but for a constant.
+
+        Any number of scores is as likely as another, and so is any choice of so many: what is
+        left out has to be worth the many ways in which it could have been chosen.
+        """
+        relevances = sum(math.log(r) ** 2 for r in self.relevance or ())
+        ways = 1 if self.subset is None else math.comb(self.scores, len(self.subset))
+        return -_SCEPTICISM * relevances - math.log(ways)
 
     def with_relevance(self, index: int, factor: float, count: int) -> _Model:
         """Return the same with one of ``count`` parameters more relevant by ``factor``."""
         relevance = list(self.relevance or (1.0,) * count)
         relevance[index] *= factor
-        return dataclasses.replace(self, relevance=tuple(relevance))
+        is_even = all(r == 1.0 for r in relevance)
+        return dataclasses.replace(self, relevance=None if is_even else tuple(relevance))
 
     def covariance(self, comparison: _Comparison) -> _Array:
         """Return k(x, x'), see :class:`Surrogate`."""
@@ -133,10 +174,10 @@ class _Model:
         of_parameters = comparison.of_parameters(self.decay, self.reading, self.relevance)
         total = parameters_only * of_parameters
         if both or scores_only:
-            of_scores = comparison.of_scores(self.length)
+            of_scores = comparison.of_scores(self.length, self.subset)
             total += (both * of_parameters + scores_only) * of_scores
         if self.slope:
-            total += self.slope * comparison.products
+            total += self.slope * comparison.products(self.subset)
         if comparison.same_study is None:
             return total
         return np.where(comparison.same_study, 1.0, self.likeness) * total
@@ -145,12 +186,17 @@ class _Model:
         """Return the derivative of k by the parameters' distance, for one study."""
         both, _, parameters_only = self.shares
         of_parameters = comparison.of_parameters(self.decay, self.reading, self.relevance)
-        factor = both * comparison.of_scores(self.length) + parameters_only
+        factor = both * comparison.of_scores(self.length, self.subset) + parameters_only
         derivative: _Array = -self.decay * factor * of_parameters
         return derivative
 
-    def prior_variance(self, products: _Array) -> _Array:
-        return sum(self.shares) + self.slope * products
+    def prior_variance(self, comparison: _Comparison) -> _Array:
+        """Return k(x, x) of the m trials, but for the noise."""
+        return sum(self.shares) + self.slope * comparison.own_products(self.subset)
+
+    @property
+    def reads_scores(self) -> bool:
+        return self.shares != _SHARES[-1] or self.slope > 0
 
 
 def _readings(differences: Differences) -> list[_Reading]:
@@ -200,8 +246,14 @@ class Surrogate:
     as well. See Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), equations
     2.23–2.30, 5.8 and 5.12.
 
+    Of several scores some may be left out, in the same way: a useless one among them would
+    dilute the others. A choice of k of q scores has the prior 1 / (q over k), which corrects for
+    how many there are (Scott & Berger, "Bayes and empirical-Bayes multiplicity adjustment in the
+    variable-selection problem", Annals of Statistics 2010).
+
     Trials of another study than the first one's tell as much as the trials show: k is multiplied
     by a correlation, one more hyperparameter (an intrinsic coregionalisation model, ibid., 9.1).
+    The evidence is then that of the first study's trials given the others.
 
     Args:
         differences: Of the n trials from each other, shape (n, n).
@@ -209,7 +261,7 @@ class Surrogate:
         values: What is learned, shape (n,).
         studies: For each trial the study that it belongs to, 0 for the one that predictions are
             made for, shape (n,). Default: all belong to it.
-        with_relevance: Whether parameters may differ in relevance.
+        with_choices: Whether parameters may differ in relevance, and scores be left out.
     """
 
     def __init__(
@@ -219,7 +271,7 @@ class Surrogate:
         values: _Array,
         *,
         studies: npt.NDArray[np.intp] | None = None,
-        with_relevance: bool = True,
+        with_choices: bool = True,
     ) -> None:
         self._scores = scores
         self._mean = float(values.mean())
@@ -235,18 +287,22 @@ class Surrogate:
             has_scores=scores.shape[1] > 0,
             has_other_studies=has_other_studies,
         )
-        # Another study that is not alike would decide about the relevances of this one's.
-        with_relevance = with_relevance and not has_other_studies
-        count = len(differences.each) if with_relevance else 0
-        comparison = _Comparison(differences, scores, scores, same_study)
+        count = len(differences.each) if with_choices else 0
+        observed = _Observed(
+            _Comparison(differences, scores, scores, same_study), targets, studies
+        )
         if len(values) > _MANY:
             few = np.linspace(0, len(values) - 1, _MANY).astype(np.intp)
             same = None if same_study is None else same_study[np.ix_(few, few)]
-            some = _Comparison(differences.at(few), scores[few], scores[few], same)
-            chosen = _refined(models, some, targets[few], count)[:_MOST_MODELS_OF_MANY]
-            fits = [_Fit(fit.model, comparison, targets) for fit in chosen]
+            some = _Observed(
+                _Comparison(differences.at(few), scores[few], scores[few], same),
+                targets[few],
+                None if studies is None else studies[few],
+            )
+            chosen = _refined(models, some, count)[:_MOST_MODELS_OF_MANY]
+            fits = [_Fit(fit.model, observed) for fit in chosen]
         else:
-            fits = _refined(models, comparison, targets, count)[:_MOST_MODELS]
+            fits = _refined(models, observed, count)[:_MOST_MODELS]
         fits = sorted(fits, key=lambda fit: -fit.evidence)
         weights = np.exp([fit.evidence - fits[0].evidence for fit in fits])
         self._fits = fits
@@ -260,8 +316,7 @@ class Surrogate:
             scores: Standardised scores of the others, shape (m, q).
         """
         comparison = _Comparison(differences, scores, self._scores, self._is_own)
-        own = (scores**2).mean(axis=1) if scores.shape[1] else np.zeros(len(scores))
-        means, variances = np.stack([fit.predict(comparison, own) for fit in self._fits], axis=1)
+        means, variances = np.stack([fit.predict(comparison) for fit in self._fits], axis=1)
         mean = self._weights @ means
         variance = self._weights @ (variances + (means - mean) ** 2)
         return self._mean + self._deviation * mean, self._deviation * np.sqrt(variance)
@@ -275,59 +330,120 @@ class Surrogate:
         return float((predicted**2).mean())
 
 
-def _refined(
-    models: Sequence[_Model], comparison: _Comparison, targets: _Array, count: int
-) -> list[_Fit]:
-    """Fit the models, and some in which parameters differ in relevance; best first.
+@dataclass(frozen=True)
+class _Observed:
+    """Trials, and what became of them.
+
+    Attributes:
+        comparison: Of the n trials with each other.
+        targets: Their values, shape (n,).
+        studies: See :class:`Surrogate`; ``None`` if all belong to one.
+    """
+
+    comparison: _Comparison
+    targets: _Array
+    studies: npt.NDArray[np.intp] | None
+
+    @functools.cached_property
+    def order(self) -> npt.NDArray[np.intp] | None:
+        """The trials of other studies first; ``None`` if there are none."""
+        if self.studies is None or not self.studies.any():
+            return None
+        return np.argsort(self.studies == 0, kind="stable").astype(np.intp)
+
+    @functools.cached_property
+    def counts(self) -> _Array | float:
+        """How much the evidence of each trial counts, in that order."""
+        if self.studies is None or self.order is None:
+            return 1.0
+        others = self.studies[self.order] != 0
+        lacking = max(0, _FEWEST_OWN - int((~others).sum()))
+        return np.where(others, min(1.0, lacking / others.sum()), 1.0)
+
+
+def _refined(models: Sequence[_Model], observed: _Observed, count: int) -> list[_Fit]:
+    """Fit the models, and some that differ in what they read; best first.
 
     Args:
         models: The grid.
-        comparison: Of the observations.
-        targets: Of the observations.
-        count: Number of parameters; the relevance of a single one is its decay.
+        observed: The trials.
+        count: Number of parameters, whose relevances may differ (that of a single one is its
+            decay), as may the scores that are read; 0 for the grid alone.
     """
-    fits = [_Fit(model, comparison, targets) for model in models]
-    best = max(fits, key=lambda fit: fit.evidence)
-    for _ in range(_STEPS if count > 1 else 0):
-        steps = [
-            _Fit(best.model.with_relevance(index, factor, count), comparison, targets)
-            for index, factor in _steps(best, comparison, count)
-        ]
-        fits += steps
-        better = max(steps, key=lambda fit: fit.evidence)
-        if better.evidence <= best.evidence:
-            break
-        best = better
-    return sorted(fits, key=lambda fit: -fit.evidence)
+    fits = {model: _Fit(model, observed) for model in models}
+    best = max(fits.values(), key=lambda fit: fit.evidence)
+
+    def climb(others: Callable[[_Fit], list[_Model]], steps: int) -> _Fit:
+        top = best
+        for _ in range(steps):
+            new = {m: _Fit(m, observed) for m in others(top) if m not in fits}
+            fits.update(new)
+            better = max(new.values(), key=lambda fit: fit.evidence, default=top)
+            if better.evidence <= top.evidence:
+                break
+            top = better
+        return top
+
+    if count:
+        scores = observed.comparison.scores
+        best = climb(lambda fit: _other_subsets(fit.model, scores), _CHOICES)
+    if count > 1:
+        climb(lambda fit: _other_relevances(fit, observed.comparison, count), _STEPS)
+    return sorted(fits.values(), key=lambda fit: -fit.evidence)
 
 
-def _steps(fit: _Fit, comparison: _Comparison, count: int) -> list[tuple[int, float]]:
-    """Return by what factor to change the relevance of which parameter."""
-    if 2 * count <= _MOST_TRIED:
-        return list(itertools.product(range(count), (_STEP, 1 / _STEP)))
-    slopes = fit.relevance_slopes(comparison)
-    steepest = np.argsort(-np.abs(slopes), kind="stable")[:_MOST_TRIED]
-    return [(int(i), _STEP if slopes[i] > 0 else 1 / _STEP) for i in steepest]
+def _other_subsets(model: _Model, count: int) -> list[_Model]:
+    """Return the model with one score more or less, and with each score alone."""
+    if count < _FEWEST_TO_CHOOSE or not model.reads_scores:
+        return []
+    everything = set(range(count))
+    subset = everything if model.subset is None else set(model.subset)
+    others = [subset ^ {index} for index in everything] + [{index} for index in everything]
+    unique = dict.fromkeys(tuple(sorted(o)) for o in others if o and o != subset)
+    return [
+        dataclasses.replace(model, subset=None if len(other) == count else other, scores=count)
+        for other in unique
+    ]
+
+
+def _other_relevances(fit: _Fit, comparison: _Comparison, count: int) -> list[_Model]:
+    """Return the model with one parameter more relevant, or less."""
+    steps = list(itertools.product(range(count), (_STEP, 1 / _STEP)))
+    if len(steps) > _MOST_TRIED:
+        slopes = fit.relevance_slopes(comparison)
+        steepest = np.argsort(-np.abs(slopes), kind="stable")[:_MOST_TRIED]
+        steps = [(int(i), _STEP if slopes[i] > 0 else 1 / _STEP) for i in steepest]
+    return [fit.model.with_relevance(index, factor, count) for index, factor in steps]
 
 
 class _Fit:
     """One model, given the observations."""
 
-    def __init__(self, model: _Model, comparison: _Comparison, targets: _Array) -> None:
+    def __init__(self, model: _Model, observed: _Observed) -> None:
         self.model = model
-        covariance = model.covariance(comparison)
+        self._order = observed.order
+        covariance = model.covariance(observed.comparison)
+        targets = observed.targets
+        if self._order is not None:
+            covariance = covariance[np.ix_(self._order, self._order)]
+            targets = targets[self._order]
         covariance[np.diag_indices_from(covariance)] += model.noise
         self._factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)
-        self._weights = cho_solve(self._factor, targets, check_finite=False)  # (eq. 2.25)
-        # Logarithm of the marginal likelihood (eq. 2.30), but for what all models have in common.
-        log_determinant = np.log(np.diag(self._factor[0])).sum()
-        evidence = float(-0.5 * targets @ self._weights - log_determinant)
-        self.evidence = evidence + model.log_prior
+        white = solve_triangular(self._factor[0], targets, lower=True, check_finite=False)
+        self._weights = solve_triangular(  # (eq. 2.25)
+            self._factor[0], white, lower=True, trans=1, check_finite=False
+        )
+        # Logarithm of the marginal likelihood (eq. 2.30), but for what all models have in common:
+        # a sum over the trials, of each given those before it.
+        terms = -0.5 * white**2 - np.log(np.diag(self._factor[0]))
+        self.evidence = float((observed.counts * terms).sum()) + model.log_prior
 
-    def predict(self, comparison: _Comparison, own: _Array) -> tuple[_Array, _Array]:
+    def predict(self, comparison: _Comparison) -> tuple[_Array, _Array]:
         covariance = self.model.covariance(comparison)
+        if self._order is not None:
+            covariance = covariance[:, self._order]
         solved = solve_triangular(self._factor[0], covariance.T, lower=True, check_finite=False)
-        variance = self.model.prior_variance(own) - (solved**2).sum(axis=0)  # (eq. 2.26)
+        variance = self.model.prior_variance(comparison) - (solved**2).sum(axis=0)  # (eq. 2.26)
         return covariance @ self._weights, np.maximum(variance, 1e-9)
 
     def left_out_errors(self) -> _Array:
@@ -337,6 +453,9 @@ class _Fit:
     def relevance_slopes(self, comparison: _Comparison) -> _Array:
         """Return the derivative of the evidence by the logarithm of each parameter's relevance."""
         outer = np.outer(self._weights, self._weights) - self._inverse()
+        if self._order is not None:
+            back = np.argsort(self._order)
+            outer = outer[np.ix_(back, back)]
         by_distance = 0.5 * outer * self.model.by_distance(comparison)  # (eq. 5.9)
         slopes = comparison.summed_differences(by_distance, self.model.reading)
         relevance = np.array(self.model.relevance or [1.0] * len(slopes))
@@ -347,6 +466,10 @@ class _Fit:
         identity = np.eye(len(self._weights))
         inverse: _Array = cho_solve(self._factor, identity, overwrite_b=True, check_finite=False)
         return inverse
+
+
+def _chosen(scores: _Array, subset: _Subset) -> _Array:
+    return scores if subset is None else scores[:, list(subset)]
 
 
 def _compare(some: _Array, others: _Array) -> tuple[_Array, _Array]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -62,6 +63,8 @@ def naive_distance(
 def naive_kernel(
     model: _surrogate._Model, distance: float, score: Array, other: Array, same: bool
 ) -> float:
+    if model.subset is not None:
+        score, other = score[list(model.subset)], other[list(model.subset)]
     both, scores_only, parameters_only = model.shares
     of_parameters = np.exp(-model.decay * distance)
     count = max(len(score), 1)
@@ -69,6 +72,11 @@ def naive_kernel(
     total = both * of_parameters * of_scores + scores_only * of_scores
     total += parameters_only * of_parameters + model.slope * sum(score * other) / count
     return float(total if same else model.likeness * total)
+
+
+def log_density(covariance: Array, values: Array) -> float:
+    _, log_determinant = np.linalg.slogdet(covariance)
+    return float(-0.5 * values @ np.linalg.inv(covariance) @ values - 0.5 * log_determinant)
 
 
 def naive_prediction(
@@ -111,11 +119,15 @@ def naive_prediction(
         cross = kernel(new, new_scores, own, points, scores, studies)
         prior = np.diag(kernel(new, new_scores, own, new, new_scores, own))
         results.append((cross @ inverse @ targets, prior - np.diag(cross @ inverse @ cross.T)))
-        _, log_determinant = np.linalg.slogdet(covariance)
         log_prior = -_surrogate._SCEPTICISM * sum(
             np.log(relevance) ** 2 for relevance in model.relevance or ()
         )
-        evidences.append(-0.5 * targets @ inverse @ targets - 0.5 * log_determinant + log_prior)
+        if model.subset is not None:
+            log_prior -= np.log(math.comb(scores.shape[1], len(model.subset)))
+        is_other = studies != 0
+        # How likely this study's trials are, given those of the others.
+        given = log_density(covariance[np.ix_(is_other, is_other)], targets[is_other])
+        evidences.append(log_density(covariance, targets) - given + log_prior)
     chosen = np.argsort(-np.array(evidences), kind="stable")[: _surrogate._MOST_MODELS]
     weights = np.exp(np.array(evidences)[chosen] - max(evidences))
     weights /= weights.sum()
@@ -128,10 +140,10 @@ def naive_prediction(
 
 @pytest.mark.parametrize("scores", [0, 1, 3])
 @pytest.mark.parametrize("has_other_studies", [False, True])
-@pytest.mark.parametrize("with_relevance", [False, True])
+@pytest.mark.parametrize("with_choices", [False, True])
 @pytest.mark.parametrize("is_choice", [False, True])
 def test_predictions_are_those_of_the_textbook(
-    scores: int, has_other_studies: bool, with_relevance: bool, is_choice: bool
+    scores: int, has_other_studies: bool, with_choices: bool, is_choice: bool
 ) -> None:
     points, differences, known, values = problem(1, scores=scores)
     rng = np.random.default_rng(2)
@@ -146,12 +158,12 @@ def test_predictions_are_those_of_the_textbook(
         known,
         values,
         studies=studies.astype(np.intp),
-        with_relevance=with_relevance,
+        with_choices=with_choices,
     )
     found = surrogate.predict(compare(new, points), new_scores)
     models = (
         [fit.model for fit in surrogate._fits]
-        if with_relevance
+        if with_choices
         else _surrogate._models(
             _surrogate._readings(differences),
             has_scores=scores > 0,
@@ -279,6 +291,7 @@ def test_another_study_helps_as_far_as_it_is_alike() -> None:
     assert alike < 0.5 * without
     # What the ten trials told is not lost: their mean alone would err by the variance.
     assert unlike < 0.5 * variance
+    assert unlike < 1.5 * without
 
 
 def smooth(points: Array) -> Array:
@@ -330,13 +343,13 @@ def test_the_parameter_that_matters_is_found() -> None:
         rng = np.random.default_rng(seed)
         points, held_out = rng.integers(0, 4, (60, 8)) / 3.0, rng.integers(0, 4, (50, 8)) / 3.0
         nothing, values = np.zeros((60, 0)), np.sin(5 * points[:, 3])
-        for with_relevance in (True, False):
+        for with_choices in (True, False):
             surrogate = Surrogate(
-                between(points, points), nothing, values, with_relevance=with_relevance
+                between(points, points), nothing, values, with_choices=with_choices
             )
             predicted, _ = surrogate.predict(between(held_out, points), np.zeros((50, 0)))
             errors.append(float(np.mean((predicted - np.sin(5 * held_out[:, 3])) ** 2)))
-            if with_relevance:
+            if with_choices:
                 relevance = surrogate._fits[0].model.relevance
                 assert relevance is not None
                 assert int(np.argmax(relevance)) == 3
@@ -351,17 +364,18 @@ def test_slopes_are_how_the_evidence_changes_with_the_relevances(
     points = np.round(3 * points) / 3
     differences = compare(points, points)
     comparison = _surrogate._Comparison(differences, scores, scores, None)
+    observed = _surrogate._Observed(comparison, values, None)
     small = 1e-5
 
     def evidence(model: _surrogate._Model) -> float:
-        return _surrogate._Fit(model, comparison, values).evidence
+        return _surrogate._Fit(model, observed).evidence
 
     for model in _surrogate._models(
         _surrogate._readings(differences), has_scores=True, has_other_studies=False
     ):
         uneven = model.with_relevance(0, 3.0, 2)
         for at in (model, uneven):
-            found = _surrogate._Fit(at, comparison, values).relevance_slopes(comparison)
+            found = _surrogate._Fit(at, observed).relevance_slopes(comparison)
             wanted = [
                 (
                     evidence(at.with_relevance(index, np.exp(small), 2))
@@ -397,3 +411,28 @@ def test_few_trials_do_not_settle_which_parameters_matter() -> None:
         surrogate = Surrogate(differences, np.zeros((6, 0)), values)
         told = [fit.model.relevance for fit in surrogate._fits]
         assert any(relevance is None for relevance in told)
+
+
+def test_a_score_that_tells_is_not_drowned_by_many_that_do_not() -> None:
+    errors = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        scores, new_scores = rng.normal(size=(40, 10)), rng.normal(size=(40, 10))
+        points = rng.random((40, 2))
+        values, truth = np.tanh(scores[:, 3]), np.tanh(new_scores[:, 3])
+        for with_choices in (True, False):
+            surrogate = Surrogate(
+                between(points, points), scores, values, with_choices=with_choices
+            )
+            predicted, _ = surrogate.predict(between(points, points), new_scores)
+            errors.append(float(np.mean((predicted - truth) ** 2)))
+            if with_choices:
+                assert surrogate._fits[0].model.subset == (3,)
+    assert np.median(errors[::2]) < 0.2 * np.median(errors[1::2])
+
+
+def test_few_trials_do_not_settle_which_scores_tell() -> None:
+    for seed in range(8):
+        _, differences, scores, values = problem(seed, trials=6, scores=5)
+        subsets = [fit.model.subset for fit in Surrogate(differences, scores, values)._fits]
+        assert any(subset is None for subset in subsets)
