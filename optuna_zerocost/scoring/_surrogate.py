@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -167,6 +167,11 @@ class _Model:
         relevance[index] *= factor
         is_even = all(r == 1.0 for r in relevance)
         return dataclasses.replace(self, relevance=None if is_even else tuple(relevance))
+
+    def with_subset(self, subset: Collection[int], count: int) -> _Model:
+        """Return the same that reads some of ``count`` scores."""
+        chosen = None if len(subset) == count else tuple(sorted(subset))
+        return dataclasses.replace(self, subset=chosen, scores=0 if chosen is None else count)
 
     def covariance(self, comparison: _Comparison) -> _Array:
         """Return k(x, x'), see :class:`Surrogate`."""
@@ -371,39 +376,39 @@ def _refined(models: Sequence[_Model], observed: _Observed, count: int) -> list[
             decay), as may the scores that are read; 0 for the grid alone.
     """
     fits = {model: _Fit(model, observed) for model in models}
-    best = max(fits.values(), key=lambda fit: fit.evidence)
 
-    def climb(others: Callable[[_Fit], list[_Model]], steps: int) -> _Fit:
-        top = best
+    def best_of(some: Collection[_Model]) -> _Fit:
+        for model in some:
+            if model not in fits:
+                fits[model] = _Fit(model, observed)
+        return max((fits[model] for model in some), key=lambda fit: fit.evidence)
+
+    def climb(top: _Fit, others: Callable[[_Fit], list[_Model]], steps: int) -> None:
         for _ in range(steps):
-            new = {m: _Fit(m, observed) for m in others(top) if m not in fits}
-            fits.update(new)
-            better = max(new.values(), key=lambda fit: fit.evidence, default=top)
+            better = best_of(others(top))
             if better.evidence <= top.evidence:
                 break
             top = better
-        return top
 
-    if count:
-        scores = observed.comparison.scores
-        best = climb(lambda fit: _other_subsets(fit.model, scores), _CHOICES)
+    scores = observed.comparison.scores
+    if count and scores >= _FEWEST_TO_CHOOSE:
+        # From all scores to fewer, and from one to more: what is between is many, each unlikely.
+        with_all = best_of([model for model in models if model.reads_scores])
+        with_one = best_of([with_all.model.with_subset({i}, scores) for i in range(scores)])
+        for start in (with_all, with_one):
+            climb(start, lambda fit: _other_subsets(fit.model, scores), _CHOICES)
     if count > 1:
-        climb(lambda fit: _other_relevances(fit, observed.comparison, count), _STEPS)
+        best = best_of(list(fits))
+        climb(best, lambda fit: _other_relevances(fit, observed.comparison, count), _STEPS)
     return sorted(fits.values(), key=lambda fit: -fit.evidence)
 
 
 def _other_subsets(model: _Model, count: int) -> list[_Model]:
-    """Return the model with one score more or less, and with each score alone."""
-    if count < _FEWEST_TO_CHOOSE or not model.reads_scores:
-        return []
+    """Return the model with one score more or less."""
     everything = set(range(count))
     subset = everything if model.subset is None else set(model.subset)
-    others = [subset ^ {index} for index in everything] + [{index} for index in everything]
-    unique = dict.fromkeys(tuple(sorted(o)) for o in others if o and o != subset)
-    return [
-        dataclasses.replace(model, subset=None if len(other) == count else other, scores=count)
-        for other in unique
-    ]
+    others = [subset ^ {index} for index in everything]
+    return [model.with_subset(other, count) for other in others if other]
 
 
 def _other_relevances(fit: _Fit, comparison: _Comparison, count: int) -> list[_Model]:
