@@ -117,7 +117,7 @@ def _add_correlation(experiments: Subparsers) -> None:
     _add_output(parser)
 
 
-def _add_score_file(parser: argparse.ArgumentParser) -> None:
+def _add_score_file(parser: argparse.ArgumentParser, *, batch_size: int = 64) -> None:
     parser.add_argument(
         "--scores",
         metavar="FILE",
@@ -126,7 +126,7 @@ def _add_score_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size",
         type=positive,
-        default=64,
+        default=batch_size,
         metavar="N",
         help="of the package's scores that read images, take those measured with so many",
     )
@@ -211,7 +211,7 @@ def _add_trust(experiments: Subparsers) -> None:
         ),
     )
     _add_accuracies(parser)
-    _add_score_file(parser)
+    _add_score_file(parser, batch_size=16)  # of all networks
     parser.add_argument(
         "--base",
         default="tpe",

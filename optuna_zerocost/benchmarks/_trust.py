@@ -20,10 +20,13 @@ from optuna_zerocost.samplers import Warmup, ZeroCostSampler
 from optuna_zerocost.scoring import Learned, Scorer
 from optuna_zerocost.scoring._scorer import score_directions_of, score_names_of
 
-__all__ = ["NO_SCORE", "Trust", "arms"]
+__all__ = ["NO_SCORE", "WHOLE_BATCH_SIZE", "Trust", "arms"]
 
 _HELPFUL = ("synflow", "params")
 _USELESS = "plain"
+
+WHOLE_BATCH_SIZE = 16
+"""Images with which the package's scores of all networks were measured."""
 
 NO_SCORE = "learned, no score"
 """The arm that the others are compared with."""
@@ -103,13 +106,14 @@ class Trust:
             :data:`~optuna_zerocost.benchmarks._algorithms.ALGORITHMS`.
         candidates: Random networks in the warmup's pool.
         scores: The file with the scores; ``None`` for what comes with the package.
-        batch_size: Of the package's scores, take those measured with so many images.
+        batch_size: Of the package's scores, take those measured with so many images. Of every
+            network they come with the package for 16.
     """
 
     base: str = "tpe"
     candidates: int = 3000
     scores: str | None = None
-    batch_size: int = 64
+    batch_size: int = WHOLE_BATCH_SIZE
 
     def __post_init__(self) -> None:
         if self.base not in ALGORITHMS:
@@ -152,7 +156,8 @@ def arms(trust: Trust, parts: Sequence[str] | None = None) -> list[Arm]:
         BenchmarkError: If the scores are not there, or a part is in no label.
     """
     scores = trust.measured()
-    whole = tuple(name for name in scores if scores.measured[name].all())
+    others = [name for name in scores if name not in _HELPFUL]
+    whole = tuple(name for name in (*_HELPFUL, *others) if scores.measured[name].all())
     tables = {"synflow + params": _HELPFUL, "all scores": whole}
     if _USELESS in whole:
         tables[_USELESS] = (_USELESS,)

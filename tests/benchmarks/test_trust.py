@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from optuna.trial import FixedTrial
 
@@ -43,6 +44,23 @@ def test_random_scores_belong_to_architectures_and_seeds() -> None:
     assert values == [again(fixed(index))["random"] for index in range(20)]
     assert values != [other(fixed(index))["random"] for index in range(20)]
     assert len(set(values)) == 20
+
+
+def test_samplers_with_other_scores_have_the_same_random_networks() -> None:
+    """So that none is ahead by luck with what its warmup draws."""
+    pools = []
+    for arm in _trust.arms(
+        Trust(base="random", candidates=20), ["synflow + params", "random numbers"]
+    ):
+        study = optuna.create_study(direction="maximize", sampler=arm.make_sampler(3))
+        trial = study.ask()
+        nasbench201.suggest_architecture(trial)
+        sampler = study.sampler
+        assert isinstance(sampler, ZeroCostSampler)
+        (pool,) = sampler._pools.values()
+        pools.append([candidate.key for candidate in pool.candidates])
+    assert len(pools) == 3
+    assert pools[0] == pools[1] == pools[2]
 
 
 def test_every_arm_makes_a_sampler_and_has_settings_of_its_own() -> None:
