@@ -183,17 +183,20 @@ class _Model:
             total += (both * of_parameters + scores_only) * of_scores
         if self.slope:
             total += self.slope * comparison.products(self.subset)
-        if comparison.same_study is None:
-            return total
-        return np.where(comparison.same_study, 1.0, self.likeness) * total
+        return self._alike(comparison, total)
 
     def by_distance(self, comparison: _Comparison) -> _Array:
-        """Return the derivative of k by the parameters' distance, for one study."""
+        """Return the derivative of k by the parameters' distance."""
         both, _, parameters_only = self.shares
         of_parameters = comparison.of_parameters(self.decay, self.reading, self.relevance)
         factor = both * comparison.of_scores(self.length, self.subset) + parameters_only
-        derivative: _Array = -self.decay * factor * of_parameters
-        return derivative
+        return self._alike(comparison, -self.decay * factor * of_parameters)
+
+    def _alike(self, comparison: _Comparison, covariance: _Array) -> _Array:
+        """Weaken the covariance of trials of different studies."""
+        if comparison.same_study is None:
+            return covariance
+        return np.where(comparison.same_study, 1.0, self.likeness) * covariance
 
     def prior_variance(self, comparison: _Comparison) -> _Array:
         """Return k(x, x) of the m trials, but for the noise."""
@@ -456,7 +459,10 @@ class _Fit:
         return errors
 
     def relevance_slopes(self, comparison: _Comparison) -> _Array:
-        """Return the derivative of the evidence by the logarithm of each parameter's relevance."""
+        """Return the derivative of the evidence by the logarithm of each parameter's relevance.
+
+        With other studies that of the evidence of all trials: enough to know where to try.
+        """
         outer = np.outer(self._weights, self._weights) - self._inverse()
         if self._order is not None:
             back = np.argsort(self._order)
