@@ -41,7 +41,7 @@ MEASURED_COSTS: Mapping[str, float] = {
     "flops": 0.08,
     "grad_norm": 1.0,
     "gradsign": 2.21,
-    "grasp": 2.7,
+    "grasp": 2.51,
     "jacob_cov": 0.86,
     "l2_norm": 0.01,
     "linear_regions": 0.63,
