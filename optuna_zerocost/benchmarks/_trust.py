@@ -20,13 +20,10 @@ from optuna_zerocost.samplers import Warmup, ZeroCostSampler
 from optuna_zerocost.scoring import Learned, Scorer
 from optuna_zerocost.scoring._scorer import score_directions_of, score_names_of
 
-__all__ = ["NO_SCORE", "WHOLE_BATCH_SIZE", "Trust", "arms"]
+__all__ = ["NO_SCORE", "Trust", "arms"]
 
 _HELPFUL = ("synflow", "params")
 _USELESS = "plain"
-
-WHOLE_BATCH_SIZE = 16
-"""Images with which the package's scores of all networks were measured."""
 
 NO_SCORE = "learned, no score"
 """The arm that the others are compared with."""
@@ -113,7 +110,7 @@ class Trust:
     base: str = "tpe"
     candidates: int = 3000
     scores: str | None = None
-    batch_size: int = WHOLE_BATCH_SIZE
+    batch_size: int = 16
 
     def __post_init__(self) -> None:
         if self.base not in ALGORITHMS:

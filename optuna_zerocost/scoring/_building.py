@@ -23,7 +23,12 @@ from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, archi
 from optuna_zerocost.scoring._limits import SHAPE_LIMITS, Limits, OutsideLimits
 from optuna_zerocost.scoring._measuring import NetworkMeter
 from optuna_zerocost.scoring._meta import MetaDevice, has_meta_tensors
-from optuna_zerocost.scoring._scorer import DrawingTrial, RepeatedArchitecture, qualified_name
+from optuna_zerocost.scoring._scorer import (
+    DrawingTrial,
+    RepeatedArchitecture,
+    described,
+    qualified_name,
+)
 
 __all__ = ["BuildingScorer", "ScorerStatistics"]
 
@@ -364,7 +369,7 @@ def _feed(digest: Any, value: Any) -> None:
     elif callable(value):
         digest.update(f"{qualified_name(value)};".encode())
     else:
-        digest.update(f"{value!r};".encode())
+        digest.update(f"{described(value)};".encode())
 
 
 @contextlib.contextmanager

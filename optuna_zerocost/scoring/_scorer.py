@@ -21,6 +21,7 @@ __all__ = [
     "RepeatedArchitecture",
     "Scorer",
     "check_scorer",
+    "described",
     "evaluate",
     "fingerprint_of",
     "is_score_name",
@@ -197,8 +198,8 @@ def qualified_name(function: Any) -> str:
     """
     if isinstance(function, functools.partial):
         bound = [
-            *map(_described, function.args),
-            *(f"{name}={_described(value)}" for name, value in function.keywords.items()),
+            *map(described, function.args),
+            *(f"{name}={described(value)}" for name, value in function.keywords.items()),
         ]
         return f"{qualified_name(function.func)}({', '.join(bound)})"
     named = function if hasattr(function, "__qualname__") else type(function)
@@ -207,7 +208,7 @@ def qualified_name(function: Any) -> str:
     return f"{module}.{named.__qualname__}"
 
 
-def _described(value: Any) -> str:
+def described(value: Any) -> str:
     """Return what is the same in every process, without places in memory."""
     return fingerprint_of(value) if callable(value) else _ADDRESS.sub("", repr(value))
 

@@ -148,7 +148,7 @@ class _Model:
     likeness: float
     relevance: _Relevance = None
     subset: _Subset = None  # the scores that are read, by their index; None for all
-    scores: int = 0  # how many there are
+    scores: int = 0  # how many there are, where some are left out
 
     @property
     def log_prior(self) -> float:

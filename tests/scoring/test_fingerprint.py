@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
+from optuna_zerocost import ModelScorer
 from optuna_zerocost.scoring._scorer import fingerprint_of
 
 NAMES = ("a", "b")
@@ -54,3 +55,11 @@ def test_functions_and_objects_that_are_bound_have_no_place_in_memory() -> None:
         [sys.executable, "-c", code], input=pickle.dumps(scorer), capture_output=True, check=True
     )
     assert there.stdout.decode().strip() == fingerprint_of(scorer)
+
+
+def test_objects_in_a_batch_have_no_place_in_memory() -> None:
+    first, second = Space(), Space()
+    assert repr(first) != repr(second)
+    found = [ModelScorer(build, (space, None)).fingerprint for space in (first, second)]
+    assert found[0] == found[1]
+    assert found[0] != ModelScorer(build, ([first], None)).fingerprint
