@@ -33,6 +33,7 @@ def explain(ranking: Ranking | None, history: History, *, measured: Collection[s
         own = [name for name in names if name not in measured]
         ranking = ByScore((own or list(names))[0])
     read = getattr(ranking, "names", ())
+    doubted = _doubted(complete)
     for name in names:
         rho = _correlation(name, complete, history)
         words = [f"ρ = {rho.value:+.2f} ({rho.low:+.2f} to {rho.high:+.2f})"]
@@ -40,6 +41,11 @@ def explain(ranking: Ranking | None, history: History, *, measured: Collection[s
             words = ["there is nothing to compare yet"]
         if name in trust:
             words.append(_verdict(name, trust[name], rho, complete))
+            if name in doubted:
+                words.append(
+                    "between alike networks it differs as between any others, so that it was read "
+                    "no sooner than the trials spoke for it clearly"
+                )
         elif isinstance(ranking, Learned):
             words.append(
                 "is not looked at" if trust else "is trusted at first, and not judged yet"
@@ -51,16 +57,19 @@ def explain(ranking: Ranking | None, history: History, *, measured: Collection[s
         lines.append(_otherwise(complete))
     else:
         lines.append(f"The ranking is fixed, {ranking!r}: it does not learn from the trials.")
+    is_noise = bool(doubted) and doubted.issuperset(trust)
     lines.append(
         "ρ is Spearman's over the complete trials, with a 95 % interval; above 0, networks with a "
-        f"better score did better. {_chosen(complete, ranking)}"
+        f"better score did better. {_chosen(complete, ranking, is_noise=is_noise)}"
     )
     return "\n".join(lines)
 
 
-def _chosen(complete: Sequence[FrozenTrial], ranking: Ranking) -> str:
+def _chosen(complete: Sequence[FrozenTrial], ranking: Ranking, *, is_noise: bool) -> str:
     # Of the warmup of Learned, the honest trials are random ones.
-    trusting = ranking.trusting if isinstance(ranking, Learned) else math.inf
+    trusting = math.inf
+    if isinstance(ranking, Learned):
+        trusting = 0 if is_noise and not ranking.trusts_noise else ranking.trusting
     by_score = 0
     for trial in complete:
         source = trial.user_attrs.get(f"{PREFIX}source")
@@ -72,6 +81,15 @@ def _chosen(complete: Sequence[FrozenTrial], ranking: Ranking) -> str:
         f"{which} of the trials were chosen with the help of the scores, which narrows their "
         "range and lowers ρ."
     )
+
+
+def _doubted(complete: Sequence[FrozenTrial]) -> set[str]:
+    """Return the scores that looked like noise when the latest trial was chosen."""
+    for trial in reversed(complete):
+        told = trial.user_attrs.get(f"{PREFIX}doubted")
+        if told is not None:
+            return set(told.split(", ")) if told else set()
+    return set()
 
 
 def _correlation(name: str, complete: Sequence[FrozenTrial], history: History) -> Estimate:

@@ -24,6 +24,7 @@ from optuna_zerocost.scoring._pareto import order_by_fronts
 from optuna_zerocost.scoring._ranking import parse_name
 from optuna_zerocost.scoring._scorer import TRUST
 from optuna_zerocost.scoring._stored_scores import stored_scores
+from optuna_zerocost.scoring._structure import are_unstructured
 from optuna_zerocost.scoring._surrogate import Surrogate
 
 __all__ = ["Learned", "Sources"]
@@ -31,6 +32,7 @@ __all__ = ["Learned", "Sources"]
 _Array = npt.NDArray[np.float64]
 _Parameters = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
 
+_TRUSTING = 4  # first trials
 _FEWEST_VALUES = 3  # below, there is nothing to learn from
 # How far a value is below the best, in distances of the median, is what is learned, on a
 # logarithmic scale that begins at _RESOLUTION and ends at _FAR.
@@ -38,6 +40,7 @@ _RESOLUTION, _FAR = 0.05, 3.0
 _EXPLORATION = 0.7  # weight of the deviation where there is no best value to exceed
 # Trust is only told, not used, so that fewer trials do.
 _MOST_TRIALS_FOR_TRUST = 100
+_MOST_FOR_STRUCTURE = 120  # architectures that show whether a score has structure
 # Surrogates of parameters alone that are kept: two for each of two objectives.
 _MOST_FITTED = 4
 
@@ -76,8 +79,10 @@ class Learned:
     candidate, and they are ordered by the improvement on the best trial that is expected of them.
     What is learned is how close a trial comes to the best one, on a logarithmic scale: the order
     at the top is what matters. So a proxy that points the wrong way is used the other way round,
-    and one that means nothing is ignored. Choices that are numbers, such as the widths 16, 32 and
-    64, are read in their order as far as the trials agree with it.
+    and one that means nothing is ignored. One that differs between alike architectures as much as
+    between any others is noise as far as can be seen without training; it is not trusted at first,
+    and read only once the trials speak for it clearly. Choices that are numbers, such as the
+    widths 16, 32 and 64, are read in their order as far as the trials agree with it.
 
     A pruned trial counts as its last reported value, but at most as the median of the complete
     ones, since it was judged to be no better. Failed trials teach nothing. A value that is
@@ -89,7 +94,8 @@ class Learned:
             (``"+name"``) or lower (``"-name"``) at first; default: all that the scorer returns.
             The first of them is the one that is trusted most at first.
         trusting: Number of first trials that are the best by scores: in turns by the first one,
-            and by the mean of the ranks in all of them.
+            and by the mean of the ranks in all of them, but for those that look like noise.
+            Default: 4, or as random as the honest ones if all scores look like noise.
         honest: Number of trials after these that are chosen at random.
         exploration: Order by mean + ``exploration`` · deviation instead, at least 0. With several
             objectives, where no trial is the best one, that is done in any case (default: 0.7).
@@ -109,7 +115,7 @@ class Learned:
     def __init__(
         self,
         *names: str,
-        trusting: int = 4,
+        trusting: int | None = None,
         honest: int = 4,
         exploration: float | None = None,
         most_trials: int = 400,
@@ -120,6 +126,8 @@ class Learned:
         self._signs = dict(parse_name(name) for name in names)
         if len(self._signs) < len(names):
             raise ValueError(f"Learned was given one score twice: {names}. Name each once.")
+        self._trusts_noise = trusting is not None
+        trusting = _TRUSTING if trusting is None else trusting
         is_exploring = exploration is None or exploration >= 0
         if trusting < 0 or honest < 0 or most_trials < _FEWEST_VALUES or not is_exploring:
             raise ValueError(
@@ -154,6 +162,11 @@ class Learned:
         return self._trusting
 
     @property
+    def trusts_noise(self) -> bool:
+        """Whether these are the best by scores even if all scores look like noise."""
+        return self._trusts_noise
+
+    @property
     def opening(self) -> int:
         """Number of first trials for which nothing is learned yet."""
         values = (len(_observed(*prior, objective=0).values) for prior in self._prior)
@@ -175,9 +188,10 @@ class Learned:
 
         Returns:
             ``predicted`` and ``deviation`` of the objective's value (of the second objective's,
-            ``predicted:1`` and so on), ``trust:<score>`` for each score (see :meth:`trust`), and
-            ``otherwise``, the parameters that would have been chosen without any score, as text,
-            empty if they are the same; nothing while nothing is learned.
+            ``predicted:1`` and so on), ``trust:<score>`` for each score (see :meth:`trust`),
+            ``doubted``, the scores that look like noise, as text, and ``otherwise``, the
+            parameters that would have been chosen without any score, as text, empty if they are
+            the same; nothing while nothing is learned.
         """
         assessments = self._assess(candidates, history)
         if not all(assessment.is_learned for assessment in assessments):
@@ -192,6 +206,7 @@ class Learned:
         return {
             **predictions,
             **{f"{TRUST}{name}": value for name, value in assessments[0].trust().items()},
+            "doubted": ", ".join(assessments[0].doubted),
             "otherwise": "" if is_same else _in_words(otherwise.params),
         }
 
@@ -415,8 +430,11 @@ class _Assessment:
 
     def _opening_order(self, candidates: Sequence[Candidate], begun: int) -> list[int]:
         """Return the best by the scores first, after a few of these a random order."""
-        if begun < self._ranking._trusting and self._names:
-            merit = self._trusted(self._scores[self._first_candidate :], begun)
+        trusted = ~self._is_doubted
+        if self._ranking.trusts_noise and not trusted.any():
+            trusted[:] = True
+        if begun < self._ranking._trusting and trusted.any():
+            merit = self._trusted(self._scores[self._first_candidate :, trusted], begun)
             return [int(i) for i in np.argsort(-merit, kind="stable")]
         # Random, but a function of the architectures: it does not matter how they are drawn.
         digests = [hashlib.sha256(f"{begun};{c.key}".encode()).digest() for c in candidates]
@@ -445,10 +463,27 @@ class _Assessment:
             surrogate = self._fit(known, values, studies)
         self._mean, self._deviation = self._predict(surrogate, candidates, known)
 
+    @property
+    def doubted(self) -> list[str]:
+        """Names of the scores that look like noise."""
+        pairs = zip(self._names, self._is_doubted, strict=True)
+        return [name for name, is_doubted in pairs if is_doubted]
+
+    @functools.cached_property
+    def _is_doubted(self) -> npt.NDArray[np.bool_]:
+        """Which scores look like noise, by those of trials and candidates."""
+        count = len(self._scores)
+        rows = np.linspace(0, count - 1, min(count, _MOST_FOR_STRUCTURE)).astype(np.intp)
+        return are_unstructured(self._distance.between(rows, rows), self._scores[rows])
+
+    @functools.cached_property
+    def _is_telling(self) -> npt.NDArray[np.bool_]:
+        """Which scores are not alike for all."""
+        return np.asarray(self._scores.any(axis=0))
+
     @functools.cached_property
     def _telling(self) -> _Array:
-        """The scores without those that are alike for all, which tell nothing."""
-        return self._scores[:, self._scores.any(axis=0)]
+        return self._scores[:, self._is_telling]
 
     def _fit(
         self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
@@ -460,7 +495,13 @@ class _Assessment:
             if known in self._ranking._fitted:
                 return self._ranking._fitted[known]
         differences = self._distance.between(rows, rows)
-        surrogate = Surrogate(differences, self._telling[rows], values, studies=studies)
+        surrogate = Surrogate(
+            differences,
+            self._telling[rows],
+            values,
+            studies=studies,
+            doubts=self._is_doubted[self._is_telling],
+        )
         if known is not None:
             latest = list(self._ranking._fitted.items())[1 - _MOST_FITTED :]
             self._ranking._fitted = {**dict(latest), known: surrogate}

@@ -39,6 +39,7 @@ RESERVED_NAMES = frozenset(
     {
         "candidates",
         "deviation",
+        "doubted",
         "feasible",
         "origin",
         "otherwise",

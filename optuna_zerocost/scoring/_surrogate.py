@@ -45,6 +45,9 @@ _SCEPTICISM = 0.3  # the density of log r falls off with exp(-this * (log r)²)
 _CHOICES = 4
 _FEWEST_TO_CHOOSE = 2
 
+# For a score that is doubted the trials have to speak with so many nats.
+_DOUBT = 4.0
+
 # What is likely the study's own trials say, given those of earlier studies: another study that is
 # not alike would decide about more than its likeness. So many of them are needed; before, earlier
 # ones stand in for those that lack.
@@ -149,17 +152,25 @@ class _Model:
     relevance: _Relevance = None
     subset: _Subset = None  # the scores that are read, by their index; None for all
     scores: int = 0  # how many there are, where some are left out
+    doubts: tuple[float, ...] = ()  # against reading each score, in nats
 
     @property
     def log_prior(self) -> float:
         """How likely the model is before anything is observed, but for a constant.
 
         Any number of scores is as likely as another, and so is any choice of so many: what is
-        left out has to be worth the many ways in which it could have been chosen.
+        left out has to be worth the many ways in which it could have been chosen. Each score that
+        is doubted makes a model that reads it less likely.
         """
         relevances = sum(math.log(r) ** 2 for r in self.relevance or ())
         ways = 1 if self.subset is None else math.comb(self.scores, len(self.subset))
-        return -_SCEPTICISM * relevances - math.log(ways)
+        return -_SCEPTICISM * relevances - math.log(ways) - self._doubt
+
+    @property
+    def _doubt(self) -> float:
+        if not self.doubts or not self.reads_scores:
+            return 0.0
+        return sum(self.doubts if self.subset is None else (self.doubts[i] for i in self.subset))
 
     def with_relevance(self, index: int, factor: float, count: int) -> _Model:
         """Return the same with one of ``count`` parameters more relevant by ``factor``."""
@@ -270,6 +281,7 @@ class Surrogate:
         studies: For each trial the study that it belongs to, 0 for the one that predictions are
             made for, shape (n,). Default: all belong to it.
         with_choices: Whether parameters may differ in relevance, and scores be left out.
+        doubts: Which scores are unlikely to tell anything, shape (q,). Default: none.
     """
 
     def __init__(
@@ -280,6 +292,7 @@ class Surrogate:
         *,
         studies: npt.NDArray[np.intp] | None = None,
         with_choices: bool = True,
+        doubts: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         self._scores = scores
         self._mean = float(values.mean())
@@ -295,6 +308,9 @@ class Surrogate:
             has_scores=scores.shape[1] > 0,
             has_other_studies=has_other_studies,
         )
+        if doubts is not None and doubts.any():
+            nats = tuple((_DOUBT * doubts).tolist())
+            models = [dataclasses.replace(model, doubts=nats) for model in models]
         count = len(differences.each) if with_choices else 0
         observed = _Observed(
             _Comparison(differences, scores, scores, same_study), targets, studies

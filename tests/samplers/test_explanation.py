@@ -32,7 +32,7 @@ def run(trials: int, ranking: Any = None, direction: str = "maximize") -> Any:
     sampler = ZeroCostSampler(
         scorer,
         base_sampler=optuna.samplers.RandomSampler(seed=0),
-        ranking=ranking or Learned(sources=Sources(random=4, neighbours=4, parents=2)),
+        ranking=ranking or Learned(trusting=4, sources=Sources(random=4, neighbours=4, parents=2)),
         warmup=Warmup(candidates=50, trials=10, show_progress_bar=False),
         moves=2,
         seed=0,
@@ -63,6 +63,29 @@ def test_it_tells_what_helped_which_way_and_since_when(direction: str) -> None:
     assert f"{chosen} of the trials were chosen with the help of the scores" in text
     first = min(t.number for t in study.trials if "zerocost:trust:right" in t.user_attrs)
     assert f"since trial {first}" in right
+
+
+def structured_scorer(trial: Any) -> dict[str, float]:
+    point = space(trial)
+    return {"sum": float(sum(point)), "noise": random.Random(repr(point)).random()}
+
+
+def test_it_says_which_scores_look_like_noise() -> None:
+    sampler = ZeroCostSampler(structured_scorer, seed=0, warmup=Warmup(100, 10))
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.optimize(lambda trial: float(sum(space(trial))), n_trials=10)
+    text = sampler.explain(study)
+    assert "alike networks" in line_of(text, "noise")
+    assert "alike networks" not in line_of(text, "sum")
+    told = [t.user_attrs["zerocost:doubted"] for t in study.trials if t.number >= 8]
+    assert told == ["noise", "noise"]
+
+
+def test_trials_that_trust_nothing_but_noise_are_not_said_to_be_chosen_by_it() -> None:
+    sampler, study = run(9, Learned("noise", sources=Sources(random=24, neighbours=4)))
+    assert "\n" in (text := sampler.explain(study))
+    assert "1 of the trials were chosen with the help of the scores" in text
+    assert study.trials[-1].user_attrs["zerocost:doubted"] == "noise"
 
 
 def test_what_would_have_been_chosen_otherwise_is_counted() -> None:

@@ -91,7 +91,10 @@ def change_scores(trial: FrozenTrial, change: Any) -> FrozenTrial:
 
 
 def test_the_first_trials_trust_scores_and_the_next_ones_do_not() -> None:
-    candidates = candidates_of(random.Random(0), 20, noise=0.1)
+    candidates = [
+        Candidate(c.params, SPACE, {**c.scores, "other": float(c.params["depth"])})
+        for c in candidates_of(random.Random(0), 20, noise=0.1)
+    ]
     ranking = Learned(trusting=2, honest=2)
     assert ranking.opening == 4
     trials: list[FrozenTrial] = []
@@ -101,7 +104,10 @@ def test_the_first_trials_trust_scores_and_the_next_ones_do_not() -> None:
         trials.append(trial_of(candidates[orders[-1][0]], 1.0))
     trusted = ByScore("telling")(candidates, History())
     assert orders[0] == trusted
-    compared = [list(c.scores.values()) for c in [*candidates, candidates[orders[0][0]]]]
+    # The second one asks all scores but the one that differs at random between alike networks.
+    compared = [
+        (c.scores["telling"], c.scores["other"]) for c in [*candidates, candidates[orders[0][0]]]
+    ]
     ranks = rankdata(compared, axis=0).mean(axis=1)[: len(candidates)]
     assert list(ranks[orders[1]]) == sorted(ranks, reverse=True)
     # Two random orders of twenty agree with each other, or with this one, once in 10^18 times.
@@ -294,6 +300,31 @@ def test_trust_has_the_sign_and_the_size_of_what_a_score_tells() -> None:
     assert trust["wrong"] == pytest.approx(-trust["right"])
     assert abs(trust["noise"]) < 0.2
     assert Learned("right").trust(history_of(trials[:2])) == {}
+
+
+def with_noise_alone(candidates: Sequence[Candidate]) -> list[Candidate]:
+    return [Candidate(c.params, SPACE, {"noise": c.scores["noise"]}) for c in candidates]
+
+
+def test_noise_is_trusted_at_first_only_on_request() -> None:
+    candidates = with_noise_alone(candidates_of(random.Random(0), 20))
+    by_noise = ByScore("noise")(candidates, History())
+    assert Learned(trusting=4)(candidates, History()) == by_noise
+    orders = [Learned()(candidates, History()), Learned(trusting=0)(candidates, History())]
+    assert orders[0] == orders[1] != by_noise
+
+
+def test_what_looks_like_noise_is_read_once_the_trials_speak_for_it() -> None:
+    everything = with_noise_alone(candidates_of(random.Random(1), 24))
+    known, others = everything[:16], everything[16:]
+    best = max(range(len(others)), key=lambda i: others[i].scores["noise"])
+    history = history_of([trial_of(c, c.scores["noise"]) for c in known])
+    ranking = Learned()
+    assert ranking(others, history).index(best) < 2
+    assert ranking.notes(others, history, best)["doubted"] == "noise"
+    # Where it says nothing about the values, the order is that of the parameters alone.
+    useless = history_of([trial_of(c, truth(dict(c.params))) for c in known])
+    assert ranking(others, useless) == ranking.by_parameters(others, useless)
 
 
 def test_the_notes_tell_the_prediction_on_the_objectives_own_scale() -> None:

@@ -436,3 +436,32 @@ def test_few_trials_do_not_settle_which_scores_tell() -> None:
         _, differences, scores, values = problem(seed, trials=6, scores=5)
         subsets = [fit.model.subset for fit in Surrogate(differences, scores, values)._fits]
         assert any(subset is None for subset in subsets)
+
+
+def test_each_score_that_is_doubted_makes_reading_it_less_likely() -> None:
+    model = _surrogate._Model(
+        3.0, _surrogate._Reading(), 1.0, _surrogate._SHARES[0], 0.0, 0.1, 0.0
+    )
+    nats = (_surrogate._DOUBT, 0.0, _surrogate._DOUBT)
+    doubting = dataclasses.replace(model, doubts=nats)
+    for subset in [{0}, {1}, {0, 1}, {0, 2}, {0, 1, 2}]:
+        expected = model.with_subset(subset, 3).log_prior - sum(nats[i] for i in subset)
+        assert doubting.with_subset(subset, 3).log_prior == pytest.approx(expected)
+    blind = dataclasses.replace(doubting, shares=_surrogate._SHARES[-1])
+    assert blind.log_prior == dataclasses.replace(model, shares=_surrogate._SHARES[-1]).log_prior
+
+
+def test_doubts_matter_as_long_as_the_trials_say_little() -> None:
+    _, differences, scores, values = problem(3, trials=6)
+    plain = Surrogate(differences, scores, values)
+    doubting = Surrogate(differences, scores, values, doubts=np.array([True, True]))
+    trusted = Surrogate(differences, scores, values, doubts=np.array([False, False]))
+
+    def read(surrogate: Surrogate) -> float:
+        pairs = zip(surrogate._weights, surrogate._fits, strict=True)
+        return float(sum(weight for weight, fit in pairs if fit.model.reads_scores))
+
+    assert read(trusted) == read(plain) > read(doubting)
+    _, differences, scores, _ = problem(3, trials=30)
+    telling = Surrogate(differences, scores, scores[:, 0], doubts=np.array([True, True]))
+    assert read(telling) > 0.99
