@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, solve_triangular
+from scipy.linalg import cho_factor, helmert, solve_triangular
 
 from optuna_zerocost.scoring._parameters import Differences
 
@@ -18,8 +18,10 @@ _Array = npt.NDArray[np.float64]
 _DECAYS = (1.5, 4.0)  # of the similarity of parameters, over their mean difference
 _DECAY_OF_ONE = 2.0  # of the similarity in a single parameter
 _NOISES = (0.2, 0.6)  # share of the variance that has nothing to do with parameters
-_VISIBLE = 10.0  # nats that a score with structure must gain on average, or there is no telling
-_CLEAR = 3.0  # nats from which on there is structure
+# Nats that a score gains on average which is nearly a function of parameters: so many it takes,
+# or there is no telling, and of these so large a share from which on there is structure.
+_VISIBLE = 10.0
+_CLEAR = 0.07
 
 
 def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np.bool_]:
@@ -30,8 +32,9 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
 
     A score with structure is one that a Gaussian process over the parameters, over all or over one
     of them, makes more likely than independent numbers (Rasmussen & Williams, "Gaussian Processes
-    for Machine Learning", 2006, equation 2.30). Where architectures are too few, or all equally
-    different, nothing could be seen, and nothing is said against any score.
+    for Machine Learning", 2006, equation 2.30), as far as it tells architectures apart: what all
+    have in common is left out. Where architectures are too few, or all equally different, nothing
+    could be seen, and nothing is said against any score.
 
     Args:
         differences: Of the n architectures from each other, shape (n, n).
@@ -41,24 +44,30 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
         Shape (q,).
     """
     count, columns = scores.shape
-    found, visible = np.full(columns, -math.inf), 0.0
-    if not columns or count < 2:
+    if not columns or count < 3:
         return np.zeros(columns, dtype=np.bool_)
-    deviations = scores.std(axis=0)
-    targets = (scores - scores.mean(axis=0)) / np.where(deviations > 0, deviations, 1.0)
+    # What all have in common does not tell them apart, neither in scores nor in similarities.
+    contrasts = helmert(count)
+    targets = contrasts @ scores
+    lengths = np.sqrt((targets**2).mean(axis=0))
+    targets /= np.where(lengths > 0, lengths, 1.0)
     independent = 0.5 * (targets**2).sum(axis=0)
+    found, visible = np.full(columns, -math.inf), 0.0
     for similarity, log_prior in _similarities(differences):
+        contrasted = contrasts @ similarity @ contrasts.T
+        share = np.trace(contrasted) / len(contrasted)
+        if share <= 0:
+            continue
         for noise in _NOISES:
-            covariance = (1.0 - noise) * similarity
-            covariance[np.diag_indices(count)] += noise
+            covariance = (1.0 - noise) / share * contrasted
+            covariance[np.diag_indices_from(covariance)] += noise
             factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)[0]
             white = solve_triangular(factor, targets, lower=True, check_finite=False)
             volume = float(np.log(np.diag(factor)).sum())
-            found = np.maximum(
-                found, independent - 0.5 * (white**2).sum(axis=0) - volume + log_prior
-            )
+            gains = independent - 0.5 * (white**2).sum(axis=0) - volume + log_prior
+            found = np.maximum(found, gains)
             visible = max(visible, -volume)
-    return np.asarray((found < _CLEAR) & (deviations > 0) & (visible >= _VISIBLE))
+    return np.asarray((found < _CLEAR * visible) & (lengths > 0) & (visible >= _VISIBLE))
 
 
 def _similarities(differences: Differences) -> Iterator[tuple[_Array, float]]:

@@ -10,7 +10,6 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from scipy.stats import multivariate_normal
 
-from optuna_zerocost.scoring import _structure
 from optuna_zerocost.scoring._parameters import Differences, ParameterDistance
 from optuna_zerocost.scoring._structure import are_unstructured
 
@@ -25,20 +24,23 @@ def between(points: Array, *, is_choice: bool = False) -> Differences:
 
 
 def naively(differences: Differences, score: Array) -> bool:
-    z = (score - score.mean()) / score.std()
-    unit = np.eye(len(z))
-    alone = multivariate_normal.logpdf(z, cov=unit)
+    count = len(score)
+    centring = np.eye(count) - 1 / count
+    basis = np.linalg.eigh(centring)[1][:, 1:]  # of all that sums to 0
+    z = basis.T @ ((score - score.mean()) / score.std(ddof=1))
     kernels = [(np.exp(-decay * differences.each.mean(axis=0)), 1) for decay in (1.5, 4.0)]
     if len(differences.each) > 1:
         kernels += [(np.exp(-2.0 * each), len(differences.each)) for each in differences.each]
-    gains = [
-        multivariate_normal.logpdf(z, cov=(1 - share) * kernel + share * unit)
-        - alone
-        - math.log(ways)
-        for kernel, ways in kernels
-        for share in (0.2, 0.6)
-    ]
-    return max(gains) < _structure._CLEAR
+    gains, averages = [], []
+    for kernel, ways in kernels:
+        centred = basis.T @ kernel @ basis
+        centred *= (count - 1) / np.trace(centred)
+        for share in (0.2, 0.6):
+            alone = multivariate_normal(cov=np.eye(count - 1))
+            together = multivariate_normal(cov=(1 - share) * centred + share * np.eye(count - 1))
+            gains.append(together.logpdf(z) - alone.logpdf(z) - math.log(ways))
+            averages.append(alone.entropy() - together.entropy())
+    return max(gains) < 0.07 * max(averages)
 
 
 def test_it_is_the_evidence_of_a_gaussian_process_against_independent_numbers() -> None:
@@ -84,11 +86,11 @@ def test_neither_the_order_nor_sign_unit_and_neighbours_of_a_score_matter() -> N
 
 def test_nothing_is_said_where_nothing_could_be_seen() -> None:
     rng = np.random.default_rng(2)
-    numbers = rng.random((60, 1))
-    names = {"architecture": CategoricalDistribution([f"net {i}" for i in range(60)])}
+    numbers = rng.random((150, 1))
+    names = {"architecture": CategoricalDistribution([f"net {i}" for i in range(150)])}
     space: dict[str, BaseDistribution] = {**names}
-    rows = [({"architecture": f"net {i}"}, space) for i in range(60)]
-    indices = np.arange(60, dtype=np.intp)
+    rows = [({"architecture": f"net {i}"}, space) for i in range(150)]
+    indices = np.arange(150, dtype=np.intp)
     all_different = ParameterDistance(rows, ["architecture"]).between(indices, indices)
     assert not are_unstructured(all_different, numbers).any()
     assert not are_unstructured(between(rng.random((5, 2))), numbers[:5]).any()
