@@ -23,6 +23,9 @@ _NOISES = (0.2, 0.6)  # share of the variance that has nothing to do with parame
 _VISIBLE = 10.0
 _CLEAR = 0.07
 
+# Below this share of it, what tells architectures apart in a similarity is rounding.
+_SMALLEST_SHARE = 1e-6
+
 
 def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np.bool_]:
     """Tell which scores differ between alike architectures as much as between any others.
@@ -56,7 +59,7 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
     for similarity, log_prior in _similarities(differences):
         contrasted = contrasts @ similarity @ contrasts.T
         share = np.trace(contrasted) / len(contrasted)
-        if share <= 0:
+        if share < _SMALLEST_SHARE:
             continue
         for noise in _NOISES:
             covariance = (1.0 - noise) / share * contrasted

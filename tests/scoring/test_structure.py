@@ -95,6 +95,10 @@ def test_nothing_is_said_where_nothing_could_be_seen() -> None:
     assert not are_unstructured(all_different, numbers).any()
     assert not are_unstructured(between(rng.random((5, 2))), numbers[:5]).any()
     assert not are_unstructured(between(rng.random((60, 2))), np.zeros((60, 1))).any()
+    all_the_same = between(np.full((60, 2), 0.3))
+    assert not are_unstructured(all_the_same, numbers[:60]).any()
+    one_is_fixed = between(np.stack([np.full(60, 0.3), rng.random(60)], axis=1))
+    assert are_unstructured(one_is_fixed, numbers[:60]).all()
     assert are_unstructured(between(rng.random((60, 2))), np.zeros((60, 0))).shape == (0,)
     assert not are_unstructured(between(np.zeros((0, 2))), np.zeros((0, 3))).any()
 
