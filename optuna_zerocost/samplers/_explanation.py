@@ -48,7 +48,9 @@ def explain(ranking: Ranking | None, history: History, *, measured: Collection[s
                 )
         elif isinstance(ranking, Learned):
             words.append(
-                "is not looked at" if trust else "is trusted at first, and not judged yet"
+                "is not looked at"
+                if trust
+                else "is trusted at first unless it looks like noise, and not judged yet"
             )
         else:
             words.append("decides" if name in read else "decides nothing")
