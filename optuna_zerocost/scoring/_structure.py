@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import cho_factor, helmert, solve_triangular
+from scipy.linalg import cho_factor, solve_triangular
 
 from optuna_zerocost.scoring._parameters import Differences
 
@@ -50,19 +50,19 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
     if not columns or count < 3:
         return np.zeros(columns, dtype=np.bool_)
     # What all have in common does not tell them apart, neither in scores nor in similarities.
-    contrasts = helmert(count)
-    targets = contrasts @ scores
-    lengths = np.sqrt((targets**2).mean(axis=0))
-    targets /= np.where(lengths > 0, lengths, 1.0)
+    deviations = scores.std(axis=0, ddof=1)
+    targets = (scores - scores.mean(axis=0)) / np.where(deviations > 0, deviations, 1.0)
     independent = 0.5 * (targets**2).sum(axis=0)
     found, visible = np.full(columns, -math.inf), 0.0
     for similarity, log_prior in _similarities(differences):
-        contrasted = contrasts @ similarity @ contrasts.T
-        share = np.trace(contrasted) / len(contrasted)
+        means = similarity.mean(axis=0)
+        centred = similarity - means - means[:, None] + means.mean()
+        share = np.trace(centred) / (count - 1)
         if share < _SMALLEST_SHARE:
             continue
         for noise in _NOISES:
-            covariance = (1.0 - noise) / share * contrasted
+            # What all have in common is the last of the eigenvectors, here with eigenvalue 1.
+            covariance = (1.0 - noise) * (centred / share + 1.0 / count)
             covariance[np.diag_indices_from(covariance)] += noise
             factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)[0]
             white = solve_triangular(factor, targets, lower=True, check_finite=False)
@@ -70,7 +70,7 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
             gains = independent - 0.5 * (white**2).sum(axis=0) - volume + log_prior
             found = np.maximum(found, gains)
             visible = max(visible, -volume)
-    return np.asarray((found < _CLEAR * visible) & (lengths > 0) & (visible >= _VISIBLE))
+    return np.asarray((found < _CLEAR * visible) & (deviations > 0) & (visible >= _VISIBLE))
 
 
 def _similarities(differences: Differences) -> Iterator[tuple[_Array, float]]:
