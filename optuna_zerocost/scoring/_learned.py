@@ -430,12 +430,12 @@ class _Assessment:
 
     def _opening_order(self, candidates: Sequence[Candidate], begun: int) -> list[int]:
         """Return the best by the scores first, after a few of these a random order."""
-        trusted = ~self._is_doubted
-        if self._ranking.trusts_noise and not trusted.any():
-            trusted[:] = True
-        if begun < self._ranking._trusting and trusted.any():
-            merit = self._trusted(self._scores[self._first_candidate :, trusted], begun)
-            return [int(i) for i in np.argsort(-merit, kind="stable")]
+        if begun < self._ranking._trusting and self._names:
+            is_noise_alone = bool(self._is_doubted.all())
+            if not is_noise_alone or self._ranking.trusts_noise:
+                left_out = self._is_doubted & (not is_noise_alone)
+                merit = self._trusted(self._scores[self._first_candidate :, ~left_out], begun)
+                return [int(i) for i in np.argsort(-merit, kind="stable")]
         # Random, but a function of the architectures: it does not matter how they are drawn.
         digests = [hashlib.sha256(f"{begun};{c.key}".encode()).digest() for c in candidates]
         return sorted(range(len(candidates)), key=digests.__getitem__)
@@ -472,6 +472,8 @@ class _Assessment:
     @functools.cached_property
     def _is_doubted(self) -> npt.NDArray[np.bool_]:
         """Which scores look like noise, by those of trials and candidates."""
+        if not self._names:
+            return np.zeros(0, dtype=np.bool_)
         count = len(self._scores)
         rows = np.linspace(0, count - 1, min(count, _MOST_FOR_STRUCTURE)).astype(np.intp)
         return are_unstructured(self._distance.between(rows, rows), self._scores[rows])
@@ -483,6 +485,7 @@ class _Assessment:
 
     @functools.cached_property
     def _telling(self) -> _Array:
+        """The scores without those that are alike for all, which tell nothing."""
         return self._scores[:, self._is_telling]
 
     def _fit(
