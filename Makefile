@@ -39,7 +39,7 @@ test: $(VENV)/.test
 	$(BIN)/python -m pytest $(PYTEST)
 
 test-oldest:
-	$(MAKE) test VENV=.venv-oldest OPTUNA=optuna==4.6.0 PYTEST="$(PYTEST) tests/samplers tests/conformance tests/scoring"
+	$(MAKE) test VENV=.venv-oldest OPTUNA=optuna==4.6.0 PYTEST="$(PYTEST) tests/samplers tests/algorithms tests/rankings tests/records tests/conformance tests/scoring"
 
 lint: $(VENV)/.lint
 	@echo "==> checking style and types"

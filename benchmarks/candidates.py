@@ -23,7 +23,7 @@ from torch import nn
 
 from optuna_zerocost import ModelScorer, Warmup
 from optuna_zerocost.benchmarks import nasbench201
-from optuna_zerocost.samplers._warmup import PoolSource
+from optuna_zerocost.samplers import PoolSource
 
 BUILD = functools.partial(nasbench201.build_model, affine=False, live_only=True)
 

@@ -36,11 +36,7 @@ import torch
 from optuna.samplers import TPESampler
 
 from optuna_zerocost import Learned, Warmup, ZeroCostSampler
-from optuna_zerocost.benchmarks.nasbench201 import (
-    ScoreTable,
-    TableObjective,
-    suggest_architecture,
-)
+from optuna_zerocost.benchmarks.nasbench201 import ScoreTable, TableObjective, suggest_architecture
 from optuna_zerocost.demo._agreement import RANKED
 from optuna_zerocost.demo._run import make_scorer
 from optuna_zerocost.demo._space import build_model, suggest_training

@@ -26,9 +26,7 @@ import optuna
 from scipy.stats import kendalltau
 
 from optuna_zerocost import RelationPredictorSampler, Scorer, Warmup, ZeroCostSampler
-from optuna_zerocost.benchmarks import nasbench201
-from optuna_zerocost.benchmarks._accuracies import load_accuracies
-from optuna_zerocost.samplers._relation_network import (
+from optuna_zerocost.algorithms._relation_network import (
     Graph,
     RelationNetwork,
     Training,
@@ -36,6 +34,8 @@ from optuna_zerocost.samplers._relation_network import (
     train,
     win_probabilities,
 )
+from optuna_zerocost.benchmarks import nasbench201
+from optuna_zerocost.benchmarks._accuracies import load_accuracies
 
 HELD_OUT = 1000
 TRAINED = (20, 50, 100)

@@ -42,9 +42,7 @@ from optuna_zerocost.benchmarks._curves import summarise
 from optuna_zerocost.benchmarks._search import Arm, run_searches
 from optuna_zerocost.benchmarks._trust import ReversedScores
 from optuna_zerocost.benchmarks.nasbench201 import OPERATIONS, ScoreTable, parameters_of
-from optuna_zerocost.scoring._learned import _Assessment
-from optuna_zerocost.scoring._parameters import Differences
-from optuna_zerocost.scoring._surrogate import Surrogate
+from optuna_zerocost.rankings import Differences, Surrogate, _Assessment
 
 _Array = npt.NDArray[np.float64]
 

@@ -10,31 +10,31 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from optuna_zerocost.proxies import score_network
-    from optuna_zerocost.pruners import ZeroCostPruner
-    from optuna_zerocost.samplers import (
+    from optuna_zerocost.algorithms import (
         AgingEvolutionSampler,
         ReinforceSampler,
         RelationPredictorSampler,
-        Warmup,
-        ZeroCostSampler,
     )
-    from optuna_zerocost.scoring import (
+    from optuna_zerocost.proxies import score_network
+    from optuna_zerocost.pruners import ZeroCostPruner
+    from optuna_zerocost.rankings import (
         ByScore,
-        Candidate,
-        History,
         Learned,
+        Pareto,
+        Ranking,
+        RankSum,
+        Sources,
+        Vote,
+    )
+    from optuna_zerocost.records import Candidate, History
+    from optuna_zerocost.samplers import Warmup, ZeroCostSampler
+    from optuna_zerocost.scoring import (
         LimitedScorer,
         Limits,
         ModelScorer,
         OutsideLimits,
-        Pareto,
-        Ranking,
-        RankSum,
         ReducedTrainingScorer,
         Scorer,
-        Sources,
-        Vote,
     )
 
 __all__ = [
@@ -63,15 +63,15 @@ __all__ = [
 ]
 __version__ = "0.1.0"
 
-_HOME = {
-    "AgingEvolutionSampler": "samplers",
-    "ReinforceSampler": "samplers",
-    "RelationPredictorSampler": "samplers",
-    "Warmup": "samplers",
-    "ZeroCostPruner": "pruners",
-    "ZeroCostSampler": "samplers",
-    "score_network": "proxies",
+_HOMES = {
+    "algorithms": ("AgingEvolutionSampler", "ReinforceSampler", "RelationPredictorSampler"),
+    "proxies": ("score_network",),
+    "pruners": ("ZeroCostPruner",),
+    "rankings": ("ByScore", "Learned", "Pareto", "RankSum", "Ranking", "Sources", "Vote"),
+    "records": ("Candidate", "History"),
+    "samplers": ("Warmup", "ZeroCostSampler"),
 }
+_HOME = {name: folder for folder, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:

@@ -15,9 +15,8 @@ import numpy as np
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from optuna_zerocost.samplers._attributes import PREFIX
-from optuna_zerocost.scoring._correlation import Estimate, kendall, spearman
-from optuna_zerocost.scoring._stored_scores import stored_scores
+from optuna_zerocost.rankings import Estimate, kendall, spearman
+from optuna_zerocost.records import PREFIX, stored_scores
 
 __all__ = [
     "Activity",

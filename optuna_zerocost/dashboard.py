@@ -16,8 +16,7 @@ from optuna.trial import FrozenTrial
 
 from optuna_zerocost import analysis, visualization
 from optuna_zerocost._words import count, duration, estimate, reading, sources, strength
-from optuna_zerocost.samplers._considered import considered_scores
-from optuna_zerocost.samplers._warmup import stored_pools
+from optuna_zerocost.records import considered_scores, stored_pools
 from optuna_zerocost.visualization._plotly import GREY, compact, see_through
 
 if TYPE_CHECKING:

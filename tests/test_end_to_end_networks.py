@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from optuna_zerocost import ModelScorer, Warmup, ZeroCostSampler, proxies
 from optuna_zerocost.proxies._random import SeededRandomState
-from optuna_zerocost.scoring import RankSum
+from optuna_zerocost.rankings import RankSum
 from tests.proxies.test_memory import ExhaustsBackward
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")

@@ -14,8 +14,8 @@ from optuna_zerocost.benchmarks import nasbench201
 from optuna_zerocost.benchmarks._errors import BenchmarkError
 from optuna_zerocost.benchmarks._scores import ScoreTable, load_scores
 from optuna_zerocost.benchmarks._search import Arm
+from optuna_zerocost.rankings import Ranking, RankSum, Vote
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
-from optuna_zerocost.scoring import Ranking, RankSum, Vote
 
 __all__ = ["ALGORITHMS", "MODES", "RANKINGS", "Algorithm", "Moves", "ZeroCost", "arms", "label_of"]
 

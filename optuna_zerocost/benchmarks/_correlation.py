@@ -14,7 +14,7 @@ from optuna_zerocost.benchmarks._accuracies import Accuracies
 from optuna_zerocost.benchmarks._scores import MeasuredScores
 from optuna_zerocost.proxies import describe
 from optuna_zerocost.proxy_table import MEASURED_COSTS
-from optuna_zerocost.scoring._correlation import kendall, spearman
+from optuna_zerocost.rankings import kendall, spearman
 
 __all__ = [
     "RANK_SUMS",

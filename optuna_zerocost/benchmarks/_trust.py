@@ -16,9 +16,9 @@ from optuna_zerocost.benchmarks._errors import BenchmarkError
 from optuna_zerocost.benchmarks._scores import MeasuredScores, ScoreTable, load_scores
 from optuna_zerocost.benchmarks._search import Arm
 from optuna_zerocost.benchmarks._space import architecture_index, suggest_architecture
+from optuna_zerocost.rankings import Learned
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
-from optuna_zerocost.scoring import Learned, Scorer
-from optuna_zerocost.scoring._scorer import score_directions_of, score_names_of
+from optuna_zerocost.scoring import Scorer, score_directions_of, score_names_of
 
 __all__ = ["NO_SCORE", "Trust", "arms"]
 

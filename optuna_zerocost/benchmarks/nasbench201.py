@@ -29,12 +29,7 @@ from optuna_zerocost.benchmarks._space import (
     parse_architecture,
     suggest_architecture,
 )
-from optuna_zerocost.benchmarks._table import (
-    DATASETS,
-    METRICS,
-    TableObjective,
-    wrong_model_sizes,
-)
+from optuna_zerocost.benchmarks._table import DATASETS, METRICS, TableObjective, wrong_model_sizes
 
 if TYPE_CHECKING:
     from optuna_zerocost.benchmarks._network import build_model, build_network

@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.commands._errors import CommandError
-from optuna_zerocost.samplers._candidate_trial import CandidateTrial
+from optuna_zerocost.samplers import CandidateTrial
 
 __all__ = ["GivenTrial"]
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     # Parsers are generic in typeshed, but not when the program runs.
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
-    from optuna_zerocost.scoring import Limits, ModelScorer, Ranking
+    from optuna_zerocost.rankings import Ranking
+    from optuna_zerocost.scoring import Limits, ModelScorer
 
 __all__ = [
     "PROXIES",
@@ -177,8 +178,7 @@ def ranking_of(text: str | None, scorer: ModelScorer) -> Ranking:
     Raises:
         CommandError: If it reads scores that there are not.
     """
-    from optuna_zerocost.scoring import Pareto, RankSum, Vote
-    from optuna_zerocost.scoring._ranking import as_ranking
+    from optuna_zerocost.rankings import Pareto, RankSum, Vote, as_ranking
 
     scores = scorer.score_names
     measured = scorer.limits.names if scorer.limits is not None else ()

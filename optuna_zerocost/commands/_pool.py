@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from optuna.study import Study
 
 from optuna_zerocost.commands._errors import CommandError
-from optuna_zerocost.samplers._warmup import PoolSource, Warmup
-from optuna_zerocost.scoring import Candidate, History, ModelScorer, Ranking
-from optuna_zerocost.scoring._ranking import best_first
+from optuna_zerocost.rankings import Ranking, best_first
+from optuna_zerocost.records import Candidate, History
+from optuna_zerocost.samplers import PoolSource, Warmup
+from optuna_zerocost.scoring import ModelScorer
 
 __all__ = ["RankedPool", "rank_pool"]
 

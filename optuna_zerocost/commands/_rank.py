@@ -22,7 +22,7 @@ from optuna_zerocost.commands._options import (
 
 if TYPE_CHECKING:
     from optuna_zerocost.commands._options import Subparsers
-    from optuna_zerocost.scoring import Candidate
+    from optuna_zerocost.records import Candidate
 
 __all__ = ["add_rank"]
 

@@ -11,9 +11,8 @@ from optuna.study import Study
 
 from optuna_zerocost import analysis
 from optuna_zerocost._words import count, duration, estimate, reading, sources, strength
-from optuna_zerocost.samplers._explanation import explain
-from optuna_zerocost.scoring import History, Learned
-from optuna_zerocost.scoring._scorer import PREFIX, TRUST
+from optuna_zerocost.rankings import Learned, explain
+from optuna_zerocost.records import PREFIX, TRUST, History
 from optuna_zerocost.visualization._plotly import OTHER
 
 __all__ = ["Items", "Part", "Section", "Table", "sections"]

@@ -45,7 +45,7 @@ def add_score(subparsers: Subparsers) -> None:
 def _score(arguments: argparse.Namespace) -> None:
     from optuna_zerocost.commands._given_trial import GivenTrial
     from optuna_zerocost.proxies import ProxyError
-    from optuna_zerocost.scoring._scorer import CandidateRejected, evaluate
+    from optuna_zerocost.scoring import CandidateRejected, evaluate
 
     scorer = scorer_of(arguments)
     trial = GivenTrial(arguments.params)

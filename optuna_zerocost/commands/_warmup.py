@@ -86,8 +86,7 @@ def _warmup(arguments: argparse.Namespace) -> None:
 def _enqueue(study: Study, pool: RankedPool, count: int) -> tuple[int, int]:
     """Enqueue the best ``count`` that the study does not have; return how many it was and not."""
     from optuna_zerocost import _compat
-    from optuna_zerocost.samplers._attributes import PREFIX
-    from optuna_zerocost.samplers._known import KnownArchitectures
+    from optuna_zerocost.records import PREFIX, KnownArchitectures
 
     known = KnownArchitectures(_compat.all_trials(study))
     best = pool.candidates[:count]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from optuna_zerocost import analysis
-from optuna_zerocost.scoring import ByScore, Candidate, History, RankSum
+from optuna_zerocost import ByScore, Candidate, History, RankSum, analysis
 
 __all__ = [
     "PROXIES",

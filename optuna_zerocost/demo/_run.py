@@ -27,13 +27,13 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from tqdm import tqdm
 
+from optuna_zerocost import ModelScorer, RankSum
 from optuna_zerocost.demo._agreement import PROXIES, RANKED
 from optuna_zerocost.demo._errors import DemoError
 from optuna_zerocost.demo._space import build_model, suggest_training
 from optuna_zerocost.demo._training import Digits, load_digits, train_and_validate
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
-from optuna_zerocost.scoring import ModelScorer, RankSum
 
 __all__ = [
     "BASE",

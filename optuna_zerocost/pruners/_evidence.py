@@ -8,12 +8,16 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._known import chosen_values
-from optuna_zerocost.samplers._warmup import pool_prefix, stored_pools
-from optuna_zerocost.samplers._zerocost import ZeroCostSampler
-from optuna_zerocost.scoring._candidate import Candidate, History
-from optuna_zerocost.scoring._scorer import Scorer, score_directions_of
-from optuna_zerocost.scoring._stored_scores import stored_scores
+from optuna_zerocost.records import (
+    Candidate,
+    History,
+    chosen_values,
+    pool_prefix,
+    stored_pools,
+    stored_scores,
+)
+from optuna_zerocost.samplers import ZeroCostSampler
+from optuna_zerocost.scoring import Scorer, score_directions_of
 
 __all__ = ["Evidence", "architecture_of"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from optuna_zerocost.scoring._candidate import Candidate, History
-from optuna_zerocost.scoring._ranking import Ranking, best_first
+from optuna_zerocost.rankings import Ranking, best_first
+from optuna_zerocost.records import Candidate, History
 
 __all__ = ["Criterion", "Verdict", "merits_of", "share_not_better"]
 

@@ -13,19 +13,10 @@ from optuna.trial import FixedTrial, FrozenTrial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.pruners._evidence import Evidence, architecture_of
-from optuna_zerocost.pruners._verdict import (
-    Criterion,
-    Verdict,
-    merits_of,
-    share_not_better,
-)
-from optuna_zerocost.samplers._attributes import set_user_attributes
-from optuna_zerocost.samplers._known import choose, chosen_values
-from optuna_zerocost.scoring._candidate import Candidate
-from optuna_zerocost.scoring._correlation import spearman
-from optuna_zerocost.scoring._ranking import ByScore, Ranking, as_ranking, oriented_scores
-from optuna_zerocost.scoring._scorer import (
-    PREFIX,
+from optuna_zerocost.pruners._verdict import Criterion, Verdict, merits_of, share_not_better
+from optuna_zerocost.rankings import ByScore, Ranking, as_ranking, oriented_scores, spearman
+from optuna_zerocost.records import PREFIX, Candidate, choose, chosen_values, set_user_attributes
+from optuna_zerocost.scoring import (
     CandidateRejected,
     Scorer,
     check_scorer,

@@ -1,15 +1,21 @@
-"""Samplers that put scores of untrained networks to work in Optuna."""
+"""The sampler that puts scores of untrained networks to work in Optuna."""
 
-from optuna_zerocost.samplers._aging_evolution import AgingEvolutionSampler
-from optuna_zerocost.samplers._reinforce import ReinforceSampler
-from optuna_zerocost.samplers._relation_predictor import RelationPredictorSampler
-from optuna_zerocost.samplers._warmup import Warmup
+from optuna_zerocost.algorithms import (
+    AgingEvolutionSampler,
+    ReinforceSampler,
+    RelationPredictorSampler,
+)
+from optuna_zerocost.samplers._candidate_trial import CandidateTrial, random_trial
+from optuna_zerocost.samplers._warmup import PoolSource, Warmup
 from optuna_zerocost.samplers._zerocost import ZeroCostSampler
 
 __all__ = [
     "AgingEvolutionSampler",
+    "CandidateTrial",
+    "PoolSource",
     "ReinforceSampler",
     "RelationPredictorSampler",
     "Warmup",
     "ZeroCostSampler",
+    "random_trial",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import random
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -12,15 +13,10 @@ from optuna.samplers import RandomSampler
 from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, architecture_key
-from optuna_zerocost.scoring._scorer import (
-    DrawingTrial,
-    RepeatedArchitecture,
-    Scorer,
-    evaluate,
-)
+from optuna_zerocost.records import ArchitectureKey, Candidate, architecture_key
+from optuna_zerocost.scoring import DrawingTrial, RepeatedArchitecture, Scorer, evaluate
 
-__all__ = ["CandidateTrial", "random_trial", "scored_architecture"]
+__all__ = ["CandidateTrial", "random_trial", "scored_architecture", "trial_with"]
 
 DrawIndependent = Callable[[FrozenTrial, str, BaseDistribution], Any]
 
@@ -149,3 +145,33 @@ def scored_architecture(scorer: Scorer, trial: CandidateTrial) -> Candidate:
     with contextlib.suppress(RepeatedArchitecture):
         scores = evaluate(scorer, trial)
     return Candidate(trial.params, trial.distributions, scores)
+
+
+def trial_with(
+    params: Mapping[str, Any],
+    distributions: Mapping[str, BaseDistribution],
+    rng: random.Random,
+    *,
+    fixed: Mapping[str, Any] | None = None,
+    is_repeated: Callable[[CandidateTrial], bool] = lambda trial: False,
+) -> CandidateTrial:
+    """Return a trial that suggests ``params``, to run a builder or a scorer on.
+
+    What the builder asks for and ``params`` lack, or hold with a value outside of the range that
+    is asked for, is drawn at random. What it does not ask for is dropped. Afterwards the trial's
+    ``params`` and ``distributions`` tell what came out.
+
+    Args:
+        params: Values as a user sees them, e.g. one of :func:`one_edit_neighbours`.
+        distributions: For each name in ``params`` a distribution.
+        rng: Seeds the random values.
+        fixed: Values that are given, whatever ``params`` say.
+        is_repeated: See :class:`~optuna_zerocost.samplers._candidate_trial.CandidateTrial`.
+    """
+    return random_trial(
+        rng.getrandbits(32),
+        fixed=fixed or {},
+        space=distributions,
+        relative=params,
+        is_repeated=is_repeated,
+    )

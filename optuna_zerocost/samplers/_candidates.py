@@ -14,18 +14,16 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost import _compat
+from optuna_zerocost.algorithms import Mutations
+from optuna_zerocost.records import ArchitectureKey, Candidate, KnownArchitectures
 from optuna_zerocost.samplers._candidate_trial import (
     CandidateTrial,
     random_trial,
     scored_architecture,
 )
-from optuna_zerocost.samplers._known import KnownArchitectures
-from optuna_zerocost.samplers._mutations import Mutations
 from optuna_zerocost.samplers._outside import MeasuredTrials
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
-from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate
-from optuna_zerocost.scoring._limits import OutsideLimits
-from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer, limits_of
+from optuna_zerocost.scoring import CandidateRejected, OutsideLimits, Scorer, limits_of
 
 __all__ = ["Draw", "Draws", "Outside", "draw_candidates", "draw_neighbours", "draw_relative"]
 

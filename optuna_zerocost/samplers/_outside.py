@@ -9,11 +9,16 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._attributes import CONSTRAINT, PREFIX, set_user_attributes
-from optuna_zerocost.samplers._known import KnownArchitectures
-from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate
-from optuna_zerocost.scoring._limits import Limits, OutsideLimits
-from optuna_zerocost.scoring._stored_scores import stored_scores
+from optuna_zerocost.records import (
+    CONSTRAINT,
+    PREFIX,
+    ArchitectureKey,
+    Candidate,
+    KnownArchitectures,
+    set_user_attributes,
+    stored_scores,
+)
+from optuna_zerocost.scoring import Limits, OutsideLimits
 
 __all__ = ["MeasuredTrials", "constrain", "least_violating", "nothing_feasible"]
 

@@ -8,10 +8,9 @@ from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._aging_evolution import AgingEvolutionSampler
-from optuna_zerocost.samplers._mutations import Mutations
+from optuna_zerocost.algorithms import AgingEvolutionSampler, Mutations
+from optuna_zerocost.records import tournament_winner
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
-from optuna_zerocost.samplers._tournament import tournament_winner
 
 __all__ = ["mutations_of_parent"]
 

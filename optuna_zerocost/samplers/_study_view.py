@@ -18,7 +18,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._attributes import CONSTRAINT
+from optuna_zerocost.records import CONSTRAINT
 
 __all__ = ["Snapshot", "StudyView"]
 

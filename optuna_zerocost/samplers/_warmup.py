@@ -9,35 +9,43 @@ done by others; a study that is resumed finds what it had.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.study import Study
 from tqdm import tqdm
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._attributes import PREFIX, read_json, write_json
+from optuna_zerocost.records import (
+    ArchitectureKey,
+    Candidate,
+    Pool,
+    decode_pool,
+    encode_pool,
+    hashed,
+    merged,
+    pool_identity,
+    pool_prefix,
+    read_json,
+    write_json,
+)
 from optuna_zerocost.samplers._candidate_trial import random_trial, scored_architecture
-from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate
-from optuna_zerocost.scoring._limits import OutsideLimits
-from optuna_zerocost.scoring._parallel import map_unordered
-from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer, fingerprint_of, limits_of
+from optuna_zerocost.scoring import (
+    CandidateRejected,
+    OutsideLimits,
+    Scorer,
+    limits_of,
+    map_unordered,
+)
 
-__all__ = ["Pool", "PoolSource", "Warmup", "pool_prefix", "stored_pools"]
+__all__ = ["PoolSource", "Warmup"]
 
 _LONGEST_PIECE = 20
 _FEWEST_PIECES = 32
 _ANNOUNCED = "announced"
-_PIECE_KEY = re.compile(
-    rf"(?P<pool>{PREFIX}warmup:[0-9a-f]{{16}}:[0-9a-f]{{16}}):(?P<start>\d+)-(?P<stop>\d+)"
-)
-
 # What _score_piece is called with, besides the scorer.
 _Task = tuple[str, int, tuple[int, int], Mapping[str, Any]]
 
@@ -73,36 +81,6 @@ class Warmup:
             )
 
 
-@dataclass(frozen=True)
-class Pool:
-    """A scored pool.
-
-    Attributes:
-        candidates: The architectures that were scored, each once, in the order of their draws.
-        rejected: How many draws the scorer rejected.
-        reason: Why the first of these was rejected; empty if none was.
-        draws: How many draws there were.
-        outside: How many of them were outside of the limits.
-    """
-
-    candidates: list[Candidate]
-    rejected: int
-    reason: str
-    draws: int
-    outside: int = 0
-
-    @property
-    def within(self) -> int:
-        """Draws within the limits, as far as is known of those that were rejected."""
-        return self.draws - self.outside
-
-    @property
-    def feasible(self) -> float:
-        """Share of the draws within the limits, of those for which this is known."""
-        known = self.draws - self.rejected
-        return (known - self.outside) / known if known else 0.0
-
-
 class PoolSource:
     """Draws, scores, stores and finds the pool of one study.
 
@@ -130,9 +108,9 @@ class PoolSource:
         self._scorer = scorer
         self._warmup = warmup
         self._fixed = fixed
-        identity = _identity(scorer, fixed)
+        identity = pool_identity(scorer, fixed)
         self._prefix = pool_prefix(scorer, fixed)
-        self._proposed_seed = _hashed(f"{identity};{study.study_name if seed is None else seed}")
+        self._proposed_seed = hashed(f"{identity};{study.study_name if seed is None else seed}")
 
     def key(self) -> str:
         """Return what tells this pool from others; the same key means the same candidates."""
@@ -195,8 +173,8 @@ class PoolSource:
             if is_complete:
                 break
         attributes, seed = self._attributes_and_seed()
-        return _merge(
-            own[key] if key in own else _decode(read_json(attributes, key), piece)
+        return merged(
+            own[key] if key in own else decode_pool(read_json(attributes, key), piece)
             for piece in pieces
             for key in (self._key(seed, piece),)
         )
@@ -249,7 +227,7 @@ class PoolSource:
 
     def _store(self, key: str, piece: Pool) -> None:
         try:
-            encoded = _encode(piece)
+            encoded = encode_pool(piece)
         except TypeError:
             # Choices that JSON cannot hold (classes, say) live in this process alone; Optuna warns
             # of them, and a study with such choices has no other workers.
@@ -269,44 +247,6 @@ def _cut(pool: Pool, stop: int) -> list[tuple[int, int]]:
     return [(start, min(start + length, stop)) for start in range(pool.draws, stop, length)]
 
 
-def pool_prefix(scorer: Scorer, fixed: Mapping[str, Any]) -> str:
-    """Return how the keys of a scorer's pools begin.
-
-    Args:
-        scorer: Scores the candidates.
-        fixed: Parameters that are not drawn.
-    """
-    return f"{PREFIX}warmup:{_hashed(_identity(scorer, fixed)):016x}"
-
-
-def _identity(scorer: Scorer, fixed: Mapping[str, Any]) -> str:
-    return f"{fingerprint_of(scorer)};{sorted(fixed.items())!r}"
-
-
-def stored_pools(study: Study, prefix: str = f"{PREFIX}warmup:") -> list[Pool]:
-    """Return what is stored of the pools of ``study``, whoever scored it.
-
-    Args:
-        study: The study that the pools belong to.
-        prefix: Only pools with this prefix, see :func:`pool_prefix`.
-
-    Returns:
-        One pool for each scorer and seed that the study has seen, the largest first. A pool that
-        is still being scored has the candidates of the pieces that are there. A pool with choices
-        that JSON cannot hold is not stored, and not here.
-    """
-    attributes = _compat.storage_of(study).get_study_system_attrs(_compat.study_id_of(study))
-    pieces: dict[str, dict[tuple[int, int], Pool]] = {}
-    for key in attributes:
-        if key.startswith(prefix) and (match := _PIECE_KEY.fullmatch(key)):
-            encoded = read_json(attributes, key)
-            if encoded is not None:
-                piece = int(match["start"]), int(match["stop"])
-                pieces.setdefault(match["pool"], {})[piece] = _decode(encoded, piece)
-    pools = [_merge(of_pool[piece] for piece in sorted(of_pool)) for of_pool in pieces.values()]
-    return sorted(pools, key=lambda pool: -len(pool.candidates))
-
-
 def _score_piece(
     scorer: Scorer, key: str, seed: int, piece: tuple[int, int], fixed: Mapping[str, Any]
 ) -> tuple[str, Pool]:
@@ -316,7 +256,7 @@ def _score_piece(
     for index in range(*piece):
         # One generator a candidate: how the pool is cut does not change what is in it.
         trial = random_trial(
-            _hashed(f"{seed};{index}") % 2**32,
+            hashed(f"{seed};{index}") % 2**32,
             fixed=fixed,
             space={},
             relative={},
@@ -331,68 +271,3 @@ def _score_piece(
         else:
             scored.setdefault(candidate.key, candidate)
     return key, Pool(list(scored.values()), rejected, reason, piece[1] - piece[0], outside)
-
-
-def _hashed(text: str) -> int:
-    """Return 63 bits that depend on ``text`` alone, in every process."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def _encode(piece: Pool) -> dict[str, Any]:
-    """Return a piece as JSON values: each distribution once, values as the storage has them."""
-    table: dict[str, int] = {}
-
-    def index_of(distribution: BaseDistribution) -> int:
-        return table.setdefault(distribution_to_json(distribution), len(table))
-
-    candidates = [
-        {
-            "params": {
-                name: [
-                    index_of(distribution),
-                    distribution.to_internal_repr(candidate.params[name]),
-                ]
-                for name, distribution in candidate.distributions.items()
-            },
-            "scores": dict(candidate.scores),
-        }
-        for candidate in piece.candidates
-    ]
-    return {
-        "distributions": list(table),
-        "candidates": candidates,
-        "rejected": piece.rejected,
-        "reason": piece.reason,
-        "outside": piece.outside,
-    }
-
-
-def _decode(encoded: Mapping[str, Any], piece: tuple[int, int]) -> Pool:
-    table = [json_to_distribution(text) for text in encoded["distributions"]]
-    candidates = []
-    for candidate in encoded["candidates"]:
-        distributions = {name: table[index] for name, (index, _) in candidate["params"].items()}
-        params = {
-            name: distributions[name].to_external_repr(value)
-            for name, (_, value) in candidate["params"].items()
-        }
-        candidates.append(Candidate(params, distributions, candidate["scores"]))
-    return Pool(
-        candidates,
-        encoded["rejected"],
-        encoded["reason"],
-        piece[1] - piece[0],
-        # Pieces of a version without limits lack it.
-        encoded.get("outside", 0),
-    )
-
-
-def _merge(pieces: Iterable[Pool]) -> Pool:
-    distinct: dict[ArchitectureKey, Candidate] = {}
-    rejected, reason, draws, outside = 0, "", 0, 0
-    for piece in pieces:
-        for candidate in piece.candidates:
-            distinct.setdefault(candidate.key, candidate)
-        rejected, reason = rejected + piece.rejected, reason or piece.reason
-        draws, outside = draws + piece.draws, outside + piece.outside
-    return Pool(list(distinct.values()), rejected, reason, draws, outside)

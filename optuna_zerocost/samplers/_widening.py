@@ -10,13 +10,15 @@ from typing import Any
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from optuna_zerocost.samplers._candidate_trial import CandidateTrial, scored_architecture
-from optuna_zerocost.samplers._known import KnownArchitectures
-from optuna_zerocost.samplers._neighbours import one_edit_neighbours, trial_with
-from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, History
-from optuna_zerocost.scoring._learned import Learned, Sources
-from optuna_zerocost.scoring._limits import OutsideLimits
-from optuna_zerocost.scoring._scorer import CandidateRejected, Scorer
+from optuna_zerocost.algorithms import one_edit_neighbours
+from optuna_zerocost.rankings import Learned, Sources
+from optuna_zerocost.records import ArchitectureKey, Candidate, History, KnownArchitectures
+from optuna_zerocost.samplers._candidate_trial import (
+    CandidateTrial,
+    scored_architecture,
+    trial_with,
+)
+from optuna_zerocost.scoring import CandidateRejected, OutsideLimits, Scorer
 
 __all__ = ["Widened", "widen"]
 

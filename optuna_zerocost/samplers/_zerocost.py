@@ -17,7 +17,20 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.samplers._attributes import PREFIX, set_user_attributes
+from optuna_zerocost.rankings import AsDrawn, Learned, Ranking, as_ranking, best_first, explain
+from optuna_zerocost.records import (
+    PREFIX,
+    Candidate,
+    History,
+    KnownArchitectures,
+    Pool,
+    choose,
+    chosen_key,
+    claim_best,
+    set_user_attributes,
+    store_considered,
+    stored_scores,
+)
 from optuna_zerocost.samplers._candidates import (
     Draw,
     Draws,
@@ -26,25 +39,14 @@ from optuna_zerocost.samplers._candidates import (
     draw_neighbours,
     draw_relative,
 )
-from optuna_zerocost.samplers._considered import store_considered
-from optuna_zerocost.samplers._explanation import explain
-from optuna_zerocost.samplers._known import (
-    KnownArchitectures,
-    choose,
-    chosen_key,
-    claim_best,
-)
 from optuna_zerocost.samplers._outside import constrain, least_violating, nothing_feasible
 from optuna_zerocost.samplers._parents import mutations_of_parent
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
-from optuna_zerocost.samplers._warmup import Pool, PoolSource, Warmup
+from optuna_zerocost.samplers._warmup import PoolSource, Warmup
 from optuna_zerocost.samplers._widening import widen
-from optuna_zerocost.scoring._candidate import Candidate, History
-from optuna_zerocost.scoring._learned import Learned
-from optuna_zerocost.scoring._limits import OutsideLimits
-from optuna_zerocost.scoring._ranking import AsDrawn, Ranking, as_ranking, best_first
-from optuna_zerocost.scoring._scorer import (
+from optuna_zerocost.scoring import (
     CandidateRejected,
+    OutsideLimits,
     RepeatedArchitecture,
     Scorer,
     check_scorer,
@@ -53,7 +55,6 @@ from optuna_zerocost.scoring._scorer import (
     score_directions_of,
     score_names_of,
 )
-from optuna_zerocost.scoring._stored_scores import stored_scores
 
 __all__ = ["ZeroCostSampler"]
 

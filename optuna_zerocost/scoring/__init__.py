@@ -1,7 +1,6 @@
-"""Scorers turn a trial into named scores; rankings turn candidates into an order.
+"""Scoring: from a trial to named scores.
 
-Scorers that need torch are imported on first use, so that a sampler over another one does not
-load it.
+What needs torch is imported on first use, so that a sampler over another scorer does not load it.
 """
 
 from __future__ import annotations
@@ -9,42 +8,59 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from optuna_zerocost.scoring._candidate import Candidate, History
-from optuna_zerocost.scoring._learned import Learned, Sources
 from optuna_zerocost.scoring._limited import LimitedScorer
 from optuna_zerocost.scoring._limits import Limits, OutsideLimits
-from optuna_zerocost.scoring._pareto import Pareto
-from optuna_zerocost.scoring._ranking import ByScore, Ranking, RankSum, Vote
-from optuna_zerocost.scoring._scorer import Scorer
+from optuna_zerocost.scoring._parallel import map_unordered
+from optuna_zerocost.scoring._scorer import (
+    CandidateRejected,
+    DrawingTrial,
+    RepeatedArchitecture,
+    Scorer,
+    check_scorer,
+    evaluate,
+    limits_of,
+    score_directions_of,
+    score_names_of,
+)
 
 if TYPE_CHECKING:
     from optuna_zerocost.scoring._model_scorer import ModelScorer
     from optuna_zerocost.scoring._reduced_training import ReducedTrainingScorer
 
 __all__ = [
-    "ByScore",
-    "Candidate",
-    "History",
-    "Learned",
+    "CandidateRejected",
+    "DrawingTrial",
     "LimitedScorer",
     "Limits",
     "ModelScorer",
     "OutsideLimits",
-    "Pareto",
-    "RankSum",
-    "Ranking",
     "ReducedTrainingScorer",
+    "RepeatedArchitecture",
     "Scorer",
-    "Sources",
-    "Vote",
+    "check_scorer",
+    "evaluate",
+    "limits_of",
+    "map_unordered",
+    "score_directions_of",
+    "score_names_of",
 ]
 
-
-# What needs torch.
-_LAZY = {"ModelScorer": "_model_scorer", "ReducedTrainingScorer": "_reduced_training"}
+_NEEDS_TORCH = {
+    "ModelScorer": "optuna_zerocost.scoring._model_scorer",
+    "ReducedTrainingScorer": "optuna_zerocost.scoring._reduced_training",
+}
+# Where users' scripts may still look for them.
+_MOVED = {
+    **dict.fromkeys(("Candidate", "History"), "optuna_zerocost.records"),
+    **dict.fromkeys(
+        ("ByScore", "Learned", "Pareto", "RankSum", "Ranking", "Sources", "Vote"),
+        "optuna_zerocost.rankings",
+    ),
+}
 
 
 def __getattr__(name: str) -> object:
-    if name not in _LAZY:
+    home = _NEEDS_TORCH.get(name) or _MOVED.get(name)
+    if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return getattr(importlib.import_module(home), name)

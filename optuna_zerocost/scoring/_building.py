@@ -19,16 +19,17 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from optuna_zerocost.proxies._random import SeededRandomState
-from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, architecture_key
-from optuna_zerocost.scoring._limits import SHAPE_LIMITS, Limits, OutsideLimits
-from optuna_zerocost.scoring._measuring import NetworkMeter
-from optuna_zerocost.scoring._meta import MetaDevice, has_meta_tensors
-from optuna_zerocost.scoring._scorer import (
-    DrawingTrial,
-    RepeatedArchitecture,
+from optuna_zerocost.records import (
+    ArchitectureKey,
+    Candidate,
+    architecture_key,
     described,
     qualified_name,
 )
+from optuna_zerocost.scoring._limits import SHAPE_LIMITS, Limits, OutsideLimits
+from optuna_zerocost.scoring._measuring import NetworkMeter
+from optuna_zerocost.scoring._meta import MetaDevice, has_meta_tensors
+from optuna_zerocost.scoring._scorer import DrawingTrial, RepeatedArchitecture
 
 __all__ = ["BuildingScorer", "ScorerStatistics"]
 

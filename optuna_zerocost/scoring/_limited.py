@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from optuna_zerocost.scoring._candidate import ArchitectureKey, Candidate, architecture_key
-from optuna_zerocost.scoring._limits import Limits
-from optuna_zerocost.scoring._scorer import (
-    DrawingTrial,
-    RepeatedArchitecture,
-    Scorer,
+from optuna_zerocost.records import (
+    ArchitectureKey,
+    Candidate,
+    architecture_key,
     fingerprint_of,
     qualified_name,
 )
+from optuna_zerocost.scoring._limits import Limits
+from optuna_zerocost.scoring._scorer import DrawingTrial, RepeatedArchitecture, Scorer
 
 __all__ = ["LimitedScorer"]
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from optuna_zerocost.scoring._scorer import RESERVED_NAMES, CandidateRejected
+from optuna_zerocost.records import RESERVED_NAMES
+from optuna_zerocost.scoring._scorer import CandidateRejected
 
 __all__ = ["SHAPE_LIMITS", "Limit", "Limits", "OutsideLimits"]
 

@@ -3,66 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
-import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from optuna_zerocost.records import is_score_name
 
 if TYPE_CHECKING:
     from optuna_zerocost.scoring._limits import Limits
 
 __all__ = [
-    "PREFIX",
-    "RESERVED_NAMES",
     "CandidateRejected",
-    "TRUST",
     "DrawingTrial",
     "RepeatedArchitecture",
     "Scorer",
     "check_scorer",
-    "described",
     "evaluate",
-    "fingerprint_of",
-    "is_score_name",
     "limits_of",
-    "qualified_name",
     "score_directions_of",
     "score_names_of",
 ]
-
-PREFIX = "zerocost:"
-"""What the names of all attributes begin with that the package stores."""
-
-# A trial's attribute "zerocost:<name>" has another meaning for these.
-RESERVED_NAMES = frozenset(
-    {
-        "candidates",
-        "deviation",
-        "doubted",
-        "feasible",
-        "origin",
-        "otherwise",
-        "predicted",
-        "rejected",
-        "seconds",
-        "source",
-        "verdict",
-        "verdict_correlation",
-        "verdict_reason",
-        "verdict_share",
-        "verdict_trials",
-        "violation",
-    }
-)
-
-TRUST = "trust:"
-"""What follows the prefix where an attribute tells how far a score is trusted."""
-
-
-def is_score_name(name: str) -> bool:
-    """Return whether the attribute ``zerocost:<name>`` holds a score."""
-    return name not in RESERVED_NAMES and ":" not in name
 
 
 @runtime_checkable
@@ -92,8 +52,6 @@ class Scorer(Protocol):
         """Return name → score for the architecture that ``trial`` suggests."""
         ...
 
-
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 # Reasons are stored, and some errors quote half a traceback.
 _LONGEST_REASON = 500
@@ -184,34 +142,6 @@ def check_scorer(scorer: Any) -> None:
             f"scorer is {scorer!r}, but it must be callable: a ModelScorer, or a function "
             "from a trial to a mapping of names to numbers."
         )
-
-
-def fingerprint_of(scorer: Callable[..., Any]) -> str:
-    """Return the scorer's own fingerprint, or its qualified name where it has none."""
-    own = getattr(scorer, "fingerprint", None)
-    return qualified_name(scorer) if own is None else str(own)
-
-
-def qualified_name(function: Any) -> str:
-    """Return where ``function``, or the class of a callable object, is defined.
-
-    For a ``functools.partial`` with the arguments that it binds.
-    """
-    if isinstance(function, functools.partial):
-        bound = [
-            *map(described, function.args),
-            *(f"{name}={described(value)}" for name, value in function.keywords.items()),
-        ]
-        return f"{qualified_name(function.func)}({', '.join(bound)})"
-    named = function if hasattr(function, "__qualname__") else type(function)
-    # A script's own module is called __mp_main__ in the processes that multiprocessing spawns.
-    module = named.__module__.replace("__mp_main__", "__main__")
-    return f"{module}.{named.__qualname__}"
-
-
-def described(value: Any) -> str:
-    """Return what is the same in every process, without places in memory."""
-    return fingerprint_of(value) if callable(value) else _ADDRESS.sub("", repr(value))
 
 
 def limits_of(scorer: Scorer) -> Limits | None:

@@ -11,8 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost.analysis import scores_of_trial
-from optuna_zerocost.samplers._attributes import PREFIX
-from optuna_zerocost.samplers._considered import considered_scores
+from optuna_zerocost.records import PREFIX, considered_scores
 from optuna_zerocost.visualization._axis import Axis, axis_for
 from optuna_zerocost.visualization._plotly import (
     GREY,

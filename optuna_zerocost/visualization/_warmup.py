@@ -10,7 +10,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost.analysis import ScoredTrial, has_one_value, scores_of
-from optuna_zerocost.samplers._warmup import Pool, stored_pools
+from optuna_zerocost.records import Pool, stored_pools
 from optuna_zerocost.visualization._axis import axis_for
 from optuna_zerocost.visualization._plotly import (
     GREY,

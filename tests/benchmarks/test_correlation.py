@@ -15,16 +15,11 @@ from scipy import stats
 
 from optuna_zerocost.benchmarks import _correlation, nasbench201
 from optuna_zerocost.benchmarks._accuracies import Accuracies, load_accuracies
-from optuna_zerocost.benchmarks._correlation import (
-    VOTE,
-    agreement,
-    correlate,
-    majority,
-    rank_sum,
-)
+from optuna_zerocost.benchmarks._correlation import VOTE, agreement, correlate, majority, rank_sum
 from optuna_zerocost.benchmarks._errors import BenchmarkError
 from optuna_zerocost.benchmarks._measure import Measurement, measure
-from optuna_zerocost.scoring import Candidate, History, RankSum, Vote
+from optuna_zerocost.rankings import RankSum, Vote
+from optuna_zerocost.records import Candidate, History
 from tests.benchmarks.shared import shared
 
 # Few different values, so that there are ties.

@@ -16,12 +16,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 
 from optuna_zerocost.benchmarks import nasbench201
 from optuna_zerocost.benchmarks._algorithms import MODES, ZeroCost, arms
-from optuna_zerocost.benchmarks._curves import (
-    GAPS,
-    best_so_far,
-    summarise,
-    trained_until,
-)
+from optuna_zerocost.benchmarks._curves import GAPS, best_so_far, summarise, trained_until
 from optuna_zerocost.benchmarks._errors import BenchmarkError
 from optuna_zerocost.benchmarks._measure import Measurement, measure
 from optuna_zerocost.benchmarks._search import Arm, Search, run_searches

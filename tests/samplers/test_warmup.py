@@ -16,7 +16,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from optuna_zerocost import Warmup, ZeroCostSampler
-from optuna_zerocost.samplers._attributes import read_json, write_json
+from optuna_zerocost.records._attributes import read_json, write_json
 from optuna_zerocost.samplers._warmup import PoolSource
 from tests.spaces import BASES, SPACES, Recorder, size_scorer
 

@@ -1,0 +1,83 @@
+"""Whether architectures that are alike have scores that are alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cho_factor, solve_triangular
+
+from optuna_zerocost.rankings._parameter_distance import Differences
+
+__all__ = ["are_unstructured"]
+
+_Array = npt.NDArray[np.float64]
+
+_DECAYS = (1.5, 4.0)  # of the similarity of parameters, over their mean difference
+_DECAY_OF_ONE = 2.0  # of the similarity in a single parameter
+_NOISES = (0.2, 0.6)  # share of the variance that has nothing to do with parameters
+# Nats that a score gains on average which is nearly a function of parameters: so many it takes,
+# or there is no telling, and of these so large a share from which on there is structure.
+_VISIBLE = 10.0
+_CLEAR = 0.07
+
+# Below this share of it, what tells architectures apart in a similarity is rounding.
+_SMALLEST_SHARE = 1e-6
+
+
+def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np.bool_]:
+    """Tell which scores differ between alike architectures as much as between any others.
+
+    Such a score is noise as far as can be seen without a training, while accuracy is not: alike
+    architectures are about as good. It takes no training to find out.
+
+    A score with structure is one that a Gaussian process over the parameters, over all or over one
+    of them, makes more likely than independent numbers (Rasmussen & Williams, "Gaussian Processes
+    for Machine Learning", 2006, equation 2.30), as far as it tells architectures apart: what all
+    have in common is left out. Where architectures are too few, or all equally different, nothing
+    could be seen, and nothing is said against any score.
+
+    Args:
+        differences: Of the n architectures from each other, shape (n, n).
+        scores: Shape (n, q).
+
+    Returns:
+        Shape (q,).
+    """
+    count, columns = scores.shape
+    if not columns or count < 3:
+        return np.zeros(columns, dtype=np.bool_)
+    # What all have in common does not tell them apart, neither in scores nor in similarities.
+    deviations = scores.std(axis=0, ddof=1)
+    targets = (scores - scores.mean(axis=0)) / np.where(deviations > 0, deviations, 1.0)
+    independent = 0.5 * (targets**2).sum(axis=0)
+    found, visible = np.full(columns, -math.inf), 0.0
+    for similarity, log_prior in _similarities(differences):
+        means = similarity.mean(axis=0)
+        centred = similarity - means - means[:, None] + means.mean()
+        share = np.trace(centred) / (count - 1)
+        if share < _SMALLEST_SHARE:
+            continue
+        for noise in _NOISES:
+            # What all have in common is the last of the eigenvectors, here with eigenvalue 1.
+            covariance = (1.0 - noise) * (centred / share + 1.0 / count)
+            covariance[np.diag_indices_from(covariance)] += noise
+            factor = cho_factor(covariance, lower=True, overwrite_a=True, check_finite=False)[0]
+            white = solve_triangular(factor, targets, lower=True, check_finite=False)
+            volume = float(np.log(np.diag(factor)).sum())
+            gains = independent - 0.5 * (white**2).sum(axis=0) - volume + log_prior
+            found = np.maximum(found, gains)
+            visible = max(visible, -volume)
+    return np.asarray((found < _CLEAR * visible) & (deviations > 0) & (visible >= _VISIBLE))
+
+
+def _similarities(differences: Differences) -> Iterator[tuple[_Array, float]]:
+    """Yield similarities of the architectures, each with the logarithm of its prior."""
+    for decay in _DECAYS:
+        yield np.exp(-decay * differences.mean(1.0)), 0.0
+    count = len(differences.each)
+    if count > 1:
+        for each in differences.each:
+            yield np.exp(-_DECAY_OF_ONE * each), -math.log(count)

@@ -1,0 +1,109 @@
+"""Ranking by several scores at once, without weighing one against another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from optuna.trial import TrialState
+
+from optuna_zerocost.rankings._ranking import SeveralScores
+from optuna_zerocost.records import Candidate, History, stored_scores
+
+__all__ = ["Pareto", "crowding_distances", "non_domination_ranks", "order_by_fronts"]
+
+
+class Pareto(SeveralScores):
+    """Non-dominated sorting, for studies with several objectives.
+
+    A candidate dominates another if no score prefers the other and one at least prefers it. What
+    none dominates is the first front, what only the first front dominates the second, and so on.
+    Candidates are ordered by front, in a front by falling crowding distance, then as they were
+    drawn (Deb et al., "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II", 2002).
+
+    The study's complete and running trials are sorted along with the candidates, as far as they
+    have the scores. One candidate at a time is trained: among the candidates alone the outermost,
+    which have no neighbour on one side, would come first every time. So a candidate is preferred
+    if no trial dominates it, and if it lies in a gap between trials.
+
+    Distances are of ranks, not of values: some scores span sixty powers of ten, and only their
+    order has a meaning.
+
+    Args:
+        names: Scores, two or more, as in :class:`ByScore`: ``Pareto("synflow", "-flops")``.
+    """
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
+        """Return the indices of ``candidates``, best first."""
+        ranks = self._ranks([*candidates, *self._trained(history)], history).T
+        return order_by_fronts(ranks[: len(candidates)], ranks[len(candidates) :])
+
+    def _trained(self, history: History) -> list[Candidate]:
+        scored = (
+            Candidate(trial.params, trial.distributions, stored_scores(trial.user_attrs))
+            for trial in [*history.trials, *history.running]
+            if trial.state in (TrialState.COMPLETE, TrialState.RUNNING)
+        )
+        return [trial for trial in scored if all(name in trial.scores for name in self.names)]
+
+
+def order_by_fronts(merits: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> list[int]:
+    """Return the indices of ``merits`` by front, and in a front by falling crowding distance.
+
+    Args:
+        merits: Array of shape (points, scores), better when higher.
+        others: Points that are sorted along with them, such as what was trained: (others, scores).
+    """
+    points = np.concatenate([merits, others])
+    fronts = non_domination_ranks(points)
+    distances = np.zeros(len(points))
+    for front in np.unique(fronts):
+        members = fronts == front
+        distances[members] = crowding_distances(points[members])
+    order = np.lexsort((-distances, fronts))
+    return [int(index) for index in order if index < len(merits)]
+
+
+def non_domination_ranks(merits: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """Return for each point the number of its front, 0 for the points that none dominates.
+
+    Args:
+        merits: Array of shape (points, scores), better when higher.
+
+    Returns:
+        Array of shape (points,).
+    """
+    count = len(merits)
+    # One score at a time: points × points × scores is more memory than 3000 points deserve.
+    at_least = np.ones((count, count), dtype=bool)
+    for score in merits.T:
+        at_least &= score[:, None] >= score[None, :]
+    dominates = at_least & ~at_least.T
+    dominators = dominates.sum(axis=0)
+    fronts = np.full(count, -1, dtype=np.int64)
+    front = 0
+    while (members := (fronts < 0) & (dominators == 0)).any():
+        fronts[members] = front
+        dominators -= dominates[members].sum(axis=0)
+        front += 1
+    return fronts
+
+
+def crowding_distances(merits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the distance between each point's two neighbours, summed over the scores.
+
+    Args:
+        merits: Array of shape (points, scores).
+
+    Returns:
+        Array of shape (points,): infinite where a point is outermost in a score; a score in which
+        another point has the same value adds nothing.
+    """
+    total = np.zeros(len(merits))
+    for score in merits.T:
+        values, index, counts = np.unique(score, return_inverse=True, return_counts=True)
+        bounded = np.concatenate([[-np.inf], values, [np.inf]])
+        gaps = np.where(counts > 1, 0.0, bounded[2:] - bounded[:-2])
+        total += gaps[index]
+    return total

@@ -1,0 +1,174 @@
+"""Rankings: equal to naive twins, invariant under what must not matter."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from optuna_zerocost import ByScore, Candidate, History, Pareto, Ranking, RankSum, Vote
+from optuna_zerocost.rankings._ranking import as_ranking, best_first
+
+HISTORY = History()
+# Few distinct values, so that ties are common.
+VALUES = st.integers(min_value=-3, max_value=3).map(float)
+TABLES = st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=1, max_size=12)
+NAMES = ("a", "b", "c")
+
+
+def candidates(table: list[tuple[float, ...]]) -> list[Candidate]:
+    return [Candidate({}, {}, dict(zip(NAMES, row, strict=True))) for row in table]
+
+
+def naive_vote(table: list[tuple[float, ...]]) -> list[int]:
+    """The number of pairs won minus lost, one pair at a time."""
+
+    def net(i: int) -> int:
+        total = 0
+        for j in range(len(table)):
+            prefer_i = sum(x > y for x, y in zip(table[i], table[j], strict=True))
+            prefer_j = sum(x < y for x, y in zip(table[i], table[j], strict=True))
+            total += (prefer_i > prefer_j) - (prefer_i < prefer_j)
+        return total
+
+    return [net(i) for i in range(len(table))]
+
+
+def naive_rank_sum(table: list[tuple[float, ...]]) -> list[float]:
+    def rank(column: list[float], value: float) -> float:
+        below, equal = sum(v < value for v in column), sum(v == value for v in column)
+        return below + (equal + 1) / 2
+
+    columns = list(zip(*table, strict=True))
+    return [
+        sum(math.log(rank(list(c), v) / len(table)) for c, v in zip(columns, row, strict=True))
+        for row in table
+    ]
+
+
+def is_falling(values: list[float]) -> bool:
+    return all(x >= y - 1e-9 for x, y in zip(values, values[1:], strict=False))
+
+
+@given(TABLES)
+def test_by_score_sorts_and_keeps_the_order_of_equal_ones(table: Any) -> None:
+    order = ByScore("b")(candidates(table), HISTORY)
+    assert order == sorted(range(len(table)), key=lambda i: -table[i][1])
+
+
+@given(TABLES)
+def test_vote_equals_counting_pair_by_pair(table: Any) -> None:
+    order = Vote(*NAMES)(candidates(table), HISTORY)
+    merits = naive_vote(table)
+    assert sorted(order) == list(range(len(table)))
+    assert is_falling([merits[i] for i in order])
+
+
+@given(TABLES)
+def test_rank_sum_equals_the_formula(table: Any) -> None:
+    order = RankSum(*NAMES)(candidates(table), HISTORY)
+    merits = naive_rank_sum(table)
+    assert sorted(order) == list(range(len(table)))
+    assert is_falling([merits[i] for i in order])
+
+
+@given(TABLES)
+@pytest.mark.parametrize(
+    "ranking", [Vote(*NAMES), RankSum(*NAMES), Pareto(*NAMES), ByScore("a")], ids=repr
+)
+def test_only_the_order_of_scores_matters(ranking: Ranking, table: Any) -> None:
+    """synflow spans sixty powers of ten; a monotone map of a score changes no ranking."""
+    stretched = [(math.exp(20 * a), b**3, c / 1e30) for a, b, c in table]
+    assert ranking(candidates(table), HISTORY) == ranking(candidates(stretched), HISTORY)
+
+
+@given(TABLES)
+@pytest.mark.parametrize("kind", [Vote, RankSum, Pareto])
+def test_a_minus_sign_equals_a_negated_score(kind: Any, table: Any) -> None:
+    negated = [(-a, b, c) for a, b, c in table]
+    assert kind("-a", "b", "c")(candidates(table), HISTORY) == kind("a", "b", "c")(
+        candidates(negated), HISTORY
+    )
+
+
+@given(TABLES)
+def test_the_direction_of_a_score_counts_unless_a_sign_overrides_it(table: Any) -> None:
+    low = History(score_directions={"a": "minimize"})
+    assert ByScore("a")(candidates(table), low) == ByScore("-a")(candidates(table), HISTORY)
+    assert ByScore("+a")(candidates(table), low) == ByScore("a")(candidates(table), HISTORY)
+
+
+@given(st.permutations(range(6)))
+def test_the_winner_does_not_depend_on_the_order_of_the_candidates(order: Any) -> None:
+    table = [(float(i), float(i % 4), float(-i % 5)) for i in range(6)]
+    for ranking in (Vote(*NAMES), RankSum(*NAMES), ByScore("a")):
+        best = ranking(candidates(table), HISTORY)[0]
+        shuffled = [table[i] for i in order]
+        assert order[ranking(candidates(shuffled), HISTORY)[0]] == best
+
+
+def test_majority_beats_sum_of_scores() -> None:
+    """Two of three scores prefer the first, however strongly the third prefers the second."""
+    table: list[tuple[float, ...]] = [(1.0, 1.0, -1e9), (0.0, 0.0, 1e9)]
+    assert Vote(*NAMES)(candidates(table), HISTORY) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "ranking", [ByScore("x"), Vote("a", "x"), RankSum("-x", "a"), Pareto("a", "x")], ids=repr
+)
+def test_a_score_that_is_not_there_is_named(ranking: Ranking) -> None:
+    with pytest.raises(ValueError, match=r"'x'.*\['a', 'b', 'c'\]"):
+        ranking(candidates([(1.0, 2.0, 3.0)]), HISTORY)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Vote("a"), "several scores"),
+        (lambda: RankSum(), "several scores"),
+        (lambda: Pareto("a"), "several scores"),
+        (lambda: Vote("a", "-a"), "twice"),
+        (lambda: ByScore(""), "names scores"),
+        (lambda: ByScore("-"), "names scores"),
+    ],
+)
+def test_wrong_rankings_are_refused(make: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_as_ranking() -> None:
+    assert as_ranking("a", ["a", "b"]).names == ("a",)  # type: ignore[union-attr]
+    assert as_ranking(None, ["a"]).names == ("a",)  # type: ignore[union-attr]
+    assert as_ranking(None, None) is None
+    with pytest.raises(ValueError, match="no ranking"):
+        as_ranking(None, ["a", "b"])
+    with pytest.raises(TypeError, match="Vote"):
+        as_ranking(Vote, ["a", "b"])  # type: ignore[arg-type]
+
+
+@given(TABLES, st.sets(st.integers(0, 11)))
+def test_candidates_without_a_score_that_is_read_come_last(table: Any, lacking: set[int]) -> None:
+    lacking &= set(range(len(table)))
+    pool = [
+        Candidate({}, {}, {"a": c.scores["a"]} if i in lacking else c.scores)
+        for i, c in enumerate(candidates(table))
+    ]
+    whole = [i for i in range(len(table)) if i not in lacking]
+    if not whole:
+        with pytest.raises(ValueError, match="'b'"):
+            best_first(RankSum("a", "b"), pool, HISTORY)
+        return
+    order = best_first(RankSum("a", "b"), pool, HISTORY)
+    among_whole = RankSum("a", "b")([pool[i] for i in whole], HISTORY)
+    assert order == [whole[i] for i in among_whole] + sorted(lacking)
+    assert best_first(ByScore("a"), pool, HISTORY) == ByScore("a")(pool, HISTORY)
+
+
+@pytest.mark.parametrize("order", [[0], [0, 0], [0, 2], [1, 0, 2]])
+def test_an_order_that_is_none_is_refused(order: list[int]) -> None:
+    with pytest.raises(ValueError, match="each index from 0 to 1 once"):
+        best_first(lambda c, h: order, candidates([(1.0, 2.0, 3.0)] * 2), HISTORY)
