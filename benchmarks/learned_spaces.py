@@ -41,7 +41,7 @@ from optuna_zerocost.demo._agreement import RANKED
 from optuna_zerocost.demo._run import make_scorer
 from optuna_zerocost.demo._space import build_model, suggest_training
 from optuna_zerocost.demo._training import Digits, load_digits, train_and_validate
-from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies import SeededRandomState
 
 Objective = Callable[[Any], float]
 Params = dict[str, Any]

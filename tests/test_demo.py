@@ -14,8 +14,7 @@ from optuna_zerocost.demo import _run
 from optuna_zerocost.demo._agreement import PROXIES, RANKED, Trained, agreements
 from optuna_zerocost.demo.survey import main as survey_main
 from optuna_zerocost.demo.survey import survey
-from optuna_zerocost.proxies import score_network
-from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies import SeededRandomState, score_network
 from tests.dashboard_api import study_detail
 
 SMALL = demo.Settings(trials=3, seeds=(7,), candidates=10, warmup_trials=1, moves=3, jobs=1)

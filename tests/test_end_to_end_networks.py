@@ -16,7 +16,7 @@ from optuna.samplers import TPESampler
 from torch import Tensor, nn
 
 from optuna_zerocost import ModelScorer, Warmup, ZeroCostSampler, proxies
-from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies import SeededRandomState
 from optuna_zerocost.rankings import RankSum
 from tests.proxies.test_memory import ExhaustsBackward
 

@@ -32,7 +32,7 @@ from optuna_zerocost.demo._agreement import PROXIES, RANKED
 from optuna_zerocost.demo._errors import DemoError
 from optuna_zerocost.demo._space import build_model, suggest_training
 from optuna_zerocost.demo._training import Digits, load_digits, train_and_validate
-from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies import SeededRandomState
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
 
 __all__ = [

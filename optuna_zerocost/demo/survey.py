@@ -30,7 +30,7 @@ from optuna_zerocost.demo._agreement import (
 from optuna_zerocost.demo._run import make_scorer, one_thread, quiet_optuna
 from optuna_zerocost.demo._space import build_model, suggest_training
 from optuna_zerocost.demo._training import load_digits, train_and_validate
-from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies import SeededRandomState
 
 __all__ = ["main", "survey"]
 

@@ -2,6 +2,9 @@
 
 `score_network` computes them, `names` and `describe` list them, `register` adds your own. A proxy
 reads *quantities* (the constants in capitals) that a *pass* over the network hands over.
+
+`Batch`, `Structure`, `SeededRandomState`, `call`, `is_out_of_memory` and `preserved` serve the
+other folders of this package, which run networks too. They may change without notice.
 """
 
 from optuna_zerocost.proxies import (
@@ -18,7 +21,8 @@ from optuna_zerocost.proxies import (
     _te_nas,
     _zen,
 )
-from optuna_zerocost.proxies._batch import Minibatches
+from optuna_zerocost.proxies._batch import Batch, Minibatches
+from optuna_zerocost.proxies._call import call
 from optuna_zerocost.proxies._capacity_pass import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
 from optuna_zerocost.proxies._errors import (
     BatchError,
@@ -57,11 +61,14 @@ from optuna_zerocost.proxies._loss_pass import (
     LayerOutput,
     WeightGradient,
 )
-from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request, is_out_of_memory
 from optuna_zerocost.proxies._per_sample_pass import GRADIENT_SIGNS, MINIBATCH_GRADIENTS
+from optuna_zerocost.proxies._preserve import preserved
+from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._registry import Direction, Proxy, describe, names, register
 from optuna_zerocost.proxies._score import score_network
 from optuna_zerocost.proxies._stage_pass import STAGE_FEATURES, STAGE_GAINS, StageFeatures
+from optuna_zerocost.proxies._structure import Structure
 from optuna_zerocost.proxies._swap import reg_swap
 
 __all__ = [
@@ -87,6 +94,7 @@ __all__ = [
     "TANGENT_KERNEL",
     "WEIGHTED_GRADIENT_PRODUCT",
     "WEIGHT_GRADIENTS",
+    "Batch",
     "BatchError",
     "Direction",
     "LabelsError",
@@ -106,12 +114,17 @@ __all__ = [
     "Request",
     "ScaledGradients",
     "SecondDerivativeError",
+    "SeededRandomState",
     "StageFeatures",
+    "Structure",
     "UndefinedScoreError",
     "UnknownProxyError",
     "WeightGradient",
+    "call",
     "describe",
+    "is_out_of_memory",
     "names",
+    "preserved",
     "reg_swap",
     "register",
     "score_network",

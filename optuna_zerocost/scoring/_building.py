@@ -18,7 +18,7 @@ from optuna.trial import FixedTrial
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies import SeededRandomState
 from optuna_zerocost.records import (
     ArchitectureKey,
     Candidate,

@@ -10,10 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
-from optuna_zerocost.proxies import NetworkError
-from optuna_zerocost.proxies._batch import Batch
-from optuna_zerocost.proxies._call import call
-from optuna_zerocost.proxies._pass import is_out_of_memory
+from optuna_zerocost.proxies import Batch, NetworkError, call, is_out_of_memory
 
 __all__ = ["give_shapes"]
 

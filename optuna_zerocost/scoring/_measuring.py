@@ -15,11 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.benchmark import Timer
 
 from optuna_zerocost import proxies as _proxies
-from optuna_zerocost.proxies._batch import Batch
-from optuna_zerocost.proxies._call import call
-from optuna_zerocost.proxies._preserve import preserved
-from optuna_zerocost.proxies._random import SeededRandomState
-from optuna_zerocost.proxies._structure import Structure
+from optuna_zerocost.proxies import Batch, SeededRandomState, Structure, call, preserved
 from optuna_zerocost.scoring._limits import Limits
 
 __all__ = ["NetworkMeter"]

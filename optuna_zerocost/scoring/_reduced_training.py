@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies import SeededRandomState
 from optuna_zerocost.scoring._building import BuildingScorer
 from optuna_zerocost.scoring._lazy import give_shapes
 
