@@ -25,9 +25,7 @@ import argparse
 import functools
 import platform
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +33,14 @@ import optuna
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import BayesianRidge
 
-from optuna_zerocost import Candidate, History, Learned, Scorer, Warmup, ZeroCostSampler
+from optuna_zerocost import Learned, Scorer, Warmup, ZeroCostSampler
 from optuna_zerocost.benchmarks._accuracies import load_accuracies
 from optuna_zerocost.benchmarks._algorithms import ALGORITHMS
 from optuna_zerocost.benchmarks._curves import summarise
 from optuna_zerocost.benchmarks._search import Arm, run_searches
 from optuna_zerocost.benchmarks._trust import ReversedScores
 from optuna_zerocost.benchmarks.nasbench201 import OPERATIONS, ScoreTable, parameters_of
-from optuna_zerocost.rankings import Differences, Surrogate, _Assessment
+from optuna_zerocost.rankings import Model, Observations, Surrogate
 
 _Array = npt.NDArray[np.float64]
 
@@ -61,71 +59,79 @@ class Design(Learned):
         super().__init__(exploration={"upper bound": 0.7, "mean": 0.0}.get(rule))
         self.surrogate, self.rule = surrogate, rule
 
-    @property
-    def _kind(self) -> type[_Assessment]:
-        return DesignAssessment
+    def _model(
+        self,
+        seen: Observations,
+        rows: npt.NDArray[np.intp],
+        values: _Array,
+        studies: npt.NDArray[np.intp],
+    ) -> Model:
+        if self.surrogate == "mixture":
+            return super()._model(seen, rows, values, studies)
+        if self.surrogate == "likeliest":
+            return Likeliest(seen, rows, values)
+        return Regression(self.surrogate, seen, rows, values)
+
+    def _merits(
+        self, seen: Observations, mean: _Array, deviation: _Array, best: float | None
+    ) -> _Array:
+        if self.rule != "thompson":
+            return super()._merits(seen, mean, deviation, best)
+        draws = np.random.default_rng(len(seen.values)).standard_normal(len(mean))
+        drawn: _Array = mean + deviation * draws
+        return drawn
 
 
-class DesignAssessment(_Assessment):
-    """Predicts and judges candidates as a design says."""
-
-    _ranking: Design
+class Regression:
+    """A regression of scikit-learn's on one-hot parameters and scores."""
 
     def __init__(
-        self, ranking: Design, candidates: Sequence[Candidate], history: History, **asked: Any
+        self, surrogate: str, seen: Observations, rows: npt.NDArray[np.intp], values: _Array
     ) -> None:
-        trials = [*history.trials, *history.running]
-        architectures = [trial.params for trial in trials] + [c.params for c in candidates]
-        self._one_hot = np.array(
-            [
-                [float(params[edge] == operation) for edge in EDGES for operation in OPERATIONS]
-                for params in architectures
-            ]
-        ).reshape(len(architectures), -1)
-        super().__init__(ranking, candidates, history, **asked)
+        self._regression = (
+            BayesianRidge()
+            if surrogate == "linear"
+            else RandomForestRegressor(40, min_samples_leaf=2, random_state=0)
+        )
+        self._regression.fit(features_of(seen, rows), values)
 
-    def _fit(
-        self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
-    ) -> Any:
-        if self._ranking.surrogate == "mixture":
-            return super()._fit(rows, values, studies)
-        if self._ranking.surrogate == "likeliest":
-            return Likeliest(self._distance.between(rows, rows), self._telling[rows], values)
-        features = np.concatenate([self._one_hot[rows], self._telling[rows]], axis=1)
-        if self._ranking.surrogate == "linear":
-            return BayesianRidge().fit(features, values)
-        return RandomForestRegressor(40, min_samples_leaf=2, random_state=0).fit(features, values)
-
-    def _predict(
-        self, surrogate: Any, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]
-    ) -> tuple[_Array, _Array]:
-        if isinstance(surrogate, Surrogate):
-            return super()._predict(surrogate, rows, known)
-        features = np.concatenate([self._one_hot[rows], self._telling[rows]], axis=1)
-        if isinstance(surrogate, BayesianRidge):
-            mean, deviation = surrogate.predict(features, return_std=True)
+    def predict(self, seen: Observations, rows: npt.NDArray[np.intp]) -> tuple[_Array, _Array]:
+        """Return means and deviations; of a forest those of its trees."""
+        features = features_of(seen, rows)
+        if isinstance(self._regression, BayesianRidge):
+            mean, deviation = self._regression.predict(features, return_std=True)
         else:
             singles = features.astype(np.float32)  # what trees take without a check
             trees = np.stack(
-                [t.predict(singles, check_input=False) for t in surrogate.estimators_]
+                [t.predict(singles, check_input=False) for t in self._regression.estimators_]
             )
             mean, deviation = trees.mean(axis=0), trees.std(axis=0)
         return mean, np.maximum(deviation, 1e-6)
-
-    def _merit(self) -> _Array:
-        if self._ranking.rule != "thompson":
-            return super()._merit()
-        draws = np.random.default_rng(len(self._values)).standard_normal(len(self._mean))
-        drawn: _Array = self._mean + self._deviation * draws
-        return drawn
 
 
 class Likeliest(Surrogate):
     """One Gaussian process: the point of the grid with the highest evidence."""
 
-    def __init__(self, differences: Differences, scores: _Array, values: _Array) -> None:
-        super().__init__(differences, scores, values)
+    def __init__(self, seen: Observations, rows: npt.NDArray[np.intp], values: _Array) -> None:
+        super().__init__(seen.distance.between(rows, rows), seen.telling[rows], values)
+        self._rows = rows
         self._fits, self._weights = self._fits[:1], np.ones(1)
+
+    def predict(  # type: ignore[override]
+        self, seen: Observations, rows: npt.NDArray[np.intp]
+    ) -> tuple[_Array, _Array]:
+        """Return means and deviations of ``rows``."""
+        differences = seen.distance.between(rows, self._rows)
+        return super().predict(differences, seen.telling[rows])
+
+
+def features_of(seen: Observations, rows: npt.NDArray[np.intp]) -> _Array:
+    """Return one-hot parameters and scores, shape (rows, features)."""
+    one_hot = [
+        [float(seen.parameters[row][edge] == each) for edge in EDGES for each in OPERATIONS]
+        for row in rows
+    ]
+    return np.concatenate([np.array(one_hot), seen.telling[rows]], axis=1)
 
 
 def make_scorer(scores: str) -> Scorer:

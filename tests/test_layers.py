@@ -1,55 +1,141 @@
-"""What may know what: proxies without Optuna, samplers without torch."""
+"""The rooms of the package: which folder may import which, and by what door."""
 
 from __future__ import annotations
 
 import ast
+import graphlib
+import importlib
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parents[1] / "optuna_zerocost"
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "optuna_zerocost"
 
-# what shows studies to people: nothing that runs them may need it
-SHOWING = tuple(
-    f"optuna_zerocost.{name}"
-    for name in ("analysis", "cli", "commands", "dashboard", "demo", "visualization")
-)
-
-# folder or module → what must not be imported by it, at any place in its source
-FORBIDDEN = {
-    "proxies": ("optuna", "optuna_zerocost.scoring", "optuna_zerocost.samplers", *SHOWING),
-    "scoring": ("optuna_zerocost.samplers", *SHOWING),
-    "samplers": ("torch", "optuna_zerocost.proxies", *SHOWING),
-    "pruners": ("torch", "optuna_zerocost.proxies", *SHOWING),
+CORE = ("proxies", "records", "scoring", "rankings", "algorithms", "samplers", "pruners")
+# folder or module → what of the package it may import, besides itself and _compat
+ARROWS: dict[str, tuple[str, ...]] = {
+    "_compat": (),
+    "_arguments": (),
+    "proxies": (),
+    "records": (),
+    "scoring": ("proxies", "records"),
+    "rankings": ("records",),
+    "algorithms": ("records",),
+    "samplers": ("records", "scoring", "rankings", "algorithms"),
+    "pruners": ("records", "scoring", "rankings", "samplers"),
+    "proxy_table": ("proxies",),
+    "analysis": CORE,
+    "visualization": (*CORE, "analysis"),
+    "_words": (*CORE, "analysis", "visualization"),
+    "dashboard": (*CORE, "analysis", "visualization", "_words"),
+    "demo": (*CORE, "analysis", "visualization", "dashboard"),
+    "commands": (*CORE, "analysis", "visualization", "dashboard", "_words", "_arguments"),
+    "cli": ("commands", "demo", "proxies", "proxy_table", "_arguments"),
+}
+# package → rooms that must do without it
+ABSENT = {
+    "optuna": ("proxies",),
+    "torch": ("records", "rankings", "algorithms", "samplers", "pruners", "analysis"),
+    "plotly": (*CORE, "analysis"),
+    "optuna_dashboard": (*CORE, "analysis", "visualization"),
 }
 # The samplers' networks, which are imported when there is something to learn.
 NETWORKS = ("_relation_network.py",)
 
+FILES = sorted(PACKAGE.rglob("*.py"))
 
-def imported_by(file: pathlib.Path) -> set[str]:
-    names: set[str] = set()
+
+def room_of(file: pathlib.Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(file: pathlib.Path) -> Iterator[tuple[str, str | None]]:
+    """Yield (module, name) of each import at any place of the source."""
     for node in ast.walk(ast.parse(file.read_text())):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
+            yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file} has a relative import"
-            module = node.module or ""
-            names.update({module, *(f"{module}.{alias.name}" for alias in node.names)})
-    return names
+            yield from ((node.module or "", alias.name) for alias in node.names)
 
 
-@pytest.mark.parametrize("layer", FORBIDDEN)
-def test_no_source_of_a_layer_imports_what_it_must_not_know(layer: str) -> None:
-    files = sorted((PACKAGE / layer).rglob("*.py"))
-    assert files
-    for file in files:
-        for name in imported_by(file):
-            for forbidden in FORBIDDEN[layer]:
-                if forbidden == "torch" and file.name in NETWORKS:
-                    continue
-                assert not f"{name}.".startswith(f"{forbidden}."), f"{file} imports {name}"
+def own_imports_of(file: pathlib.Path) -> Iterator[str]:
+    """Yield the modules of the package that ``file`` imports, with their whole names."""
+    for module, name in imports_of(file):
+        if module.split(".")[0] != PACKAGE.name:
+            continue
+        whole = f"{module}.{name}"
+        path = PACKAGE.parent.joinpath(*whole.split("."))
+        is_module = path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+        yield whole if name is not None and is_module else module
+
+
+def test_every_folder_and_module_has_its_arrows() -> None:
+    rooms = {room_of(file) for file in FILES} - {"__init__"}
+    assert rooms == set(ARROWS)
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_a_room_imports_only_what_its_arrows_allow(room: str) -> None:
+    allowed = {room, "_compat" if room != "proxies" else room, *ARROWS[room]}
+    for file in FILES:
+        if room_of(file) == room:
+            for module in own_imports_of(file):
+                _, _, inside = module.partition(".")
+                assert not inside or inside.split(".")[0] in allowed, f"{file} imports {module}"
+
+
+@pytest.mark.parametrize("room", ARROWS)
+def test_a_room_is_entered_by_its_face(room: str) -> None:
+    """Underscore modules are imported in their own folder only, other names are in __all__."""
+    for file in FILES:
+        if room_of(file) in (room, "__init__"):
+            continue
+        for module, name in imports_of(file):
+            parts = module.split(".")
+            if parts[:2] != [PACKAGE.name, room]:
+                continue
+            assert not any(part.startswith("_") for part in parts[2:]), f"{file}: {module}"
+            face = importlib.import_module(module)
+            assert name is None or name in face.__all__, f"{file}: {name} of {module}"
+
+
+def test_no_file_leads_back_to_itself() -> None:
+    names = {
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): file
+        for file in FILES
+    }
+    del names[PACKAGE.name]  # it names everything, and imports nothing until it is asked for
+    graph = {
+        name: {module for module in own_imports_of(file) if module in names and module != name}
+        for name, file in names.items()
+    }
+    # A folder's face imports its files, which never import their own face.
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+@pytest.mark.parametrize("package", ABSENT)
+def test_a_room_does_without_a_package(package: str) -> None:
+    for file in FILES:
+        if room_of(file) in ABSENT[package] and file.name not in NETWORKS:
+            for module, _ in imports_of(file):
+                assert module.split(".")[0] != package, f"{file} imports {module}"
+
+
+def test_no_two_files_of_one_name() -> None:
+    names = [file.name for file in FILES if file.name != "__init__.py"]
+    assert sorted(set(names)) == sorted(names)
+
+
+def test_no_file_is_long() -> None:
+    for file in FILES:
+        assert len(file.read_text().splitlines()) <= 450, file
 
 
 @pytest.mark.parametrize(
@@ -81,3 +167,20 @@ def test_every_public_name_is_there() -> None:
         assert getattr(optuna_zerocost, name).__doc__, f"{name} has no docstring"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         optuna_zerocost.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        *(("scoring", name) for name in ("Candidate", "History", "Learned", "RankSum", "Vote")),
+        *(("scoring", name) for name in ("ByScore", "Pareto", "Ranking", "Sources")),
+        ("samplers", "AgingEvolutionSampler"),
+        ("samplers", "ReinforceSampler"),
+        ("samplers", "RelationPredictorSampler"),
+    ],
+)
+def test_what_scripts_import_from_where_it_was_is_still_there(module: str, name: str) -> None:
+    import optuna_zerocost
+
+    old = importlib.import_module(f"optuna_zerocost.{module}")
+    assert getattr(old, name) is getattr(optuna_zerocost, name)

@@ -185,7 +185,7 @@ class AgingEvolutionSampler(BaseSampler):
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is decided for a trial at its first suggestion."""
+    """Decisions about a trial, made at its first suggestion."""
 
     random_sampler: RandomSampler
     mutations: Mutations | None

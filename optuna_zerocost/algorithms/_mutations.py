@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optuna_zerocost.algorithms._neighbours import other_values
+from optuna_zerocost.algorithms._neighbours import one_edits
 from optuna_zerocost.records import architecture_key, chosen_key
 
 __all__ = ["Mutations"]
@@ -91,11 +91,9 @@ class Mutations:
 
     def _edits(self, names: Iterable[str]) -> _Edits:
         """Return for each name the values that it can be edited to, in random order."""
+        params = {name: self.parent.params[name] for name in names}
         edits = {}
-        for name in names:
-            values = other_values(
-                self.parent.params[name], self.parent.distributions[name], self._rng
-            )
+        for name, values in one_edits(params, self.parent.distributions, self._rng):
             if values:
                 edits[name] = self._rng.sample(values, len(values))
         return edits

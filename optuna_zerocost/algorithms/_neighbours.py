@@ -1,10 +1,10 @@
-"""What is one edit away from a set of parameters, in any define-by-run search space."""
+"""Sets of parameters that are one edit away from another, in any define-by-run search space."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from optuna.distributions import (
@@ -14,7 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-__all__ = ["NUMERIC_VALUES", "SPREAD", "one_edit_neighbours", "other_values"]
+__all__ = ["NUMERIC_VALUES", "SPREAD", "one_edits", "one_edit_neighbours", "other_values"]
 
 NUMERIC_VALUES = 8
 """Number of other values that are considered for a number; a number with fewer has all."""
@@ -49,12 +49,33 @@ def one_edit_neighbours(
     Returns:
         The neighbours, in the order of ``params`` and of :func:`other_values`; all differ.
     """
-    return [
-        {**params, name: other}
-        for name, value in params.items()
-        if name not in fixed
-        for other in other_values(value, distributions[name], rng, numeric_values=numeric_values)
-    ]
+    edits = one_edits(params, distributions, rng, fixed=fixed, numeric_values=numeric_values)
+    return [{**params, name: other} for name, others in edits for other in others]
+
+
+def one_edits(
+    params: Mapping[str, Any],
+    distributions: Mapping[str, BaseDistribution],
+    rng: random.Random,
+    *,
+    fixed: Collection[str] = (),
+    numeric_values: int = NUMERIC_VALUES,
+) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each name in ``params`` that is not ``fixed``, with the values it can be edited to.
+
+    Args:
+        params: See :func:`one_edit_neighbours`.
+        distributions: See :func:`one_edit_neighbours`.
+        rng: Used anew for each name.
+        fixed: Names that are not edited.
+        numeric_values: See :func:`other_values`.
+    """
+    for name, value in params.items():
+        if name not in fixed:
+            yield (
+                name,
+                other_values(value, distributions[name], rng, numeric_values=numeric_values),
+            )
 
 
 def other_values(

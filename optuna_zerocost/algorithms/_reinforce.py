@@ -281,7 +281,7 @@ class ReinforceSampler(BaseSampler):
 
 @dataclass(frozen=True)
 class _Agent:
-    """What was learned from some trials. Never changed: a further trial makes another.
+    """An agent that has learned from some trials. Never changed: a further trial makes another.
 
     Attributes:
         marks: Which study it was, and which trials, in the order in which they taught.
@@ -319,7 +319,7 @@ class _Agent:
 
 @dataclass(frozen=True)
 class _Session:
-    """What the draws of one open trial come from."""
+    """An agent and a generator for the draws of one open trial."""
 
     agent: _Agent
     rng: np.random.Generator

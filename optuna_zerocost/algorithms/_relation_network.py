@@ -27,7 +27,7 @@ Graph = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained.
+    """Settings of a training.
 
     Attributes:
         steps: Number of optimizer steps.

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.algorithms._one_hot import OneHotEncoder
+from optuna_zerocost.algorithms._graph_encoder import Encode, GraphEncoder
 from optuna_zerocost.algorithms._parameter_sets import ParameterSets
-from optuna_zerocost.algorithms._relation import Relation, best_first, relation_of
-from optuna_zerocost.rankings import ByScore, oriented_scores
 from optuna_zerocost.records import (
     ArchitectureKey,
     Candidate,
     History,
     KnownArchitectures,
+    Relation,
     finished_in_order,
+    oriented_scores,
+    parse_name,
+    relation_of,
     stored_pools,
 )
 
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from optuna_zerocost.algorithms._relation_network import Graph, RelationNetwork
 
 __all__ = ["RelationPredictorSampler"]
-
-Encode = Callable[[Mapping[str, Any]], tuple[npt.ArrayLike, npt.ArrayLike]]
-
-_logger = logging.getLogger("optuna.zerocost")
 
 # The published number of networks whose scores the predictor is pre-trained on.
 _MOST_PRETRAINING = 256
@@ -84,10 +80,11 @@ class RelationPredictorSampler(BaseSampler):
     may also be those of an earlier run. Where there are none, nothing is pre-trained; where there
     are, there are no random trials once one has finished.
 
-    *Which trials count.* Complete and pruned ones, in the order in which they finished. A pruned
-    trial is worse than any complete one; among them the one that came further is better. Failed
-    trials are ignored, and so are constraints. With several objectives a trial is better than
-    those that it dominates, and other pairs are not learned from.
+    *Which trials count.* Complete and pruned ones, in the order in which they finished. A trial
+    that violates its constraints is worse than one that does so less, a pruned trial worse than
+    any complete one; among pruned ones the one that came further is better. Failed trials are
+    ignored. With several objectives a trial is better than those that it dominates, and other
+    pairs are not learned from.
 
     Defaults: four layers, as published, with 64 hidden units rather than 600, and 100 training
     steps rather than 250 passes over all pairs, since a trial shall not cost more than 2 seconds;
@@ -157,7 +154,7 @@ class RelationPredictorSampler(BaseSampler):
         self._candidates = candidates
         self._exploration = exploration
         self._pretrain = pretrain
-        self._pretrain_names = () if pretrain is None else ByScore(pretrain).names
+        self._pretrain_name = None if pretrain is None else parse_name(pretrain)[0]
         self._layers = layers
         self._hidden = hidden
         self._steps = steps
@@ -255,13 +252,15 @@ class RelationPredictorSampler(BaseSampler):
     def _rank(self, study: Study, trial: FrozenTrial, plan: _Plan) -> list[Candidate]:
         finished = finished_in_order(study)
         plan.finished = len(finished)
-        parents = [t for t in best_first(finished, study.directions) if t.params]
+        won = relation_of(finished, study.directions).sum(axis=1, dtype=np.int64)
+        parents = [finished[index] for index in np.argsort(-won, kind="stable")]
+        parents = [trial for trial in parents if trial.params]
         pool = self._pretraining(study)
         if not parents or (not pool and len(finished) < self._n_startup_trials):
             return []
         seen = finished[: len(finished) - len(finished) % self._refit_every]
         distributions = [*(c.distributions for c in pool), *(t.distributions for t in seen)]
-        encoder = _Encoder(self._encode, distributions)
+        encoder = GraphEncoder(self._encode, distributions)
         graphs = [encoder.of_trial(known) for known in seen]
         network = self._fit(encoder, pool, graphs, relation_of(seen, study.directions))
         if network is None:
@@ -286,15 +285,14 @@ class RelationPredictorSampler(BaseSampler):
 
     def _pretraining(self, study: Study) -> list[Candidate]:
         """Return the candidates to pre-train on."""
-        if self._pretrain is None:
+        if self._pretrain_name is None:
             return []
-        names = self._pretrain_names
         stored = (candidate for pool in stored_pools(study) for candidate in pool.candidates)
-        scored = (c for c in stored if all(name in c.scores for name in names))
+        scored = (candidate for candidate in stored if self._pretrain_name in candidate.scores)
         return list(itertools.islice(scored, _MOST_PRETRAINING))
 
     def _fit(
-        self, encoder: _Encoder, pool: list[Candidate], graphs: list[Graph], relation: Relation
+        self, encoder: GraphEncoder, pool: list[Candidate], graphs: list[Graph], relation: Relation
     ) -> RelationNetwork | None:
         """Return the network for these data; ``None`` if they tell nothing."""
         pool, pool_graphs, _ = encoder.of_candidates(pool)
@@ -331,76 +329,6 @@ class RelationPredictorSampler(BaseSampler):
         return train(network, graphs, relation, Training(self._steps), seeded(self._seed))
 
 
-class _Encoder:
-    """Turns parameters into graphs, and checks them.
-
-    Args:
-        encode: The user's function, or ``None`` for a vector of the parameters.
-        distributions: What is known of the parameters.
-    """
-
-    def __init__(
-        self, encode: Encode | None, distributions: Sequence[Mapping[str, BaseDistribution]]
-    ) -> None:
-        self._encode = encode
-        self._one_hot = OneHotEncoder(distributions)
-        self._features: int | None = None
-
-    def of_trial(self, trial: FrozenTrial) -> Graph:
-        """Return the graph of a finished trial.
-
-        Raises:
-            ValueError: If the user's function does not give one.
-        """
-        try:
-            return self._graph(trial.params)
-        except Exception as error:
-            raise ValueError(
-                f"encode did not turn the parameters of trial {trial.number}, {trial.params}, "
-                f"into a graph: {type(error).__name__}: {error} It must return (adjacency, "
-                "features) of shapes (n, n) and (n, f) for the parameters of every finished trial."
-            ) from error
-
-    def of_candidates(
-        self, candidates: Iterable[Candidate]
-    ) -> tuple[list[Candidate], list[Graph], list[Candidate]]:
-        """Return the candidates that have a graph, their graphs, and the incomplete candidates."""
-        kept, graphs, incomplete = [], [], []
-        for candidate in candidates:
-            try:
-                graphs.append(self._graph(candidate.params))
-            except KeyError:
-                incomplete.append(candidate)
-            except Exception as error:
-                # The set may be one that the objective would never ask for.
-                _logger.debug(f"No graph for {candidate.params}: {type(error).__name__}: {error}")
-            else:
-                kept.append(candidate)
-        return kept, graphs, incomplete
-
-    def _graph(self, params: Mapping[str, Any]) -> Graph:
-        if self._encode is None:
-            return np.zeros((1, 1), np.float32), self._one_hot(params)[None]
-        pair = self._encode(dict(params))
-        adjacency, features = (np.asarray(array, dtype=np.float32) for array in pair)
-        if (
-            features.ndim != 2
-            or adjacency.shape != (len(features), len(features))
-            or not np.isfinite(features).all()
-        ):
-            raise ValueError(
-                f"The adjacency has shape {adjacency.shape} and the features {features.shape}"
-                f"{'' if np.isfinite(features).all() else ', not all of them finite'}."
-            )
-        if self._features is None:
-            self._features = features.shape[1]
-        if features.shape[1] != self._features:
-            raise ValueError(
-                f"Its nodes have {features.shape[1]} features, those before {self._features}."
-            )
-        return adjacency, features
-
-
 _T = TypeVar("_T")
 
 
@@ -421,7 +349,7 @@ class _Last(Generic[_T]):
 
 @dataclass
 class _Plan:
-    """What one trial draws from.
+    """Generators and candidates of one trial.
 
     Attributes:
         generator: Chooses.

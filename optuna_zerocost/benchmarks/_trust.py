@@ -18,7 +18,7 @@ from optuna_zerocost.benchmarks._search import Arm
 from optuna_zerocost.benchmarks._space import architecture_index, suggest_architecture
 from optuna_zerocost.rankings import Learned
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
-from optuna_zerocost.scoring import Scorer, score_directions_of, score_names_of
+from optuna_zerocost.scoring import Scorer, as_scorer
 
 __all__ = ["NO_SCORE", "Trust", "arms"]
 
@@ -86,8 +86,8 @@ class WithCommonPool:
 
     def __init__(self, scorer: Scorer) -> None:
         self._scorer = scorer
-        self.score_names = score_names_of(scorer)
-        self.score_directions = score_directions_of(scorer)
+        self.score_names = as_scorer(scorer).score_names
+        self.score_directions = as_scorer(scorer).score_directions
 
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
         """Return the scores of the architecture that ``trial`` suggests."""

@@ -23,14 +23,7 @@ class GivenTrial(CandidateTrial):
     """
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        super().__init__(
-            create_trial(state=TrialState.RUNNING),
-            _missing,
-            fixed=params,
-            space={},
-            relative={},
-            is_repeated=lambda trial: False,
-        )
+        super().__init__(create_trial(state=TrialState.RUNNING), _missing, fixed=params)
 
     def _value_of(self, name: str, distribution: BaseDistribution) -> Any:
         value = super()._value_of(name, distribution)

@@ -11,33 +11,16 @@ from optuna_zerocost import _compat
 from optuna_zerocost.records import (
     Candidate,
     History,
+    architecture_of,
     chosen_values,
-    pool_prefix,
     stored_pools,
-    stored_scores,
 )
 from optuna_zerocost.samplers import ZeroCostSampler
-from optuna_zerocost.scoring import Scorer, score_directions_of
+from optuna_zerocost.scoring import BaseScorer
 
-__all__ = ["Evidence", "architecture_of"]
+__all__ = ["Evidence"]
 
 IsEnough = Callable[[Mapping[str, float]], bool]
-
-
-def architecture_of(trial: FrozenTrial) -> Candidate:
-    """Return the architecture of ``trial`` with the scores that are stored with it.
-
-    Where it was not stored which parameters make up the architecture, it is all of them.
-    """
-    # The storage in memory hands out live trials: take what is there now.
-    distributions, params = dict(trial.distributions), dict(trial.params)
-    chosen = chosen_values(trial)
-    names = [name for name in params if chosen is None or name in chosen]
-    return Candidate(
-        {name: params[name] for name in names},
-        {name: distributions[name] for name in names},
-        stored_scores(trial.user_attrs),
-    )
 
 
 def _is_whole(trial: FrozenTrial) -> bool:
@@ -60,18 +43,19 @@ class Evidence:
         history: The finished trials, as a ranking may know them.
     """
 
-    def __init__(self, study: Study, trial: FrozenTrial, scorer: Scorer) -> None:
+    def __init__(self, study: Study, trial: FrozenTrial, scorer: BaseScorer) -> None:
         others = [other for other in _compat.all_trials(study) if other.number != trial.number]
         self.history = History(
             trials=[other for other in others if other.state.is_finished()],
             directions=(study.direction,),
-            score_directions=score_directions_of(scorer),
+            score_directions=scorer.score_directions,
         )
         self._trials = [(other, architecture_of(other)) for other in others if _is_whole(other)]
         sampler = study.sampler
         base_sampler = sampler.base_sampler if isinstance(sampler, ZeroCostSampler) else sampler
         # The largest, should there be several seeds.
-        pools = stored_pools(study, pool_prefix(scorer, _compat.fixed_parameters(base_sampler)))
+        fixed = _compat.fixed_parameters(base_sampler)
+        pools = stored_pools(study, scorer.fingerprint, fixed=fixed)
         self._pool = pools[0].candidates if pools else []
 
     def find(self, architecture: Candidate, is_enough: IsEnough) -> Candidate | None:

@@ -12,17 +12,19 @@ from optuna.study import Study
 from optuna.trial import FixedTrial, FrozenTrial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.pruners._evidence import Evidence, architecture_of
+from optuna_zerocost.pruners._evidence import Evidence
 from optuna_zerocost.pruners._verdict import Criterion, Verdict, merits_of, share_not_better
-from optuna_zerocost.rankings import ByScore, Ranking, as_ranking, oriented_scores, spearman
-from optuna_zerocost.records import PREFIX, Candidate, choose, chosen_values, set_user_attributes
-from optuna_zerocost.scoring import (
-    CandidateRejected,
-    Scorer,
-    check_scorer,
-    evaluate,
-    score_names_of,
+from optuna_zerocost.rankings import BaseRanking, ByScore, OnlyScore, Ranking, as_ranking, spearman
+from optuna_zerocost.records import (
+    PREFIX,
+    Candidate,
+    architecture_of,
+    choose,
+    chosen_values,
+    oriented_scores,
+    set_user_attributes,
 )
+from optuna_zerocost.scoring import CandidateRejected, Scorer, as_scorer, evaluate
 
 __all__ = ["ZeroCostPruner"]
 
@@ -99,7 +101,7 @@ class ZeroCostPruner(BasePruner):
         min_trials: int = 10,
         min_correlation: float | None = 0.0,
     ) -> None:
-        check_scorer(scorer)
+        self._scorer = as_scorer(scorer)
         if wrapped_pruner is not None and not isinstance(wrapped_pruner, BasePruner):
             raise TypeError(
                 f"wrapped_pruner is {wrapped_pruner!r}, but it must be an Optuna pruner such as "
@@ -129,10 +131,9 @@ class ZeroCostPruner(BasePruner):
                 f"min_correlation is {min_correlation!r}, but it is a rank correlation that can "
                 "be exceeded: at least -1 and less than 1, or None to prune without."
             )
-        self._scorer = scorer
         self._quantile = quantile
         self._threshold = threshold
-        self._set_ranking(as_ranking(ranking, score_names_of(scorer)))
+        self._set_ranking(as_ranking(ranking, self._scorer.score_names))
         self._criterion = Criterion(min_trials, min_correlation)
         self._wrapped_pruner = wrapped_pruner or NopPruner()
         self._has_warned = False
@@ -175,7 +176,6 @@ class ZeroCostPruner(BasePruner):
             self._warn(trial, str(error))
             return Verdict("not scored", f"It could not be scored because of {error}.")
         ranking, history = self._ranking, evidence.history
-        assert ranking is not None
         architectures, values = evidence.complete(self._is_enough)
         sign = history.value_sign()
         merits = merits_of(ranking, architectures, history)
@@ -228,13 +228,13 @@ class ZeroCostPruner(BasePruner):
     def _evaluate(self, trial: FrozenTrial) -> Candidate:
         own = FixedTrial(trial.params, number=trial.number)
         scores = evaluate(self._scorer, own)
-        if self._ranking is None:
+        if isinstance(self._ranking, OnlyScore):
             # A plain function's scores have names only once it was called.
             self._set_ranking(as_ranking(None, list(scores)))
         return Candidate(own.params, own.distributions, scores)
 
-    def _set_ranking(self, ranking: Ranking | None) -> None:
-        if self._threshold is not None and not isinstance(ranking, (ByScore, type(None))):
+    def _set_ranking(self, ranking: BaseRanking) -> None:
+        if self._threshold is not None and not isinstance(ranking, (ByScore, OnlyScore)):
             raise ValueError(
                 f"threshold is {self._threshold!r}, but {ranking!r} gives an order and no number "
                 "to compare with it. Name one score as the ranking, or use quantile=… instead."
@@ -243,14 +243,14 @@ class ZeroCostPruner(BasePruner):
 
     def _names(self) -> Sequence[str]:
         """Return the names of the scores that are needed, as far as they are known."""
-        return getattr(self._ranking, "names", ()) or score_names_of(self._scorer) or ()
+        return self._ranking.names or self._scorer.score_names or ()
 
     def _is_enough(self, scores: Mapping[str, float]) -> bool:
         """Return whether all scores that are needed are there."""
         names = self._names()
         if names:
             return all(name in scores for name in names)
-        return self._ranking is not None and len(scores) > 0
+        return not isinstance(self._ranking, OnlyScore) and len(scores) > 0
 
     def _warn(self, trial: FrozenTrial, reason: str) -> None:
         if self._has_warned:

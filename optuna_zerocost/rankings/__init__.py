@@ -1,39 +1,47 @@
 """Rankings: candidates and finished trials in, an order out."""
 
 from optuna_zerocost.rankings._explanation import explain
-from optuna_zerocost.rankings._learned import Learned, Sources, _Assessment
+from optuna_zerocost.rankings._fixed import (
+    AsDrawn,
+    ByScore,
+    OnlyScore,
+    RankSum,
+    Vote,
+    as_ranking,
+)
+from optuna_zerocost.rankings._learned import Learned
+from optuna_zerocost.rankings._model import Model
+from optuna_zerocost.rankings._observations import Observations
 from optuna_zerocost.rankings._parameter_distance import Differences
 from optuna_zerocost.rankings._pareto import Pareto
 from optuna_zerocost.rankings._rank_correlation import Estimate, kendall, spearman
 from optuna_zerocost.rankings._ranking import (
-    AsDrawn,
-    ByScore,
+    BaseRanking,
     Ranking,
-    RankSum,
-    Vote,
-    as_ranking,
+    Sources,
     best_first,
-    oriented_scores,
 )
 from optuna_zerocost.rankings._surrogate import Surrogate
 
 __all__ = [
     "AsDrawn",
+    "BaseRanking",
     "ByScore",
     "Differences",
     "Estimate",
     "Learned",
+    "Model",
+    "Observations",
+    "OnlyScore",
     "Pareto",
     "RankSum",
     "Ranking",
     "Sources",
     "Surrogate",
     "Vote",
-    "_Assessment",
     "as_ranking",
     "best_first",
     "explain",
     "kendall",
-    "oriented_scores",
     "spearman",
 ]

@@ -1,4 +1,4 @@
-"""What makes a candidate worth a training, given a prediction for it."""
+"""Acquisition values: the worth of a training, given a prediction for its candidate."""
 
 from __future__ import annotations
 
@@ -8,11 +8,30 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import erfcx, ndtr
 
-__all__ = ["log_expected_improvement"]
+__all__ = ["acquisition_values", "log_expected_improvement"]
 
 _Array = npt.NDArray[np.float64]
 
 _FAR_BELOW = -100.0  # from here on the first term of the asymptotic series is exact enough
+_EXPLORATION = 0.7  # weight of the deviation where there is no best value to exceed
+
+
+def acquisition_values(
+    mean: _Array, deviation: _Array, *, best: float | None, exploration: float | None
+) -> _Array:
+    """Return the acquisition values of m candidates, shape (m,); the highest is trained next.
+
+    Args:
+        mean: Predicted values, shape (m,).
+        deviation: Their standard deviations, shape (m,).
+        best: The value to be exceeded; ``None`` where there is none, as with several objectives.
+        exploration: Upper bounds mean + ``exploration`` · deviation instead of the expected
+            improvement. Default: where there is no value to exceed, with 0.7.
+    """
+    if exploration is None and best is not None:
+        return log_expected_improvement(mean, deviation, best)
+    bound: _Array = mean + (_EXPLORATION if exploration is None else exploration) * deviation
+    return bound
 
 
 def log_expected_improvement(mean: _Array, deviation: _Array, best: float) -> _Array:

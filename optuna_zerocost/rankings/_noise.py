@@ -1,4 +1,4 @@
-"""Whether architectures that are alike have scores that are alike."""
+"""Scores that look like noise: alike architectures differ in them as any others do."""
 
 from __future__ import annotations
 

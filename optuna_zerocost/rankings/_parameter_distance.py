@@ -1,4 +1,4 @@
-"""How far apart two sets of parameters are, whatever kinds of parameters they have."""
+"""Distances between sets of parameters, whatever kinds of parameters they have."""
 
 from __future__ import annotations
 

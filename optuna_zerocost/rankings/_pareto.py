@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import TrialState
 
-from optuna_zerocost.rankings._ranking import SeveralScores
+from optuna_zerocost.rankings._fixed import SeveralScores
 from optuna_zerocost.records import Candidate, History, stored_scores
 
 __all__ = ["Pareto", "crowding_distances", "non_domination_ranks", "order_by_fronts"]

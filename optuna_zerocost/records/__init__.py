@@ -1,75 +1,74 @@
 """Records: what a study stores of candidates and choices, and how it is read back."""
 
 from optuna_zerocost.records._attributes import (
+    ATTRIBUTES,
     CONSTRAINT,
+    HIDDEN_ATTRIBUTES,
     PREFIX,
     RESERVED_NAMES,
     TRUST,
     is_score_name,
-    read_json,
     set_user_attributes,
-    write_json,
+    stored_scores,
 )
 from optuna_zerocost.records._candidate import (
     ArchitectureKey,
     Candidate,
     History,
     architecture_key,
-    sign_of,
 )
+from optuna_zerocost.records._choices import architecture_of, choose, chosen_key, claim_best
 from optuna_zerocost.records._considered import considered_scores, store_considered
 from optuna_zerocost.records._fingerprint import described, fingerprint_of, qualified_name
-from optuna_zerocost.records._known import (
-    KnownArchitectures,
-    choose,
-    chosen_key,
-    chosen_values,
-    claim_best,
+from optuna_zerocost.records._known import KnownArchitectures, chosen_values
+from optuna_zerocost.records._long_values import read_json, write_json
+from optuna_zerocost.records._oriented_scores import oriented_scores, parse_name
+from optuna_zerocost.records._pool import Piece, Pool, PoolStore, hashed, merged, stored_pools
+from optuna_zerocost.records._trial_order import (
+    Outcome,
+    Relation,
+    finished_in_order,
+    outcome_of,
+    relation_of,
+    sign_of,
+    tournament_winner,
 )
-from optuna_zerocost.records._outcome import Outcome, finished_in_order, outcome_of
-from optuna_zerocost.records._pool import (
-    Pool,
-    decode_pool,
-    encode_pool,
-    hashed,
-    merged,
-    pool_identity,
-    pool_prefix,
-    stored_pools,
-)
-from optuna_zerocost.records._stored_scores import stored_scores
-from optuna_zerocost.records._tournament import tournament_winner
 
 __all__ = [
-    "ArchitectureKey",
+    "ATTRIBUTES",
     "CONSTRAINT",
+    "HIDDEN_ATTRIBUTES",
+    "PREFIX",
+    "RESERVED_NAMES",
+    "TRUST",
+    "ArchitectureKey",
     "Candidate",
     "History",
     "KnownArchitectures",
     "Outcome",
-    "PREFIX",
+    "Piece",
     "Pool",
-    "RESERVED_NAMES",
-    "TRUST",
+    "PoolStore",
+    "Relation",
     "architecture_key",
+    "architecture_of",
     "choose",
     "chosen_key",
     "chosen_values",
     "claim_best",
     "considered_scores",
-    "decode_pool",
     "described",
-    "encode_pool",
     "fingerprint_of",
     "finished_in_order",
     "hashed",
     "is_score_name",
     "merged",
+    "oriented_scores",
     "outcome_of",
-    "pool_identity",
-    "pool_prefix",
+    "parse_name",
     "qualified_name",
     "read_json",
+    "relation_of",
     "set_user_attributes",
     "sign_of",
     "store_considered",

@@ -1,10 +1,9 @@
-"""What the samplers store with a study or a trial, and how long values are stored."""
+"""Attributes: the names of all that is stored, what each means, and which of them are scores."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.study import Study
@@ -13,43 +12,84 @@ from optuna.trial import FrozenTrial
 from optuna_zerocost import _compat
 
 __all__ = [
+    "ATTRIBUTES",
     "CONSTRAINT",
+    "HIDDEN_ATTRIBUTES",
     "PREFIX",
     "RESERVED_NAMES",
     "TRUST",
     "is_score_name",
-    "read_json",
     "set_user_attributes",
-    "write_json",
+    "stored_scores",
 ]
 
 PREFIX = "zerocost:"
-"""What the names of all attributes begin with that the package stores."""
-
-# A trial's attribute "zerocost:<name>" has another meaning for these.
-RESERVED_NAMES = frozenset(
-    {
-        "candidates",
-        "deviation",
-        "doubted",
-        "feasible",
-        "origin",
-        "otherwise",
-        "predicted",
-        "rejected",
-        "seconds",
-        "source",
-        "verdict",
-        "verdict_correlation",
-        "verdict_reason",
-        "verdict_share",
-        "verdict_trials",
-        "violation",
-    }
-)
+"""Beginning of the names of all attributes."""
 
 TRUST = "trust:"
-"""What follows the prefix where an attribute tells how far a score is trusted."""
+"""Beginning of a name, after the prefix, of an attribute that tells how far a score is trusted."""
+
+ATTRIBUTES: Mapping[str, str] = {
+    "<score>": (
+        "each score of the architecture, also for trials that the base sampler suggested; with "
+        "`Limits` what was measured too"
+    ),
+    "source": (
+        "`warmup`, `move`, `random` (a random candidate, see `random_share`), `base` (the base "
+        "sampler's own suggestion) or `enqueued`"
+    ),
+    "candidates": "number of new architectures that it was chosen from",
+    "rejected": "number of draws that the scorer rejected, those outside of limits included",
+    "seconds": "time for drawing and scoring",
+    "feasible": "with `Limits`: share of the draws that were within",
+    "violation": (
+        "with `Limits`: by how much the trial is outside, relative to the bound; absent where it "
+        "is within"
+    ),
+    "origin": (
+        "`random` where random draws took over from the base sampler to stay within limits; with "
+        "`Learned`: where the architecture came from, `base`, `pool`, `random` or `neighbour`"
+    ),
+    "predicted": "with `Learned`: the value that was predicted for the objective",
+    "deviation": "with `Learned`: how sure that was, a standard deviation",
+    "trust:<score>": (
+        "with `Learned`: the share of the parameters' error that the score explains, negative "
+        "where it points the wrong way"
+    ),
+    "doubted": (
+        "with `Learned`: the scores that look like noise, since they differ between alike "
+        "architectures as between any others"
+    ),
+    "otherwise": ("with `Learned`: what would have been chosen without scores; empty if the same"),
+    "verdict": "with `ZeroCostPruner`: `kept`, `pruned` or `not scored`",
+    "verdict_reason": "with `ZeroCostPruner`: why, in a sentence",
+    "verdict_trials": "with `ZeroCostPruner`: number of complete trials with scores by then",
+    "verdict_correlation": "with `ZeroCostPruner`: Spearman ρ of their scores with the objective",
+    "verdict_share": "with `ZeroCostPruner`: share of the architectures that are not better",
+}
+"""User attributes of a trial, which optuna-dashboard lists: name without the prefix → meaning.
+
+With several objectives, ``predicted:1`` and ``deviation:1`` are those of the second one.
+"""
+
+HIDDEN_ATTRIBUTES: Mapping[str, str] = {
+    "chosen": "trial: the architecture that a sampler has chosen for it",
+    "considered": "trial: the scores of what it was chosen among, in rising order",
+    "parent": "trial: number of the trial that it is a mutation of (`AgingEvolutionSampler`)",
+    "warmup:<scorer>:seed": "study: the seed of a warmup's pool",
+    "warmup:<scorer>:<seed>:<from>-<to>": "study: a piece of such a pool, drawn and scored",
+    "warmup:<scorer>:<seed>:<from>-<to>:announced": "study: the worker that is at this piece",
+}
+"""System attributes of trials and studies: name without the prefix → holder and meaning.
+
+A trial outside of limits has a constraint of Optuna's besides, :data:`CONSTRAINT`.
+"""
+
+CONSTRAINT = f"{PREFIX}violation"
+"""Constraint of a trial that is outside of the limits, and the attribute that mirrors it."""
+
+RESERVED_NAMES = frozenset(name for name in ATTRIBUTES if "<" not in name)
+"""Names that no score may have."""
 
 
 def is_score_name(name: str) -> bool:
@@ -57,45 +97,25 @@ def is_score_name(name: str) -> bool:
     return name not in RESERVED_NAMES and ":" not in name
 
 
-# The constraint of a trial that is outside of the limits, and the attribute that mirrors it.
-CONSTRAINT = f"{PREFIX}violation"
-
-# Room in the last piece for the number of pieces and the digest.
-_HEADER_LENGTH = 32
-
-
-def write_json(write: Callable[[str, Any], None], key: str, value: Any) -> None:
-    """Store ``value`` as JSON in pieces that every storage accepts, under keys of their own.
-
-    The piece under ``key`` itself is written last and says how many others there are and what
-    they must add up to: a reader sees the whole value or none, even if the writer dies or two
-    writers interleave. A short value is this one piece.
+def stored_scores(attributes: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores, finite numbers, among the user attributes of a trial.
 
     Args:
-        write: ``(key, value)`` → nothing; sets one attribute.
-        key: The key of the whole.
-        value: Anything that JSON can hold.
+        attributes: ``trial.user_attrs``.
+
+    Returns:
+        Name → score, without the prefix; empty if the trial was not scored.
     """
-    text = json.dumps(value, separators=(",", ":"))
-    length = _compat.MAX_ATTRIBUTE_LENGTH - _HEADER_LENGTH
-    pieces = [text[start : start + length] for start in range(0, len(text), length)]
-    for index, piece in enumerate(pieces[1:], start=1):
-        write(f"{key}:{index}", piece)
-    write(key, f"{len(pieces)}:{_digest(text)}:{pieces[0]}")
-
-
-def read_json(attributes: Mapping[str, Any], key: str) -> Any:
-    """Return what :func:`write_json` stored under ``key``, or ``None`` if it is not all there."""
-    if key not in attributes:
-        return None
-    count, digest, first = str(attributes[key]).split(":", 2)
-    others = (str(attributes.get(f"{key}:{index}", "")) for index in range(1, int(count)))
-    text = "".join([first, *others])
-    return json.loads(text) if _digest(text) == digest else None
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    # The storage in memory hands out live trials, which a worker may be writing to: read a copy.
+    return {
+        name: float(value)
+        for key, value in dict(attributes).items()
+        if key.startswith(PREFIX)
+        and is_score_name(name := key.removeprefix(PREFIX))
+        and isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+    }
 
 
 def set_user_attributes(study: Study, trial: FrozenTrial, attributes: Mapping[str, Any]) -> None:

@@ -1,17 +1,19 @@
-"""What is ranked, and against which background."""
+"""Candidates: architectures that were scored, and the trials that they are ranked against."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-__all__ = ["ArchitectureKey", "Candidate", "History", "architecture_key", "sign_of"]
+from optuna_zerocost.records._trial_order import sign_of
+
+__all__ = ["ArchitectureKey", "Candidate", "History", "architecture_key"]
 
 ArchitectureKey = tuple[tuple[str, str], ...]
 
@@ -60,13 +62,13 @@ class Candidate:
 
     @functools.cached_property
     def key(self) -> ArchitectureKey:
-        """What tells this architecture from another."""
+        """The parameters' names and values, which tell this architecture from another."""
         return architecture_key(self.params, self.distributions)
 
 
 @dataclass(frozen=True)
 class History:
-    """What a ranking may know besides the candidates.
+    """The trials of a study, as far as a ranking may know them.
 
     Attributes:
         trials: The study's finished trials (complete, pruned and failed), oldest first.
@@ -81,6 +83,22 @@ class History:
     score_directions: Mapping[str, str] = field(default_factory=dict)
     running: Sequence[FrozenTrial] = ()
 
+    @classmethod
+    def of(
+        cls,
+        trials: Iterable[FrozenTrial],
+        directions: Sequence[StudyDirection],
+        score_directions: Mapping[str, str],
+    ) -> History:
+        """Return the history that these trials of a study make up."""
+        trials = list(trials)
+        return cls(
+            trials=[trial for trial in trials if trial.state.is_finished()],
+            directions=tuple(directions),
+            score_directions=dict(score_directions),
+            running=[trial for trial in trials if trial.state == TrialState.RUNNING],
+        )
+
     def score_sign(self, name: str) -> float:
         """Return what turns a score so that higher is better: 1 or -1."""
         return -1.0 if self.score_directions.get(name) == "minimize" else 1.0
@@ -88,8 +106,3 @@ class History:
     def value_sign(self, objective: int = 0) -> float:
         """Return what turns an objective's values so that higher is better: 1 or -1."""
         return sign_of(self.directions[objective])
-
-
-def sign_of(direction: StudyDirection) -> float:
-    """Return what turns values so that higher is better: 1 or -1."""
-    return -1.0 if direction == StudyDirection.MINIMIZE else 1.0

@@ -1,4 +1,4 @@
-"""What a trial was chosen among: the scores of the other candidates, kept short."""
+"""The scores that a trial was chosen among, kept short."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from optuna_zerocost.records._attributes import PREFIX, read_json, write_json
+from optuna_zerocost.records._attributes import PREFIX
 from optuna_zerocost.records._candidate import Candidate
+from optuna_zerocost.records._long_values import read_json, write_json
 
 __all__ = ["considered_scores", "store_considered"]
 
@@ -25,7 +26,7 @@ def store_considered(
 
     Args:
         write: ``(key, value)`` → nothing; sets one system attribute of the trial.
-        candidates: What the trial was chosen among.
+        candidates: Those that the trial was chosen among.
         names: The scores to keep; none keeps all.
     """
     kept = names or sorted({name for candidate in candidates for name in candidate.scores})

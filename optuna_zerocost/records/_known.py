@@ -1,132 +1,80 @@
-"""Which architectures a study has met already."""
+"""The architectures that a study has met, and what it knows of each."""
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from optuna_zerocost import _compat
-from optuna_zerocost.records._attributes import PREFIX, read_json, write_json
-from optuna_zerocost.records._candidate import ArchitectureKey, Candidate, architecture_key
+from optuna_zerocost.records._attributes import PREFIX, stored_scores
+from optuna_zerocost.records._candidate import ArchitectureKey, architecture_key
+from optuna_zerocost.records._long_values import read_json
 
-__all__ = ["KnownArchitectures", "choose", "chosen_key", "chosen_values", "claim_best"]
-
-# The architecture that a sampler has chosen for a trial, stored at once: the trial's parameters
-# appear one by one, and only when the objective asks for them.
-CHOSEN_KEY = f"{PREFIX}chosen"
+__all__ = ["KnownArchitectures", "chosen_values"]
 
 # A failure may be a bug that was mended, or a worker that was killed; a second one is believed.
 _FAILURES = 2
 
-# Seconds for which an earlier trial waits for a later one with the same choice to move on.
-_PATIENCE = 2.0
-
-# After so many choices that others had made as well, the last one is kept all the same.
-_MOST_ROUNDS = 100
-
-
-def choose(study: Study, trial: FrozenTrial, candidate: Candidate) -> None:
-    """Store that ``trial`` is to be ``candidate``."""
-    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
-
-    def write(key: str, value: str) -> None:
-        storage.set_trial_system_attr(trial_id, key, value)
-
-    write_json(write, CHOSEN_KEY, dict(candidate.key))
-
-
-def claim_best(
-    study: Study, trial: FrozenTrial, candidates: Sequence[Candidate]
-) -> Candidate | None:
-    """Choose for ``trial`` the first candidate that no other trial has; store the choice.
-
-    No storage has a lock. So a choice is stored first and compared with those of the other trials
-    afterwards, and a trial keeps only what no other has chosen: of two workers that choose the
-    same at the same moment, one at least sees the other. The later in number moves on; the earlier
-    gives it time to do so, and moves on itself only if the other had been there before.
-
-    Args:
-        study: The study, or the part of it that Hyperband shows.
-        trial: The trial to choose for.
-        candidates: Best first, each architecture once.
-
-    Returns:
-        The choice, or ``None`` if there is none left.
-    """
-    position, candidate = 0, None
-    for _ in range(_MOST_ROUNDS):
-        known = KnownArchitectures(_other_trials(study, trial))
-        left = (candidate for candidate in candidates if candidate.key not in known)
-        candidate = next(itertools.islice(left, position, None), None)
-        if candidate is None:
-            return None
-        choose(study, trial, candidate)
-        rivals = _rivals(study, trial, candidate)
-        patience = _PATIENCE
-        while rivals and min(rivals) > trial.number and patience > 0:
-            time.sleep(_PATIENCE / 20)
-            patience -= _PATIENCE / 20
-            rivals = _rivals(study, trial, candidate)
-        if not rivals:
-            return candidate
-        # One of the rivals keeps what all of them have chosen; the others share what comes next.
-        position = max(0, sum(number < trial.number for number in rivals) - 1)
-    return candidate
-
-
-def _rivals(study: Study, trial: FrozenTrial, candidate: Candidate) -> list[int]:
-    """Return the numbers of the other trials that are to be ``candidate``."""
-    return [
-        other.number
-        for other in _other_trials(study, trial)
-        if other.state != TrialState.FAIL and chosen_key(other) == candidate.key
-    ]
-
-
-def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
-    return [other for other in _compat.all_trials(study) if other.number != trial.number]
-
-
-def chosen_key(trial: FrozenTrial) -> ArchitectureKey | None:
-    """Return the architecture that a sampler of ours has chosen for ``trial``, if it has."""
-    chosen = chosen_values(trial)
-    return None if chosen is None else tuple(sorted(chosen.items()))
-
 
 def chosen_values(trial: FrozenTrial) -> dict[str, str] | None:
-    """Return the same as name → value, as in an :data:`ArchitectureKey`."""
-    chosen: dict[str, str] | None = read_json(trial.system_attrs, CHOSEN_KEY)
+    """Return the architecture that a sampler of ours has chosen for ``trial``, name → value.
+
+    It is stored at once: the trial's parameters appear one by one, and only when the objective
+    asks for them. ``None`` if there was no such choice. Values are as in an ``ArchitectureKey``.
+    """
+    chosen: dict[str, str] | None = read_json(trial.system_attrs, f"{PREFIX}chosen")
     return chosen
 
 
 class KnownArchitectures:
     """The architectures of ``trials``: evaluated, running or waiting, or failed twice.
 
-    A trial has more parameters than its architecture, so a candidate is known if all of its
-    parameters have the same values in one trial.
+    A trial has more parameters than its architecture, so it is one of an architecture if all of
+    the architecture's parameters have the same values in it.
+
+    Args:
+        trials: Trials of a study.
     """
 
-    def __init__(self, trials: Iterable[FrozenTrial]) -> None:
-        self._assigned: list[tuple[dict[str, str], int]] = [
-            (_assigned_values(trial), 1 if trial.state == TrialState.FAIL else _FAILURES)
-            for trial in trials
-        ]
-        self._index: dict[tuple[str, ...], Counter[tuple[str, ...]]] = {}
+    def __init__(self, trials: Iterable[FrozenTrial] = ()) -> None:
+        self._trials = list(trials)
+        self._assigned = [_assigned_values(trial) for trial in self._trials]
+        self._index: dict[tuple[str, ...], dict[tuple[str, ...], list[FrozenTrial]]] = {}
 
     def __contains__(self, key: ArchitectureKey) -> bool:
+        trials = self._trials_of(key)
+        failures = sum(trial.state == TrialState.FAIL for trial in trials)
+        return failures < len(trials) or failures >= _FAILURES
+
+    def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float] | None:
+        """Return scores and measurements that a trial of this architecture has, if one has any.
+
+        Args:
+            key: The architecture.
+            names: What is wanted. The trial with the most of it is preferred.
+
+        Returns:
+            Name → score, in the order of ``names``; what is lacking is left out. ``None`` where
+            no trial that went well or is under way has one of them.
+        """
+        best: dict[str, float] = {}
+        for trial in self._trials_of(key):
+            if trial.state == TrialState.FAIL:
+                continue
+            scores = stored_scores(trial.user_attrs)
+            found = {name: scores[name] for name in names if name in scores}
+            best = max(best, found, key=len)
+        return best or None
+
+    def _trials_of(self, key: ArchitectureKey) -> list[FrozenTrial]:
         names = tuple(name for name, _ in key)
         if names not in self._index:
-            counts: Counter[tuple[str, ...]] = Counter()
-            for assigned, weight in self._assigned:
+            index: dict[tuple[str, ...], list[FrozenTrial]] = {}
+            for trial, assigned in zip(self._trials, self._assigned, strict=True):
                 if all(name in assigned for name in names):
-                    counts[tuple(assigned[name] for name in names)] += weight
-            self._index[names] = counts
-        return self._index[names][tuple(value for _, value in key)] >= _FAILURES
+                    index.setdefault(tuple(assigned[name] for name in names), []).append(trial)
+            self._index[names] = index
+        return self._index[names].get(tuple(value for _, value in key), [])
 
 
 def _assigned_values(trial: FrozenTrial) -> dict[str, str]:

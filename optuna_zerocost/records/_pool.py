@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,20 +13,14 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.study import Study
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records._attributes import PREFIX, read_json
+from optuna_zerocost.records._attributes import PREFIX
 from optuna_zerocost.records._candidate import ArchitectureKey, Candidate
-from optuna_zerocost.records._fingerprint import fingerprint_of
+from optuna_zerocost.records._long_values import read_json, write_json
 
-__all__ = [
-    "Pool",
-    "decode_pool",
-    "encode_pool",
-    "hashed",
-    "merged",
-    "pool_identity",
-    "pool_prefix",
-    "stored_pools",
-]
+__all__ = ["Piece", "Pool", "PoolStore", "hashed", "merged", "stored_pools"]
+
+Piece = tuple[int, int]
+"""Numbers of the first draw of a piece, and of the first one after it."""
 
 _PIECE_KEY = re.compile(
     rf"(?P<pool>{PREFIX}warmup:[0-9a-f]{{16}}:[0-9a-f]{{16}}):(?P<start>\d+)-(?P<stop>\d+)"
@@ -34,14 +29,14 @@ _PIECE_KEY = re.compile(
 
 @dataclass(frozen=True)
 class Pool:
-    """A scored pool.
+    """Random architectures that were drawn and scored, all of a warmup's or a piece of them.
 
     Attributes:
         candidates: The architectures that were scored, each once, in the order of their draws.
-        rejected: How many draws the scorer rejected.
-        reason: Why the first of these was rejected; empty if none was.
-        draws: How many draws there were.
-        outside: How many of them were outside of the limits.
+        rejected: Number of draws that the scorer rejected.
+        reason: Reason why the first of these was rejected; empty if none was.
+        draws: Number of draws.
+        outside: Number of those that were outside of the limits.
     """
 
     candidates: list[Candidate]
@@ -56,48 +51,130 @@ class Pool:
         return self.draws - self.outside
 
     @property
-    def feasible(self) -> float:
-        """Share of the draws within the limits, of those for which this is known."""
+    def feasible(self) -> float | None:
+        """Share of the draws within the limits, of those for which this is known, if any."""
         known = self.draws - self.rejected
-        return (known - self.outside) / known if known else 0.0
+        return (known - self.outside) / known if known else None
 
 
-def pool_prefix(scorer: Callable[..., Any], fixed: Mapping[str, Any]) -> str:
-    """Return how the keys of a scorer's pools begin.
-
-    Args:
-        scorer: Scores the candidates.
-        fixed: Parameters that are not drawn.
-    """
-    return f"{PREFIX}warmup:{hashed(pool_identity(scorer, fixed)):016x}"
-
-
-def pool_identity(scorer: Callable[..., Any], fixed: Mapping[str, Any]) -> str:
-    return f"{fingerprint_of(scorer)};{sorted(fixed.items())!r}"
-
-
-def stored_pools(study: Study, prefix: str = f"{PREFIX}warmup:") -> list[Pool]:
+def stored_pools(
+    study: Study, fingerprint: str | None = None, *, fixed: Mapping[str, Any] | None = None
+) -> list[Pool]:
     """Return what is stored of the pools of ``study``, whoever scored it.
 
     Args:
         study: The study that the pools belong to.
-        prefix: Only pools with this prefix, see :func:`pool_prefix`.
+        fingerprint: Only pools of a scorer with this fingerprint, and of these only
+        fixed: those for which these parameters were not drawn.
 
     Returns:
         One pool for each scorer and seed that the study has seen, the largest first. A pool that
         is still being scored has the candidates of the pieces that are there. A pool with choices
         that JSON cannot hold is not stored, and not here.
     """
+    prefix = "" if fingerprint is None else _prefix(fingerprint, fixed or {})
     attributes = _compat.storage_of(study).get_study_system_attrs(_compat.study_id_of(study))
-    pieces: dict[str, dict[tuple[int, int], Pool]] = {}
+    pieces: dict[str, dict[Piece, Pool]] = {}
     for key in attributes:
         if key.startswith(prefix) and (match := _PIECE_KEY.fullmatch(key)):
             encoded = read_json(attributes, key)
             if encoded is not None:
                 piece = int(match["start"]), int(match["stop"])
-                pieces.setdefault(match["pool"], {})[piece] = decode_pool(encoded, piece)
+                pieces.setdefault(match["pool"], {})[piece] = _decode(encoded, piece)
     pools = [merged(of_pool[piece] for piece in sorted(of_pool)) for of_pool in pieces.values()]
     return sorted(pools, key=lambda pool: -len(pool.candidates))
+
+
+class PoolStore:
+    """The pool of one study, scorer and seed, as its workers agree on it and store it.
+
+    Args:
+        study: The study that the pool belongs to.
+        fingerprint: The scorer's.
+        fixed: Parameters that are not drawn.
+        seed: Proposes the pool's seed, so that an unnamed study can be repeated; ``None``
+            proposes one that is derived from the study's name. The first proposal that is stored
+            counts for all workers.
+
+    Attributes:
+        seed: The seed that the workers have agreed on.
+    """
+
+    def __init__(
+        self, study: Study, fingerprint: str, *, fixed: Mapping[str, Any], seed: int | None
+    ) -> None:
+        self._storage = _compat.storage_of(study)
+        self._study_id = _compat.study_id_of(study)
+        self._prefix = _prefix(fingerprint, fixed)
+        identity = _identity(fingerprint, fixed)
+        self.seed = hashed(f"{identity};{study.study_name if seed is None else seed}")
+        self._attributes: Mapping[str, Any] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what is stored by now.
+
+        If two workers propose a seed at the same moment, the later proposal stays; the other
+        worker sees it when it comes back for its second piece.
+        """
+        key = f"{self._prefix}:seed"
+        self._attributes = self._storage.get_study_system_attrs(self._study_id)
+        if key not in self._attributes:
+            self._write(key, str(self.seed))
+            self._attributes = self._storage.get_study_system_attrs(self._study_id)
+        self.seed = int(self._attributes[key])
+
+    @property
+    def key(self) -> str:
+        """A text that is the same only for pools of the same candidates, but for their number."""
+        return f"{self._prefix}:{self.seed:016x}"
+
+    def key_of(self, piece: Piece) -> str:
+        """Return the same for a piece."""
+        return f"{self.key}:{piece[0]}-{piece[1]}"
+
+    def has(self, piece: Piece) -> bool:
+        """Return whether ``piece`` is stored."""
+        return read_json(self._attributes, self.key_of(piece)) is not None
+
+    def read(self, piece: Piece) -> Pool:
+        """Return ``piece``, which is stored."""
+        return _decode(read_json(self._attributes, self.key_of(piece)), piece)
+
+    def is_announced(self, piece: Piece) -> bool:
+        """Return whether a worker has said that it is at ``piece``."""
+        return f"{self.key_of(piece)}:announced" in self._attributes
+
+    def announce(self, piece: Piece, worker: int) -> None:
+        """Say that ``worker`` is at ``piece``."""
+        self._write(f"{self.key_of(piece)}:announced", worker)
+
+    def write(self, key: str, scored: Pool) -> None:
+        """Store a piece.
+
+        Args:
+            key: See :meth:`key_of`; the seed may be another one by now.
+            scored: The piece.
+        """
+        # Choices that JSON cannot hold (classes, say) live in this process alone; Optuna warns
+        # of them, and a study with such choices has no other workers.
+        with contextlib.suppress(TypeError):
+            write_json(self._write, key, _encode(scored))
+
+    def _write(self, key: str, value: Any) -> None:
+        self._storage.set_study_system_attr(self._study_id, key, value)
+
+
+def merged(pieces: Iterable[Pool]) -> Pool:
+    """Return the pool that ``pieces`` make up, each architecture once."""
+    distinct: dict[ArchitectureKey, Candidate] = {}
+    rejected, reason, draws, outside = 0, "", 0, 0
+    for piece in pieces:
+        for candidate in piece.candidates:
+            distinct.setdefault(candidate.key, candidate)
+        rejected, reason = rejected + piece.rejected, reason or piece.reason
+        draws, outside = draws + piece.draws, outside + piece.outside
+    return Pool(list(distinct.values()), rejected, reason, draws, outside)
 
 
 def hashed(text: str) -> int:
@@ -105,8 +182,16 @@ def hashed(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def encode_pool(piece: Pool) -> dict[str, Any]:
-    """Return a piece as JSON values: each distribution once, values as the storage has them."""
+def _prefix(fingerprint: str, fixed: Mapping[str, Any]) -> str:
+    return f"{PREFIX}warmup:{hashed(_identity(fingerprint, fixed)):016x}"
+
+
+def _identity(fingerprint: str, fixed: Mapping[str, Any]) -> str:
+    return f"{fingerprint};{sorted(fixed.items())!r}"
+
+
+def _encode(piece: Pool) -> dict[str, Any]:
+    # Each distribution once, values as the storage has them.
     table: dict[str, int] = {}
 
     def index_of(distribution: BaseDistribution) -> int:
@@ -134,7 +219,7 @@ def encode_pool(piece: Pool) -> dict[str, Any]:
     }
 
 
-def decode_pool(encoded: Mapping[str, Any], piece: tuple[int, int]) -> Pool:
+def _decode(encoded: Mapping[str, Any], piece: Piece) -> Pool:
     table = [json_to_distribution(text) for text in encoded["distributions"]]
     candidates = []
     for candidate in encoded["candidates"]:
@@ -152,14 +237,3 @@ def decode_pool(encoded: Mapping[str, Any], piece: tuple[int, int]) -> Pool:
         # Pieces of a version without limits lack it.
         encoded.get("outside", 0),
     )
-
-
-def merged(pieces: Iterable[Pool]) -> Pool:
-    distinct: dict[ArchitectureKey, Candidate] = {}
-    rejected, reason, draws, outside = 0, "", 0, 0
-    for piece in pieces:
-        for candidate in piece.candidates:
-            distinct.setdefault(candidate.key, candidate)
-        rejected, reason = rejected + piece.rejected, reason or piece.reason
-        draws, outside = draws + piece.draws, outside + piece.outside
-    return Pool(list(distinct.values()), rejected, reason, draws, outside)

@@ -6,7 +6,8 @@ from optuna_zerocost.algorithms import (
     RelationPredictorSampler,
 )
 from optuna_zerocost.samplers._candidate_trial import CandidateTrial, random_trial
-from optuna_zerocost.samplers._warmup import PoolSource, Warmup
+from optuna_zerocost.samplers._pool_source import PoolSource
+from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.samplers._zerocost import ZeroCostSampler
 
 __all__ = [

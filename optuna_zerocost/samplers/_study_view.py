@@ -8,8 +8,9 @@ buffer of which the winner's is kept.
 from __future__ import annotations
 
 import copy
+import functools
 from collections import ChainMap
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -18,7 +19,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import CONSTRAINT
+from optuna_zerocost.records import CONSTRAINT, History, KnownArchitectures
 
 __all__ = ["Snapshot", "StudyView"]
 
@@ -58,7 +59,7 @@ class _BufferedStorage:
 
 
 class Snapshot:
-    """What a study holds at the moment when the drawing for one trial begins.
+    """The contents of a study at the moment when the drawing for one trial begins.
 
     Args:
         study: The study, or the part of it that Hyperband shows.
@@ -82,9 +83,24 @@ class Snapshot:
         self.considered: list[FrozenTrial] = []
 
     @property
+    def enqueued(self) -> dict[str, Any]:
+        """Parameters of the trial that were enqueued."""
+        enqueued: dict[str, Any] = self.system_attrs.get("fixed_params", {})
+        return enqueued
+
+    @property
     def other_trials(self) -> list[FrozenTrial]:
         """All trials but the one that the drawing is for."""
         return [trial for trial in self.all_trials if trial.number != self.trial.number]
+
+    @functools.cached_property
+    def known(self) -> KnownArchitectures:
+        """The architectures of the other trials."""
+        return KnownArchitectures(self.other_trials)
+
+    def history(self, score_directions: Mapping[str, str]) -> History:
+        """Return the other trials as a ranking may know them."""
+        return History.of(self.other_trials, self.study.directions, score_directions)
 
     def consider(self, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> None:
         """Show a candidate to the later draws as a running trial, so that they avoid it."""

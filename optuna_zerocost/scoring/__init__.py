@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING
 from optuna_zerocost.scoring._limited import LimitedScorer
 from optuna_zerocost.scoring._limits import Limits, OutsideLimits
 from optuna_zerocost.scoring._parallel import map_unordered
+from optuna_zerocost.scoring._rejection import CandidateRejected, RepeatedArchitecture
 from optuna_zerocost.scoring._scorer import (
-    CandidateRejected,
+    BaseScorer,
     DrawingTrial,
-    RepeatedArchitecture,
     Scorer,
-    check_scorer,
+    as_scorer,
     evaluate,
-    limits_of,
-    score_directions_of,
-    score_names_of,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from optuna_zerocost.scoring._reduced_training import ReducedTrainingScorer
 
 __all__ = [
+    "BaseScorer",
     "CandidateRejected",
     "DrawingTrial",
     "LimitedScorer",
@@ -37,12 +35,9 @@ __all__ = [
     "ReducedTrainingScorer",
     "RepeatedArchitecture",
     "Scorer",
-    "check_scorer",
+    "as_scorer",
     "evaluate",
-    "limits_of",
     "map_unordered",
-    "score_directions_of",
-    "score_names_of",
 ]
 
 _NEEDS_TORCH = {

@@ -1,42 +1,32 @@
-"""What scorers that build networks have in common: seeds, limits, known scores, times."""
+"""Scorers that build networks: seeds, limits, times, fingerprints."""
 
 from __future__ import annotations
 
 import abc
-import contextlib
 import dataclasses
 import hashlib
 import os
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from optuna.trial import FixedTrial
 from torch import nn
-from torch.nn.parameter import is_lazy
 
-from optuna_zerocost.proxies import SeededRandomState
-from optuna_zerocost.records import (
-    ArchitectureKey,
-    Candidate,
-    architecture_key,
-    described,
-    qualified_name,
-)
-from optuna_zerocost.scoring._limits import SHAPE_LIMITS, Limits, OutsideLimits
+from optuna_zerocost.records import described, qualified_name
+from optuna_zerocost.scoring._limits import SHAPE_LIMITS, Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
-from optuna_zerocost.scoring._meta import MetaDevice, has_meta_tensors
-from optuna_zerocost.scoring._scorer import DrawingTrial, RepeatedArchitecture
+from optuna_zerocost.scoring._meta import MetaDevice
+from optuna_zerocost.scoring._network_builder import Draft, NetworkBuilder
+from optuna_zerocost.scoring._once import OnceScorer
 
 __all__ = ["BuildingScorer", "ScorerStatistics"]
 
 
 @dataclass(frozen=True)
 class ScorerStatistics:
-    """What a scorer has done so far in this process.
+    """Counts and times of what a scorer has done so far in this process.
 
     Attributes:
         scored: Networks that were built and scored.
@@ -72,15 +62,7 @@ class ScorerStatistics:
         return ScorerStatistics(*(one + another for one, another in pairs))
 
 
-@dataclass(frozen=True)
-class _Sketch:
-    """A network without weights, and the seconds that it took to build."""
-
-    network: nn.Module
-    seconds: float
-
-
-class BuildingScorer(abc.ABC):
+class BuildingScorer(OnceScorer[Draft]):
     """Builds the network that a trial describes, under a seed, and scores it once.
 
     Args:
@@ -94,8 +76,7 @@ class BuildingScorer(abc.ABC):
             for always, ``None`` for where it works and saves time or memory.
     """
 
-    score_names: tuple[str, ...]
-    score_directions: dict[str, str]
+    score_names: Sequence[str]
 
     def __init__(
         self,
@@ -115,25 +96,31 @@ class BuildingScorer(abc.ABC):
                 f"build_model is {build_model!r}, but it must be a function that makes a network "
                 "from a trial. Pass the function itself, not what it returns."
             )
+        super().__init__(limits)
         self._build_model = build_model
         self._device = device
         self._seed = seed
         self.n_jobs = n_jobs
-        self.limits = limits
         self._meter = meter
-        self._meta = MetaDevice(
-            meta, reads_shapes=not SHAPE_LIMITS.isdisjoint(limits.names if limits else ())
+        limited = limits.names if limits is not None else ()
+        self._builder = NetworkBuilder(
+            self._build,
+            seed=seed,
+            meta=MetaDevice(meta, reads_shapes=not SHAPE_LIMITS.isdisjoint(limited)),
+            owner=type(self).__name__,
         )
+        self._sketch_limits = tuple(name for name in limited if name in SHAPE_LIMITS)
         self._pid = os.getpid()
-        self._sketch_limits = tuple(name for name in self._limited if name in SHAPE_LIMITS)
-        self._outside: dict[ArchitectureKey, dict[str, float]] = {}
-        self._cache: dict[ArchitectureKey, dict[str, float]] = {}
-        self._statistics = ScorerStatistics()
+        self._counted = ScorerStatistics()
         self._fingerprint: str | None = None
 
     @abc.abstractmethod
-    def _score(self, network: nn.Module) -> dict[str, float]:
-        """Score a network that was just built, on its device."""
+    def _scores_of(self, network: nn.Module) -> dict[str, float]:
+        """Score a network that was just built, on its device.
+
+        Raises:
+            optuna_zerocost.proxies.ProxyError: If a score is undefined for the network.
+        """
 
     @abc.abstractmethod
     def _determinants(self) -> Iterable[Any]:
@@ -142,161 +129,49 @@ class BuildingScorer(abc.ABC):
     def _build(self, trial: Any) -> nn.Module:
         return self._build_model(trial)
 
-    def __call__(self, trial: Any, /) -> dict[str, float]:
-        """Build one architecture, check the limits, and score it.
+    def _make(self, trial: Any) -> Draft:
+        return self._builder.draft(trial)
 
-        Args:
-            trial: An Optuna trial, or anything with its ``suggest_*``, ``params`` and
-                ``distributions``, e.g. ``optuna.trial.FixedTrial(params)``.
-
-        Returns:
-            Name → score, and what was measured for the limits.
-
-        Raises:
-            TypeError: If ``build_model`` returns something other than a network.
-            OutsideLimits: If the network is outside of the limits.
-            optuna_zerocost.proxies.ProxyError: If a score is undefined for the network.
-        """
-        sketch, network = self._drawn(trial)
-        key = architecture_key(trial.params, trial.distributions)
-        if key in self._cache:
-            self._meta.drawn(needs_weights=False)
-            self._statistics += ScorerStatistics(cache_hits=1)
-            return dict(self._cache[key])
+    def _measure(self, made: Draft) -> dict[str, float]:
         measured: dict[str, float] = {}
-        try:
-            self._check_known(key)
-            if isinstance(trial, DrawingTrial) and trial.is_repeated():
-                self._meta.drawn(needs_weights=False)
-                raise RepeatedArchitecture
-            if network is None:
-                assert sketch is not None
-                self._measure(sketch.network, measured, is_sketch=True)
-                network = self._built_after(sketch, trial)
-                if self._meta.is_refused:
-                    # What the sketch was like says nothing.
-                    measured.clear()
-                    key = architecture_key(trial.params, trial.distributions)
-            self._measure(network, measured, is_sketch=False)
-        except OutsideLimits as error:
-            self._outside[key] = error.measured
-            self._meta.drawn(needs_weights=not SHAPE_LIMITS.issuperset(error.measured))
-            self._statistics += ScorerStatistics(outside=1)
-            raise
-        self._meta.drawn(needs_weights=True)
+        if made.network is None and made.sketch is not None:
+            self._measure_into(measured, made.sketch, is_sketch=True)
+            self._builder.finish(made)
+            if self._builder.meta.is_refused:
+                # What the sketch was like says nothing.
+                measured.clear()
+        self._measure_into(measured, self._placed(made), is_sketch=False)
+        return measured
+
+    def _score(self, made: Draft, measured: Mapping[str, float]) -> dict[str, float]:
+        self._builder.meta.drawn(needs_weights=True)
         started = time.perf_counter()
-        scores = {**measured, **self._score(self._placed(network))}
+        scores = {**measured, **self._scores_of(self._placed(made))}
         seconds = time.perf_counter() - started
-        self._statistics += ScorerStatistics(scored=1, score_seconds=seconds)
+        self._counted += ScorerStatistics(scored=1, score_seconds=seconds)
         # A score that is limited as well was measured, not scored; it keeps its place.
         ordered = {name: scores[name] for name in self.score_names if name in scores}
-        self._cache[key] = ordered | scores
-        return dict(self._cache[key])
+        return ordered | scores
 
-    @property
-    def _limited(self) -> tuple[str, ...]:
-        return self.limits.names if self.limits is not None else ()
+    def _spared(self, *, was_scored: bool) -> None:
+        self._builder.meta.drawn(needs_weights=False)
+        self._counted += ScorerStatistics(cache_hits=int(was_scored))
 
-    def _drawn(self, trial: Any) -> tuple[_Sketch | None, nn.Module | None]:
-        """Run the builder: without weights, or with them, or both ways for a comparison."""
-        # Only these trials answer a question a second time without asking a sampler again.
-        is_repeatable = isinstance(trial, (DrawingTrial, FixedTrial))
-        if not is_repeatable or not self._meta.pays():
-            return None, self._built(trial)
-        sketch = self._sketched(trial)
-        if sketch is None:
-            network = self._built(trial)
-            # That went well, so it was the device that the builder did not bear.
-            self._meta.refuse()
-            return None, network
-        if self._meta.may_compare(sketch.network):
-            return sketch, self._built_after(sketch, trial)
-        return sketch, None
+    def _found_outside(self, measured: Mapping[str, float]) -> None:
+        self._builder.meta.drawn(needs_weights=not SHAPE_LIMITS.issuperset(measured))
+        self._counted += ScorerStatistics(outside=1)
 
-    def _sketched(self, trial: Any) -> _Sketch | None:
-        """Build on the meta device; ``None`` if that cannot be done."""
-        usual_device = torch.get_default_device()
-        drawing = 0.0
-        started = time.perf_counter()
-        try:
-            with SeededRandomState(self._seed) as seeded, _quiet_about_loading():
-
-                @contextlib.contextmanager
-                def around_draw() -> Iterator[None]:
-                    nonlocal drawing
-                    begun = time.perf_counter()
-                    # Samplers may compute with torch themselves.
-                    with seeded.paused(), torch.device(usual_device):
-                        yield
-                    drawing += time.perf_counter() - begun
-
-                if isinstance(trial, DrawingTrial):
-                    trial.around_draw = around_draw
-                with torch.device("meta"):
-                    network = self._build(trial)
-        except Exception:
-            # Building with weights will tell whose fault it is.
-            return None
-        finally:
-            seconds = time.perf_counter() - started
-            self._statistics += ScorerStatistics(sketched=1, build_seconds=seconds)
-        if not isinstance(network, nn.Module) or any(map(is_lazy, network.parameters())):
-            return None
-        self._meta.saw(network)
-        # Building with weights afterwards draws nothing, and is compared with this.
-        return _Sketch(network, seconds - drawing)
-
-    def _built(self, trial: Any) -> nn.Module:
-        """Build with weights."""
-        started = time.perf_counter()
-        with SeededRandomState(self._seed) as seeded:
-            if isinstance(trial, DrawingTrial):
-                trial.around_draw = seeded.paused
-            network = self._build(trial)
-        seconds = time.perf_counter() - started
-        self._statistics += ScorerStatistics(built=1, build_seconds=seconds)
-        if not isinstance(network, nn.Module):
-            raise TypeError(
-                f"build_model returned {type(network).__name__}, but it must return the untrained "
-                "network, a torch.nn.Module."
-            )
-        if self._statistics.sketched and has_meta_tensors(network):
-            raise TypeError(
-                "build_model returned a network on the meta device, although it was called "
-                "outside of it: it seems to keep layers from an earlier call. Make new layers in "
-                f"each call, or pass meta=False to {type(self).__name__}."
-            )
-        if self._meta.reads_shapes and not any(map(is_lazy, network.parameters())):
-            self._meta.saw(network)
-        return network
-
-    def _built_after(self, sketch: _Sketch, trial: Any) -> nn.Module:
-        """Build with weights what was built without; compare until the two are known."""
-        params = dict(trial.params)
-        started = time.perf_counter()
-        network = self._built(trial)
-        seconds = time.perf_counter() - started
-        if trial.params != params:
-            self._meta.refuse()
-        elif not self._meta.is_settled:
-            self._meta.compare(
-                sketch.network, network, sketch_seconds=sketch.seconds, seconds=seconds
-            )
-        return network
-
-    def _placed(self, network: nn.Module) -> nn.Module:
+    def _placed(self, made: Draft) -> nn.Module:
+        network = self._builder.finish(made)
         return network if self._device is None else network.to(self._device)
 
-    def _check_known(self, key: ArchitectureKey) -> None:
-        if self.limits is not None and key in self._outside:
-            raise OutsideLimits(self.limits, self._outside[key])
-
-    def _measure(self, network: nn.Module, measured: dict[str, float], *, is_sketch: bool) -> None:
+    def _measure_into(
+        self, measured: dict[str, float], network: nn.Module, *, is_sketch: bool
+    ) -> None:
         """Add to ``measured`` what it lacks, in the limits' order, until one is broken."""
         if self.limits is None:
             return
         assert self._meter is not None
-        network = network if is_sketch else self._placed(network)
         names = self._sketch_limits if is_sketch else self.limits.names
         started = time.perf_counter()
         try:
@@ -314,21 +189,15 @@ class BuildingScorer(abc.ABC):
                 self.limits.check(measured)
         finally:
             seconds = time.perf_counter() - started
-            self._statistics += ScorerStatistics(limit_seconds=seconds)
-
-    def remember(self, candidates: Iterable[Candidate]) -> None:
-        """Keep scores that were computed elsewhere, by another process or in an earlier run.
-
-        Args:
-            candidates: Scored by a scorer with the same fingerprint.
-        """
-        for candidate in candidates:
-            self._cache.setdefault(candidate.key, dict(candidate.scores))
+            self._counted += ScorerStatistics(limit_seconds=seconds)
 
     @property
     def statistics(self) -> ScorerStatistics:
         """Networks scored, cache hits and times, in this process."""
-        return self._statistics
+        builder = self._builder
+        return self._counted + ScorerStatistics(
+            build_seconds=builder.seconds, built=builder.built, sketched=builder.sketched
+        )
 
     def prepare_worker(self) -> None:
         """Use one torch thread, if this is another process than the one the scorer was made in.
@@ -371,11 +240,3 @@ def _feed(digest: Any, value: Any) -> None:
         digest.update(f"{qualified_name(value)};".encode())
     else:
         digest.update(f"{described(value)};".encode())
-
-
-@contextlib.contextmanager
-def _quiet_about_loading() -> Iterator[None]:
-    """Silence torch's warning that weights which are loaded on the meta device go nowhere."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter.*")
-        yield

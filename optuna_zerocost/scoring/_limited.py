@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from optuna_zerocost.records import (
-    ArchitectureKey,
-    Candidate,
-    architecture_key,
-    fingerprint_of,
-    qualified_name,
-)
+from optuna_zerocost.records import Candidate, qualified_name
 from optuna_zerocost.scoring._limits import Limits
-from optuna_zerocost.scoring._scorer import DrawingTrial, RepeatedArchitecture, Scorer
+from optuna_zerocost.scoring._once import OnceScorer
+from optuna_zerocost.scoring._scorer import BaseScorer, Scorer, as_scorer
 
 __all__ = ["LimitedScorer"]
 
 
-class LimitedScorer:
+class LimitedScorer(OnceScorer[Any]):
     """Checks limits of any architecture before it is scored, without torch.
 
     For tables, analytic cost models and other frameworks. The sampler draws an architecture again
@@ -58,31 +53,28 @@ class LimitedScorer:
                 f"{needy} can be measured only of a network of torch. Use ModelScorer, or pass a "
                 "function of your own in Limits(custom={…})."
             )
-        self.limits = limits
-        self._make = make
-        self._score = score
-        self._measured: dict[ArchitectureKey, dict[str, float]] = {}
-        self.score_directions = dict(getattr(score, "score_directions", {}))
-        self.n_jobs = getattr(score, "n_jobs", 1)
-        if score is None or hasattr(score, "score_names"):
-            self.score_names = tuple(getattr(score, "score_names", ()))
+        super().__init__(limits)
+        self._limits = limits
+        self._maker = make
+        self._scorer: BaseScorer | None = None if score is None else as_scorer(score)
+        self.score_names = ()
+        if self._scorer is not None:
+            self.score_names = self._scorer.score_names
+            self.score_directions = self._scorer.score_directions
+            self.n_jobs = self._scorer.n_jobs
 
-    def __call__(self, trial: Any, /) -> dict[str, float]:
-        """Return the scores, and what was measured.
+    def _make(self, trial: Any) -> Any:
+        return trial, self._maker(trial)
 
-        Raises:
-            OutsideLimits: If the architecture is outside of the limits.
-        """
-        architecture = self._make(trial)
-        if isinstance(trial, DrawingTrial) and trial.is_repeated():
-            raise RepeatedArchitecture
-        key = architecture_key(trial.params, trial.distributions)
-        measured = self._measured.setdefault(key, {})
-        for name, (function, _) in self.limits.custom.items():
-            if name not in measured:
-                measured[name] = float(function(architecture))
-            self.limits.check(measured)
-        scores: Mapping[str, float] = {} if self._score is None else self._score(trial)
+    def _measure(self, made: Any) -> dict[str, float]:
+        measured: dict[str, float] = {}
+        for name, (function, _) in self._limits.custom.items():
+            measured[name] = float(function(made[1]))
+            self._limits.check(measured)
+        return measured
+
+    def _score(self, made: Any, measured: Mapping[str, float]) -> dict[str, float]:
+        scores = {} if self._scorer is None else self._scorer(made[0])
         return {**scores, **measured}
 
     def remember(self, candidates: Iterable[Candidate]) -> None:
@@ -91,26 +83,30 @@ class LimitedScorer:
         Args:
             candidates: Scored by a scorer with the same fingerprint.
         """
-        inner: list[Candidate] = []
-        for candidate in candidates:
-            scores = dict(candidate.scores)
-            measured = {name: scores.pop(name) for name in self.limits.names if name in scores}
-            self._measured.setdefault(candidate.key, {}).update(measured)
-            inner.append(Candidate(candidate.params, candidate.distributions, scores))
-        if remember := getattr(self._score, "remember", None):
-            remember(inner)
+        candidates = list(candidates)
+        super().remember(candidates)
+        if self._scorer is not None:
+            limited = self._limits.names
+            self._scorer.remember(
+                Candidate(
+                    candidate.params,
+                    candidate.distributions,
+                    {n: score for n, score in candidate.scores.items() if n not in limited},
+                )
+                for candidate in candidates
+            )
 
     def prepare_worker(self) -> None:
         """Let the scorer inside prepare a process of its own."""
-        if prepare := getattr(self._score, "prepare_worker", None):
-            prepare()
+        if self._scorer is not None:
+            self._scorer.prepare_worker()
 
     @property
     def fingerprint(self) -> str:
         """Changes when what is within, or its scores, would."""
         functions = [
             (name, qualified_name(function), limit)
-            for name, (function, limit) in self.limits.custom.items()
+            for name, (function, limit) in self._limits.custom.items()
         ]
-        inner = None if self._score is None else fingerprint_of(self._score)
-        return f"{qualified_name(self._make)};{functions!r};{inner}"
+        inner = None if self._scorer is None else self._scorer.fingerprint
+        return f"{qualified_name(self._maker)};{functions!r};{inner}"

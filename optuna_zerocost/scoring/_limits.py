@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from optuna_zerocost.records import RESERVED_NAMES
-from optuna_zerocost.scoring._scorer import CandidateRejected
+from optuna_zerocost.scoring._rejection import CandidateRejected
 
 __all__ = ["SHAPE_LIMITS", "Limit", "Limits", "OutsideLimits"]
 
@@ -23,7 +23,7 @@ _FROM_RUNS = ("memory_mb", "latency_ms")
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a network may cost. One that costs more is never trained, nor even scored.
+    """Bounds on the cost of a network. One that costs more is never trained, nor even scored.
 
     A limit is a maximum, ``params=2e6``, or a pair of minimum and maximum,
     ``params=(1e5, 2e6)``; the bounds themselves are allowed, and ``math.inf`` is no maximum. A
@@ -105,7 +105,7 @@ class Limits:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is limited, in the order in which it is checked."""
+        """The names of what is limited, in the order in which it is checked."""
         return tuple(self.ranges)
 
     def excess(self, name: str, value: float) -> float:

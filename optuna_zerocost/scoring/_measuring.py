@@ -1,4 +1,4 @@
-"""What limits limit: parameters, operations, memory and time of one network."""
+"""Measurements that limits limit: parameters, operations, memory and time of one network."""
 
 from __future__ import annotations
 

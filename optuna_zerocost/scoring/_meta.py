@@ -1,4 +1,4 @@
-"""When a network is first built on the meta device, where weights have shapes and no values."""
+"""The decision to build first on the meta device, where weights have shapes and no values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class MetaDevice:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is known by now if sketches are right and how fast they are."""
+        """True if it is known by now whether sketches are right and how fast they are."""
         return self.is_refused or self._comparisons >= _COMPARISONS
 
     def pays(self) -> bool:

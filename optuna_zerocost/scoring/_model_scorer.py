@@ -158,7 +158,7 @@ class ModelScorer(BuildingScorer):
             give_shapes(network, batches[0], self._forward_fn)
         return network
 
-    def _score(self, network: nn.Module) -> dict[str, float]:
+    def _scores_of(self, network: nn.Module) -> dict[str, float]:
         if not self._scored:
             return {}
         try:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import joblib
 
-from optuna_zerocost.scoring._scorer import Scorer
+from optuna_zerocost.scoring._scorer import BaseScorer
 
 __all__ = ["map_unordered"]
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def map_unordered(
-    function: Callable[..., T], scorer: Scorer, tasks: Iterable[tuple[Any, ...]]
+    function: Callable[..., T], scorer: BaseScorer, tasks: Iterable[tuple[Any, ...]]
 ) -> Iterator[T]:
     """Yield ``function(scorer, *task)`` for each task, as they are done.
 
@@ -28,17 +28,15 @@ def map_unordered(
         tasks: Asked for one by one, shortly before a worker is free: what a task is may depend on
             what was done until then.
     """
-    n_jobs = getattr(scorer, "n_jobs", 1)
-    if n_jobs == 1:
+    if scorer.n_jobs == 1:
         yield from (function(scorer, *task) for task in tasks)
         return
     parallel = joblib.Parallel(
-        n_jobs=n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
+        n_jobs=scorer.n_jobs, return_as="generator_unordered", pre_dispatch="n_jobs", batch_size=1
     )
     yield from parallel(joblib.delayed(_in_worker)(function, scorer, task) for task in tasks)
 
 
-def _in_worker(function: Callable[..., T], scorer: Scorer, task: tuple[Any, ...]) -> T:
-    if prepare := getattr(scorer, "prepare_worker", None):
-        prepare()
+def _in_worker(function: Callable[..., T], scorer: BaseScorer, task: tuple[Any, ...]) -> T:
+    scorer.prepare_worker()
     return function(scorer, *task)

@@ -117,7 +117,7 @@ class ReducedTrainingScorer(BuildingScorer):
         give_shapes(network, self._train)
         return network
 
-    def _score(self, network: nn.Module) -> dict[str, float]:
+    def _scores_of(self, network: nn.Module) -> dict[str, float]:
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
         with SeededRandomState(self._seed), torch.enable_grad():
             network.train()

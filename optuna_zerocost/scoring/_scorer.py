@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
-from optuna_zerocost.records import is_score_name
+from optuna_zerocost.records import Candidate, fingerprint_of, is_score_name, qualified_name
+from optuna_zerocost.scoring._limits import Limits
+from optuna_zerocost.scoring._rejection import CandidateRejected, RepeatedArchitecture
 
-if TYPE_CHECKING:
-    from optuna_zerocost.scoring._limits import Limits
+__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "as_scorer", "evaluate"]
 
-__all__ = [
-    "CandidateRejected",
-    "DrawingTrial",
-    "RepeatedArchitecture",
-    "Scorer",
-    "check_scorer",
-    "evaluate",
-    "limits_of",
-    "score_directions_of",
-    "score_names_of",
-]
+# Reasons are stored, and some errors quote half a traceback.
+_LONGEST_REASON = 500
 
 
 @runtime_checkable
@@ -33,19 +26,7 @@ class Scorer(Protocol):
     decide which parameters make up the architecture. It must be a function of these parameters
     alone. An exception or a score that is not finite rejects the candidate.
 
-    A scorer may also have
-
-    * ``score_names``: a sequence of the names that it returns, so that mistakes in a ranking are
-      found before the first trial;
-    * ``score_directions``: name → ``"maximize"`` or ``"minimize"`` (default: maximize);
-    * ``limits``: the :class:`~optuna_zerocost.scoring.Limits` that it checks before it scores. A
-      candidate that is outside makes it raise ``OutsideLimits``; for one that is within, what was
-      measured is among the scores that it returns;
-    * ``remember(candidates)``: takes scores that another process or an earlier run computed;
-    * ``n_jobs``: how many processes score a warmup (see ``joblib.Parallel``; default: 1), and
-      ``prepare_worker()``, which such a worker calls before it scores;
-    * ``fingerprint``: a string that changes when the scores would. Workers whose scorers have
-      the same fingerprint share one warmup. Default: the function's or class's qualified name.
+    A scorer may have any of the attributes of :class:`BaseScorer` besides.
     """
 
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
@@ -53,12 +34,90 @@ class Scorer(Protocol):
         ...
 
 
-# Reasons are stored, and some errors quote half a traceback.
-_LONGEST_REASON = 500
+class BaseScorer(abc.ABC):
+    """A scorer with all that one may have, as it is for a plain function.
+
+    Attributes:
+        score_names: The names of the scores, so that mistakes in a ranking are found before the
+            first trial; ``None`` where only a call would tell.
+        score_directions: Name → ``"maximize"`` or ``"minimize"``. Default: maximize.
+        limits: The limits that it checks before it scores. A candidate that is outside makes it
+            raise ``OutsideLimits``; for one that is within, what was measured is among the scores
+            that it returns.
+        n_jobs: Number of processes that score a warmup, see ``joblib.Parallel``; ``None`` for
+            what ``joblib.parallel_config`` says.
+    """
+
+    score_names: Sequence[str] | None = None
+    score_directions: Mapping[str, str] = {}  # noqa: RUF012
+    limits: Limits | None = None
+    n_jobs: int | None = 1
+
+    @abc.abstractmethod
+    def __call__(self, trial: Any, /) -> Mapping[str, float]:
+        """Return name → score for the architecture that ``trial`` suggests."""
+
+    @property
+    def fingerprint(self) -> str:
+        """A string that changes when the scores would.
+
+        Workers whose scorers have the same one share one warmup. Default: the qualified name.
+        """
+        return qualified_name(self)
+
+    def remember(self, candidates: Iterable[Candidate]) -> None:  # noqa: B027  (optional)
+        """Take scores that another process or an earlier run computed."""
+
+    def prepare_worker(self) -> None:  # noqa: B027  (optional)
+        """Make ready to score in a process of its own."""
+
+
+class _AnyScorer(BaseScorer):
+    """A user's scorer, which has some of the attributes or none."""
+
+    def __init__(self, scorer: Scorer) -> None:
+        self._scorer = scorer
+        names = getattr(scorer, "score_names", None)
+        self.score_names = None if names is None else tuple(names)
+        self.score_directions = dict(getattr(scorer, "score_directions", {}))
+        self.limits = getattr(scorer, "limits", None)
+        self.n_jobs = getattr(scorer, "n_jobs", 1)
+
+    def __repr__(self) -> str:
+        return repr(self._scorer)
+
+    def __call__(self, trial: Any, /) -> Mapping[str, float]:
+        return self._scorer(trial)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint_of(self._scorer)
+
+    def remember(self, candidates: Iterable[Candidate]) -> None:
+        if remember := getattr(self._scorer, "remember", None):
+            remember(candidates)
+
+    def prepare_worker(self) -> None:
+        if prepare := getattr(self._scorer, "prepare_worker", None):
+            prepare()
+
+
+def as_scorer(scorer: Scorer) -> BaseScorer:
+    """Return ``scorer`` with all attributes that a scorer may have.
+
+    Raises:
+        TypeError: If it cannot be called.
+    """
+    if not callable(scorer):
+        raise TypeError(
+            f"scorer is {scorer!r}, but it must be callable: a ModelScorer, or a function "
+            "from a trial to a mapping of names to numbers."
+        )
+    return scorer if isinstance(scorer, BaseScorer) else _AnyScorer(scorer)
 
 
 class DrawingTrial:
-    """What a scorer may ask of a trial whose values are drawn while the scorer runs.
+    """A trial whose values are drawn while the scorer runs, as far as a scorer may ask of it.
 
     Attributes:
         around_draw: Entered around each draw of a value. A scorer that seeds the global random
@@ -73,14 +132,6 @@ class DrawingTrial:
         A scorer may then raise :class:`RepeatedArchitecture` and save the work.
         """
         return False
-
-
-class CandidateRejected(Exception):
-    """A candidate that cannot be used; the message says why."""
-
-
-class RepeatedArchitecture(Exception):
-    """Raised by a scorer that was told, after drawing, that the architecture is known already."""
 
 
 def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
@@ -129,33 +180,3 @@ def _checked(name: str, value: Any) -> float:
     if not math.isfinite(number):
         raise CandidateRejected(f"the score {name!r} is {number}")
     return number
-
-
-def check_scorer(scorer: Any) -> None:
-    """Refuse what cannot be a scorer.
-
-    Raises:
-        TypeError: If it cannot be called.
-    """
-    if not callable(scorer):
-        raise TypeError(
-            f"scorer is {scorer!r}, but it must be callable: a ModelScorer, or a function "
-            "from a trial to a mapping of names to numbers."
-        )
-
-
-def limits_of(scorer: Scorer) -> Limits | None:
-    """Return the limits that the scorer checks, if it has any."""
-    limits: Limits | None = getattr(scorer, "limits", None)
-    return limits
-
-
-def score_names_of(scorer: Scorer) -> tuple[str, ...] | None:
-    """Return the names of the scores, or ``None`` where only a call would tell."""
-    names = getattr(scorer, "score_names", None)
-    return None if names is None else tuple(names)
-
-
-def score_directions_of(scorer: Scorer) -> Mapping[str, str]:
-    """Return the known directions, name → ``"maximize"`` or ``"minimize"``."""
-    return dict(getattr(scorer, "score_directions", {}))

@@ -25,7 +25,7 @@ from optuna_zerocost.algorithms._neighbours import (
     one_edit_neighbours,
     other_values,
 )
-from optuna_zerocost.samplers._candidate_trial import trial_with
+from optuna_zerocost.samplers._candidate_trial import random_trial
 from tests.spaces import SPACES
 
 
@@ -132,7 +132,7 @@ def test_neighbours_differ_from_the_centre_in_one_value_of_those_there_are(
     seed: int, space: str
 ) -> None:
     rng = random.Random(seed)
-    centre = trial_with({}, {}, rng)
+    centre = random_trial(rng.getrandbits(32))
     SPACES[space](centre)
     state = rng.getstate()
     neighbours = one_edit_neighbours(centre.params, centre.distributions, rng)
@@ -148,7 +148,7 @@ def test_neighbours_differ_from_the_centre_in_one_value_of_those_there_are(
 
 def test_fixed_names_are_not_edited() -> None:
     rng = random.Random(0)
-    centre = trial_with({}, {}, rng)
+    centre = random_trial(rng.getrandbits(32))
     SPACES["static"](centre)
     neighbours = one_edit_neighbours(centre.params, centre.distributions, rng, fixed={"op0"})
     assert len(neighbours) == 4
@@ -160,10 +160,10 @@ def test_a_trial_with_parameters_keeps_them_drops_the_needless_and_draws_the_lac
     seed: int, space: str
 ) -> None:
     rng = random.Random(seed)
-    centre = trial_with({}, {}, rng)
+    centre = random_trial(rng.getrandbits(32))
     SPACES[space](centre)
     for neighbour in one_edit_neighbours(centre.params, centre.distributions, rng):
-        trial = trial_with(neighbour, centre.distributions, rng)
+        trial = random_trial(rng.getrandbits(32), space=centre.distributions, relative=neighbour)
         value = SPACES[space](trial)
         # The same run again, by Optuna's own fixed trial.
         assert SPACES[space](FixedTrial(trial.params)) == value
@@ -177,7 +177,9 @@ def test_a_value_outside_of_the_range_that_is_asked_for_is_drawn_again() -> None
     distributions = {"width": IntDistribution(2, 10), "inner": IntDistribution(1, 10)}
     drawn = set()
     for _ in range(50):
-        trial = trial_with({"width": 3, "inner": 9}, distributions, rng)
+        trial = random_trial(
+            rng.getrandbits(32), space=distributions, relative={"width": 3, "inner": 9}
+        )
         SPACES["dynamic"](trial)
         assert trial.params["width"] == 3
         drawn.add(trial.params["inner"])

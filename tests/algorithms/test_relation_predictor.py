@@ -21,7 +21,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from optuna_zerocost import RelationPredictorSampler, Warmup, ZeroCostSampler
-from optuna_zerocost.algorithms._relation import best_first, relation_of
+from optuna_zerocost.records import relation_of
 from tests.spaces import SPACES, size_scorer
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
@@ -104,7 +104,6 @@ def test_pruned_trials_are_worse_and_ordered_by_how_far_they_came(
     ]
     expected = np.sign(np.subtract.outer(np.arange(7)[::-1], np.arange(7)[::-1]))
     assert (relation_of(trials, [direction]) == expected).all()
-    assert best_first(trials[::-1], [direction]) == trials
 
 
 @given(

@@ -24,9 +24,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy.stats import rankdata
 
 from optuna_zerocost import ByScore, Candidate, History, Learned
-from optuna_zerocost.rankings import _learned
-from optuna_zerocost.rankings._learned import Sources
-from optuna_zerocost.records._stored_scores import stored_scores
+from optuna_zerocost.rankings import Sources, _learned, _model, _observations
+from optuna_zerocost.records import stored_scores
 
 MAXIMIZE, MINIMIZE = StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE
 SPACE: dict[str, BaseDistribution] = {
@@ -249,7 +248,7 @@ def test_a_pruned_trial_counts_as_no_better_than_the_median() -> None:
 
     def observed(value: float, state: TrialState) -> list[float]:
         pruned = trial_of(other, value, state)
-        return list(_learned._observed([*trials, pruned], [MAXIMIZE], 0).values)
+        return list(_observations.observed([*trials, pruned], [MAXIMIZE], 0).values)
 
     assert observed(max(values) + 5, TrialState.PRUNED)[-1] == median
     assert observed(min(values) - 5, TrialState.PRUNED)[-1] == min(values) - 5
@@ -277,15 +276,15 @@ def test_a_long_history_is_thinned_to_the_best_and_the_latest() -> None:
     rng = random.Random(0)
     values = [rng.random() for _ in range(50)]
     like = candidates_of(rng, 1)[0]
-    observed = _learned._observed([trial_of(like, value) for value in values], [MAXIMIZE], 0)
-    thinned = _learned._thinned(observed, 20)
+    observed = _observations.observed([trial_of(like, value) for value in values], [MAXIMIZE], 0)
+    thinned = _observations.thinned(observed, 20)
     kept = thinned.values.tolist()
     assert len(kept) == 20
     assert set(sorted(values)[-10:]) <= set(kept)
     assert kept == [value for value in values if value in kept]  # oldest first
     others = [value for value in values if value not in sorted(values)[-10:]]
     assert set(kept) - set(sorted(values)[-10:]) == set(others[-10:])
-    assert _learned._thinned(observed, 50) is observed
+    assert _observations.thinned(observed, 50) is observed
 
 
 def test_trust_has_the_sign_and_the_size_of_what_a_score_tells() -> None:
@@ -390,18 +389,18 @@ def test_surrogates_of_parameters_alone_are_fitted_once_a_trial(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fitted = []
-    original = _learned.Surrogate
+    original = _model.Surrogate
 
     def counted(*arguments: Any, **named: Any) -> Any:
         fitted.append(arguments[1].shape[1])
         return original(*arguments, **named)
 
-    monkeypatch.setattr(_learned, "Surrogate", counted)
+    monkeypatch.setattr(_model, "Surrogate", counted)
     candidates, known = example(0)
     ranking, history = Learned(), history_of(known)
     ranking.by_parameters(candidates, history)
     order = ranking(candidates, history)
-    monkeypatch.setattr(_learned._Assessment, "trust", lambda _: {})
+    monkeypatch.setattr(_learned, "trust_in_scores", lambda _: {})
     ranking.notes(candidates, history, order[0])
     assert fitted == [0, 2]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from optuna_zerocost import ByScore, Candidate, History, Pareto, Ranking, RankSum, Vote
-from optuna_zerocost.rankings._ranking import as_ranking, best_first
+from optuna_zerocost.rankings import OnlyScore, as_ranking, best_first
 
 HISTORY = History()
 # Few distinct values, so that ties are common.
@@ -141,9 +141,9 @@ def test_wrong_rankings_are_refused(make: Any, message: str) -> None:
 
 
 def test_as_ranking() -> None:
-    assert as_ranking("a", ["a", "b"]).names == ("a",)  # type: ignore[union-attr]
-    assert as_ranking(None, ["a"]).names == ("a",)  # type: ignore[union-attr]
-    assert as_ranking(None, None) is None
+    assert as_ranking("a", ["a", "b"]).names == ("a",)
+    assert as_ranking(None, ["a"]).names == ("a",)
+    assert isinstance(as_ranking(None, None), OnlyScore)
     with pytest.raises(ValueError, match="no ranking"):
         as_ranking(None, ["a", "b"])
     with pytest.raises(TypeError, match="Vote"):

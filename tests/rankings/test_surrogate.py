@@ -13,6 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from optuna_zerocost.rankings import _surrogate
+from optuna_zerocost.rankings._kernel import (
+    SCEPTICISM,
+    SHARES,
+    Comparison,
+    Kernel,
+    Reading,
+)
+from optuna_zerocost.rankings._kernel_fit import Data, Fit
 from optuna_zerocost.rankings._parameter_distance import Differences
 from optuna_zerocost.rankings._surrogate import Surrogate
 
@@ -44,9 +52,7 @@ def without_order(some: Array, others: Array) -> Differences:
     return dataclasses.replace(between_choices(some, others), in_order={})
 
 
-def naive_distance(
-    model: _surrogate._Model, point: Array, other: Array, is_choice: bool = False
-) -> float:
+def naive_distance(model: Kernel, point: Array, other: Array, is_choice: bool = False) -> float:
     weights = model.relevance or [1.0] * len(point)
     each = [
         w
@@ -60,9 +66,7 @@ def naive_distance(
     return float(np.mean(each))
 
 
-def naive_kernel(
-    model: _surrogate._Model, distance: float, score: Array, other: Array, same: bool
-) -> float:
+def naive_kernel(model: Kernel, distance: float, score: Array, other: Array, same: bool) -> float:
     if model.subset is not None:
         score, other = score[list(model.subset)], other[list(model.subset)]
     both, scores_only, parameters_only = model.shares
@@ -80,7 +84,7 @@ def log_density(covariance: Array, values: Array) -> float:
 
 
 def naive_prediction(
-    models: list[_surrogate._Model],
+    models: list[Kernel],
     points: Array,
     scores: Array,
     values: Array,
@@ -102,7 +106,7 @@ def naive_prediction(
             b: Array,
             t: Array,
             h: Array,
-            m: _surrogate._Model = model,
+            m: Kernel = model,
         ) -> Array:
             far = [[naive_distance(m, one, other, is_choice) for other in b] for one in a]
             return np.array(
@@ -119,7 +123,7 @@ def naive_prediction(
         cross = kernel(new, new_scores, own, points, scores, studies)
         prior = np.diag(kernel(new, new_scores, own, new, new_scores, own))
         results.append((cross @ inverse @ targets, prior - np.diag(cross @ inverse @ cross.T)))
-        log_prior = -_surrogate._SCEPTICISM * sum(
+        log_prior = -SCEPTICISM * sum(
             np.log(relevance) ** 2 for relevance in model.relevance or ()
         )
         if model.subset is not None:
@@ -363,19 +367,19 @@ def test_slopes_are_how_the_evidence_changes_with_the_relevances(
     points, _, scores, values = problem(4)
     points = np.round(3 * points) / 3
     differences = compare(points, points)
-    comparison = _surrogate._Comparison(differences, scores, scores, None)
-    observed = _surrogate._Observed(comparison, values, None)
+    comparison = Comparison(differences, scores, scores, None)
+    observed = Data(comparison, values, None)
     small = 1e-5
 
-    def evidence(model: _surrogate._Model) -> float:
-        return _surrogate._Fit(model, observed).evidence
+    def evidence(model: Kernel) -> float:
+        return Fit(model, observed).evidence
 
     for model in _surrogate._models(
         _surrogate._readings(differences), has_scores=True, has_other_studies=False
     ):
         uneven = model.with_relevance(0, 3.0, 2)
         for at in (model, uneven):
-            found = _surrogate._Fit(at, observed).relevance_slopes(comparison)
+            found = Fit(at, observed).relevance_slopes(comparison)
             wanted = [
                 (
                     evidence(at.with_relevance(index, np.exp(small), 2))
@@ -439,16 +443,14 @@ def test_few_trials_do_not_settle_which_scores_tell() -> None:
 
 
 def test_each_score_that_is_doubted_makes_reading_it_less_likely() -> None:
-    model = _surrogate._Model(
-        3.0, _surrogate._Reading(), 1.0, _surrogate._SHARES[0], 0.0, 0.1, 0.0
-    )
+    model = Kernel(3.0, Reading(), 1.0, SHARES[0], 0.0, 0.1, 0.0)
     nats = (_surrogate._DOUBT, 0.0, _surrogate._DOUBT)
     doubting = dataclasses.replace(model, doubts=nats)
     for subset in [{0}, {1}, {0, 1}, {0, 2}, {0, 1, 2}]:
         expected = model.with_subset(subset, 3).log_prior - sum(nats[i] for i in subset)
         assert doubting.with_subset(subset, 3).log_prior == pytest.approx(expected)
-    blind = dataclasses.replace(doubting, shares=_surrogate._SHARES[-1])
-    assert blind.log_prior == dataclasses.replace(model, shares=_surrogate._SHARES[-1]).log_prior
+    blind = dataclasses.replace(doubting, shares=SHARES[-1])
+    assert blind.log_prior == dataclasses.replace(model, shares=SHARES[-1]).log_prior
 
 
 def test_doubts_matter_as_long_as_the_trials_say_little() -> None:

@@ -9,7 +9,7 @@ import pytest
 from optuna.samplers import BaseSampler, PartialFixedSampler
 
 from optuna_zerocost import Warmup, ZeroCostSampler
-from optuna_zerocost.samplers import _candidates, _zerocost
+from optuna_zerocost.samplers import _generation, _sources
 from tests.spaces import BASES, SPACES, size_scorer
 
 # Some of Optuna's samplers are experimental; that is not what is tested here.
@@ -54,10 +54,10 @@ def test_drawing_one_candidate_changes_nothing(
 ) -> None:
     """The same with the machinery at work: drawn without a trial, buffered, handed over."""
 
-    def draw_once(*args: Any, count: int, **options: Any) -> _candidates.Draws:
-        return _candidates.draw_candidates(*args, count=1, **options)
+    def settle_one(*args: Any, **options: Any) -> bool:
+        return _sources.settle(*args, **{**options, "count": 1})
 
-    monkeypatch.setattr(_zerocost, "draw_candidates", draw_once)
+    monkeypatch.setattr(_generation, "settle", settle_one)
     # Evolution is told which parameters are the architecture, and edits the others separately.
     learning_rate_first = None if base == "evolution" else False
     wrapped = ZeroCostSampler(

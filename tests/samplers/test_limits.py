@@ -14,8 +14,8 @@ from optuna.samplers import GPSampler, GridSampler, PartialFixedSampler, RandomS
 from optuna.trial import TrialState
 
 from optuna_zerocost import Learned, LimitedScorer, Limits, Sources, Warmup, ZeroCostSampler
-from optuna_zerocost.samplers._candidates import _PART_OF_BASE
-from optuna_zerocost.samplers._warmup import PoolSource
+from optuna_zerocost.samplers._generation import _PART_OF_BASE
+from optuna_zerocost.samplers._pool_source import PoolSource
 from tests.spaces import BASES, SPACES
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -281,11 +281,11 @@ def test_a_pool_is_filled_with_what_is_within(tmp_path: pathlib.Path) -> None:
 def test_a_pool_with_limits_does_not_depend_on_how_it_is_cut(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from optuna_zerocost.samplers import _warmup
+    from optuna_zerocost.samplers import _pool_source
 
     def pool(longest: int) -> Any:
-        monkeypatch.setattr(_warmup, "_LONGEST_PIECE", longest)
-        monkeypatch.setattr(_warmup, "_FEWEST_PIECES", 1)
+        monkeypatch.setattr(_pool_source, "_LONGEST_PIECE", longest)
+        monkeypatch.setattr(_pool_source, "_FEWEST_PIECES", 1)
         return pool_of(optuna.create_study(), limited(low=70, score=depth_score), worker=longest)
 
     assert pool(1) == pool(7) == pool(500)

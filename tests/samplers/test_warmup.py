@@ -16,8 +16,8 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from optuna_zerocost import Warmup, ZeroCostSampler
-from optuna_zerocost.records._attributes import read_json, write_json
-from optuna_zerocost.samplers._warmup import PoolSource
+from optuna_zerocost.records import read_json, write_json
+from optuna_zerocost.samplers._pool_source import PoolSource
 from tests.spaces import BASES, SPACES, Recorder, size_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -159,11 +159,11 @@ def test_impossible_warmups_are_refused(candidates: int, trials: int) -> None:
 
 
 def test_the_pool_does_not_depend_on_how_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    from optuna_zerocost.samplers import _warmup
+    from optuna_zerocost.samplers import _pool_source
 
     def pool(longest: int) -> list[Any]:
-        monkeypatch.setattr(_warmup, "_LONGEST_PIECE", longest)
-        monkeypatch.setattr(_warmup, "_FEWEST_PIECES", 1)
+        monkeypatch.setattr(_pool_source, "_LONGEST_PIECE", longest)
+        monkeypatch.setattr(_pool_source, "_FEWEST_PIECES", 1)
         study = optuna.create_study()
         source = PoolSource(study, size_scorer(SPACES["dynamic"]), Warmup(50, 5), fixed={}, seed=7)
         return [(c.params, c.scores) for c in source.get(worker=0).candidates]

@@ -17,7 +17,7 @@ from torch import nn
 
 from optuna_zerocost import Limits, ModelScorer, OutsideLimits, Warmup, ZeroCostSampler
 from optuna_zerocost.proxies import score_network
-from optuna_zerocost.scoring import _building
+from optuna_zerocost.scoring import _network_builder
 from optuna_zerocost.scoring._meta import MetaDevice
 
 INPUTS = torch.randn(6, 12, generator=torch.Generator().manual_seed(0))
@@ -181,7 +181,7 @@ def test_the_time_for_drawing_says_nothing_about_the_meta_device(
 ) -> None:
     """Drawing happens in the first of two buildings, however slow the sampler is."""
     now = 0.0
-    monkeypatch.setattr(_building, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(_network_builder, "time", types.SimpleNamespace(perf_counter=lambda: now))
 
     def build_in_time(trial: Any) -> nn.Module:
         nonlocal now

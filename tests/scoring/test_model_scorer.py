@@ -142,10 +142,7 @@ def test_a_sampler_that_uses_the_global_state_still_draws_different_architecture
 
 
 def test_a_random_trial_has_nothing_to_do_with_the_global_random_states(batch: Any) -> None:
-    outside, inside = (
-        random_trial(7, fixed={}, space={}, relative={}, is_repeated=lambda _: False)
-        for _ in range(2)
-    )
+    outside, inside = (random_trial(7) for _ in range(2))
     build(outside)
     scores = ModelScorer(build, batch)(inside)
     # The builder draws weights between one parameter and the next.

@@ -1,0 +1,223 @@
+"""Fixed rankings: by one score or several, whatever the trials say."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from optuna_zerocost.rankings._account import Account
+from optuna_zerocost.rankings._ranking import BaseRanking, Ranking
+from optuna_zerocost.records import (
+    Candidate,
+    History,
+    oriented_scores,
+    parse_name,
+    stored_scores,
+)
+
+__all__ = ["AsDrawn", "ByScore", "OnlyScore", "RankSum", "SeveralScores", "Vote", "as_ranking"]
+
+
+class ByScore(BaseRanking):
+    """Order by one score.
+
+    Args:
+        name: The score's name; its own direction counts. ``"-flops"`` takes it as better when
+            lower, ``"+flops"`` as better when higher.
+
+    Attributes:
+        name: The name as it was given, with its sign.
+        names: The name alone, as rankings have it.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.names = (parse_name(name)[0],)
+
+    def __repr__(self) -> str:
+        return f"ByScore({self.name!r})"
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
+        """Return the indices of ``candidates``, best first."""
+        return _best_first(oriented_scores(candidates, history, self.name))
+
+
+class OnlyScore(BaseRanking):
+    """The order by the only score there is, of a scorer that names none before it is called.
+
+    Args:
+        measured: What is measured for limits, which is no score by which to rank.
+    """
+
+    def __init__(self, measured: Collection[str] = ()) -> None:
+        self._measured = measured
+
+    def __repr__(self) -> str:
+        return "OnlyScore()"
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> Sequence[int]:
+        """Return the indices of ``candidates``, best first.
+
+        Raises:
+            ValueError: If there are several scores.
+        """
+        names = [name for name in candidates[0].scores if name not in self._measured]
+        return as_ranking(None, names)(candidates, history)
+
+    def account(self, history: History) -> Account:
+        """Return what there is to tell, once there is a score."""
+        names = dict.fromkeys(n for t in history.trials for n in stored_scores(t.user_attrs))
+        own = [name for name in names if name not in self._measured]
+        return ByScore((own or list(names))[0]).account(history)
+
+
+class AsDrawn(BaseRanking):
+    """The order of the draws, where there are no scores to order by: the first will do."""
+
+    enough = 1
+
+    def __repr__(self) -> str:
+        return "AsDrawn()"
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
+        """Return the indices of ``candidates`` as they are."""
+        return list(range(len(candidates)))
+
+
+class SeveralScores(BaseRanking):
+    """A ranking over several scores."""
+
+    def __init__(self, *names: str) -> None:
+        if len(names) < 2:
+            raise ValueError(
+                f"{type(self).__name__} combines several scores, but {names} was given. Name at "
+                f"least two, or pass a single name as the ranking itself."
+            )
+        self._names = names
+        self.names = tuple(parse_name(name)[0] for name in names)
+        if len(set(self.names)) < len(self.names):
+            raise ValueError(
+                f"{type(self).__name__} was given one score twice: {names}. Name each once."
+            )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._names))})"
+
+    def _ranks(self, candidates: Sequence[Candidate], history: History) -> npt.NDArray[np.float64]:
+        """Return ranks 1 (worst) … n (best), ties averaged; shape (scores, candidates)."""
+        return np.stack(
+            [rankdata(oriented_scores(candidates, history, name)) for name in self._names]
+        )
+
+
+class Vote(SeveralScores):
+    """Majority vote on every pair of candidates (Abdelfattah et al., ICLR 2021).
+
+    Of two candidates the better is the one that most scores prefer; a score for which they are
+    equal abstains. Majorities can be circular, so candidates are ordered by the number of pairs
+    they win minus the number they lose (Copeland's rule), then by their summed ranks.
+
+    Args:
+        names: Scores, two or more, as in :class:`ByScore`. The paper's vote is over synflow,
+            jacob_cov and snip.
+    """
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
+        """Return the indices of ``candidates``, best first."""
+        ranks = self._ranks(candidates, history)
+        votes = np.zeros((len(candidates), len(candidates)), dtype=np.int16)
+        for rank in ranks:
+            votes += np.sign(rank[:, None] - rank[None, :]).astype(np.int16)
+        won = np.sign(votes).sum(axis=1, dtype=np.int64)
+        return [int(i) for i in np.lexsort((-ranks.sum(axis=0), -won))]
+
+
+class RankSum(SeveralScores):
+    """Sum of logarithmic ranks, Σₖ log(rankₖ / n) over n candidates (Lee & Ham, CVPR 2024).
+
+    A candidate that is near the bottom of one score is punished more than one that is near the
+    top of another is rewarded. The value belongs to the candidates compared, not to one alone.
+
+    Args:
+        names: Scores, two or more, as in :class:`ByScore`.
+    """
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
+        """Return the indices of ``candidates``, best first."""
+        ranks = self._ranks(candidates, history)
+        return _best_first(np.log(ranks / max(len(candidates), 1)).sum(axis=0))
+
+
+class _Function(BaseRanking):
+    """A user's ranking, which has nothing to say but an order, and perhaps ``names``."""
+
+    def __init__(self, ranking: Ranking) -> None:
+        self._ranking = ranking
+        self.names = tuple(getattr(ranking, "names", ()))
+
+    def __repr__(self) -> str:
+        return repr(self._ranking)
+
+    def __call__(self, candidates: Sequence[Candidate], history: History, /) -> Sequence[int]:
+        return self._ranking(candidates, history)
+
+
+def _best_first(merit: npt.NDArray[np.float64]) -> list[int]:
+    """Return the indices by falling ``merit``; equal ones stay in the order they were drawn."""
+    return [int(i) for i in np.argsort(-merit, kind="stable")]
+
+
+def as_ranking(
+    ranking: Ranking | str | None,
+    score_names: Sequence[str] | None,
+    *,
+    measured: Collection[str] = (),
+) -> BaseRanking:
+    """Return the ranking that ``ranking`` stands for.
+
+    Args:
+        ranking: A ranking, a score's name, or ``None`` for the only score there is.
+        score_names: The scores that will be there, or ``None`` if this is not known yet.
+        measured: What is measured for limits, which a ranking may read too.
+
+    Returns:
+        The ranking, with all that one may say.
+
+    Raises:
+        ValueError: If there are several scores and no ranking, or the ranking reads a score that
+            will not be there.
+        TypeError: If ``ranking`` is none of these.
+    """
+    if isinstance(ranking, str):
+        ranking = ByScore(ranking)
+    if ranking is not None and (isinstance(ranking, type) or not callable(ranking)):
+        raise TypeError(
+            f"ranking is {ranking!r}, but it must be a score's name such as 'synflow', or a "
+            "ranking such as Vote('synflow', 'snip') or RankSum('synflow', 'snip')."
+        )
+    if ranking is None and score_names is None:
+        return OnlyScore(measured)
+    if ranking is None:
+        assert score_names is not None
+        if not score_names:
+            return AsDrawn()
+        if len(score_names) != 1:
+            raise ValueError(
+                f"The scorer returns several scores, {list(score_names)}, and no ranking says how "
+                f"they order the candidates. Pass ranking={score_names[0]!r} to use that one, or "
+                f"combine them, e.g. ranking=RankSum({', '.join(map(repr, score_names))})."
+            )
+        return ByScore(score_names[0])
+    whole = ranking if isinstance(ranking, BaseRanking) else _Function(ranking)
+    known = [*(score_names or ()), *measured]
+    unknown = [name for name in whole.names if name not in known]
+    if unknown and score_names is not None:
+        raise ValueError(
+            f"The ranking {ranking!r} reads {unknown}, but the scorer returns "
+            f"{known}. Name one of these in the ranking, or add {unknown} to the "
+            "scorer."
+        )
+    return whole

@@ -1,0 +1,197 @@
+"""Observations: trials with a value, as numbers that a surrogate learns from."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from optuna.distributions import BaseDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import rankdata
+
+from optuna_zerocost.rankings._noise import are_unstructured
+from optuna_zerocost.rankings._output_warp import OutputWarp
+from optuna_zerocost.rankings._parameter_distance import ParameterDistance
+from optuna_zerocost.records import Candidate, History, sign_of, stored_scores
+
+__all__ = ["Observations", "Observed", "observed", "thinned"]
+
+_Array = npt.NDArray[np.float64]
+_Rows = npt.NDArray[np.intp]
+_Parameters = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
+
+_MOST_FOR_STRUCTURE = 120  # architectures that show whether a score has structure
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Trials with a value.
+
+    Attributes:
+        trials: Oldest first.
+        values: Turned so that higher is better, finite.
+    """
+
+    trials: list[FrozenTrial]
+    values: _Array
+
+
+def observed(
+    trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection], objective: int
+) -> Observed:
+    """Return the trials with a value for one of the objectives; see :class:`Learned`."""
+    if objective >= len(directions):
+        return Observed([], np.zeros(0))
+    sign = sign_of(directions[objective])
+    complete = [
+        sign * trial.values[objective]
+        for trial in trials
+        if trial.state == TrialState.COMPLETE and not math.isnan(trial.values[objective])
+    ]
+    ceiling = float(np.median(complete)) if complete else math.inf
+    found: list[tuple[FrozenTrial, float]] = []
+    for trial in trials:
+        if trial.state == TrialState.COMPLETE:
+            value = sign * trial.values[objective]
+        elif trial.state == TrialState.PRUNED and trial.intermediate_values:
+            last = trial.intermediate_values[max(trial.intermediate_values)]
+            value = min(sign * last, ceiling)
+        else:
+            continue
+        if not math.isnan(value):
+            found.append((trial, value))
+    values = np.array([value for _, value in found], dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    if len(finite) < len(values):
+        low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+        values = np.clip(values, low, high)
+    return Observed([trial for trial, _ in found], values)
+
+
+def thinned(known: Observed, most: int) -> Observed:
+    """Return at most ``most`` of them, oldest first: half the best, the others the latest."""
+    if len(known.trials) <= most:
+        return known
+    best = np.argsort(-known.values, kind="stable")[: most // 2]
+    others = [i for i in reversed(range(len(known.trials))) if i not in set(best.tolist())]
+    kept = sorted([*best.tolist(), *others[: most - len(best)]])
+    return Observed([known.trials[i] for i in kept], known.values[kept])
+
+
+class Observations:
+    """Trials and candidates in one table: parameters, standardised scores, warped values.
+
+    The first rows are the trials of this study that have a value, those of earlier studies, and
+    those that other workers are at; the candidates follow.
+
+    Args:
+        candidates: The candidates.
+        history: This study's trials.
+        own: Trials of this study that have a value.
+        priors: Those of earlier studies.
+        names: The scores that are read; ``None`` for all that there are.
+        sign_of_score: ``name → 1 or -1``, so that higher is better.
+
+    Attributes:
+        own: As given.
+        names: The scores that are read.
+        scores: Ranks with mean 0 and variance 1, higher is better, 0 where a score is absent;
+            shape (rows, scores).
+        parameters: Of each row.
+        distance: Between the rows' parameters.
+        values: Warped values of the rows that have one, higher is better.
+        studies: For each of these the study that it belongs to, 0 for this one.
+        known: The rows with a value.
+        running: The rows of trials that other workers are at.
+        candidates: The candidates' rows.
+        warp: Of this study's values.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        history: History,
+        own: Observed,
+        priors: Sequence[Observed],
+        *,
+        names: Sequence[str] | None,
+        sign_of_score: Callable[[str], float],
+    ) -> None:
+        self.own = own
+        studies = [own, *priors]
+        architecture = dict.fromkeys(name for c in candidates for name in c.distributions)
+        running = [t for t in history.running if any(name in t.params for name in architecture)]
+        trials = [*(trial for study in studies for trial in study.trials), *running]
+        scores = [
+            *(stored_scores(trial.user_attrs) for trial in trials),
+            *(candidate.scores for candidate in candidates),
+        ]
+        if names is None:
+            told = scores[len(trials) :] if candidates else scores
+            names = list(dict.fromkeys(name for known in told for name in known))
+        self.names = names
+        self.scores = _standardised(scores, names, sign_of_score)
+        rows: list[_Parameters] = [
+            *((trial.params, trial.distributions) for trial in trials),
+            *((candidate.params, candidate.distributions) for candidate in candidates),
+        ]
+        if not candidates:
+            architecture = dict.fromkeys(name for _, ds in rows for name in ds)
+        self.parameters = [params for params, _ in rows]
+        self.distance = ParameterDistance(rows, list(architecture))
+        self.warp = OutputWarp.of(own.values)
+        self.values = np.concatenate(
+            [OutputWarp.of(study.values).warp(study.values) for study in studies], dtype=np.float64
+        )
+        sizes = [len(study.trials) for study in studies]
+        self.studies = np.repeat(np.arange(len(sizes), dtype=np.intp), sizes)
+        every = np.arange(len(rows), dtype=np.intp)
+        self.known, self.running, self.candidates = np.split(every, [sum(sizes), len(trials)])
+
+    @property
+    def doubted(self) -> list[str]:
+        """Names of the scores that look like noise."""
+        pairs = zip(self.names, self.is_doubted, strict=True)
+        return [name for name, is_doubted in pairs if is_doubted]
+
+    @functools.cached_property
+    def is_doubted(self) -> npt.NDArray[np.bool_]:
+        """True for each score that looks like noise, by those of trials and candidates."""
+        if not self.names:
+            return np.zeros(0, dtype=np.bool_)
+        count = len(self.scores)
+        rows = np.linspace(0, count - 1, min(count, _MOST_FOR_STRUCTURE)).astype(np.intp)
+        return are_unstructured(self.distance.between(rows, rows), self.scores[rows])
+
+    @functools.cached_property
+    def is_telling(self) -> npt.NDArray[np.bool_]:
+        """True for each score that is not alike for all."""
+        return np.asarray(self.scores.any(axis=0))
+
+    @functools.cached_property
+    def telling(self) -> _Array:
+        """The scores without those that are alike for all, which tell nothing."""
+        return self.scores[:, self.is_telling]
+
+
+def _standardised(
+    scores: Sequence[Mapping[str, float]],
+    names: Sequence[str],
+    sign_of_score: Callable[[str], float],
+) -> _Array:
+    columns = []
+    for name in names:
+        sign = sign_of_score(name)
+        column = np.array([sign * known.get(name, math.nan) for known in scores])
+        present = np.isfinite(column)
+        ranks = np.zeros(len(column))
+        if present.any():
+            ranks[present] = (rankdata(column[present]) - 0.5) / present.sum() - 0.5
+        columns.append(ranks * math.sqrt(12))
+    return np.stack(columns, axis=1) if columns else np.zeros((len(scores), 0))

@@ -1,0 +1,52 @@
+"""Scores of candidates, turned so that higher is better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from optuna_zerocost.records._candidate import Candidate, History
+
+__all__ = ["oriented_scores", "parse_name"]
+
+
+def parse_name(name: str) -> tuple[str, float | None]:
+    """Split ``"-flops"`` into the score's name and the sign that was forced, if any."""
+    if not isinstance(name, str) or not name.lstrip("-+"):
+        raise ValueError(
+            f"A ranking names scores by strings, but {name!r} was given. Use for example "
+            "'synflow', or '-flops' for a score that is better when lower."
+        )
+    return (name[1:], -1.0 if name[0] == "-" else 1.0) if name[0] in "-+" else (name, None)
+
+
+def oriented_scores(
+    candidates: Sequence[Candidate], history: History, name: str
+) -> npt.NDArray[np.float64]:
+    """Return one score of every candidate, turned so that higher is better.
+
+    Args:
+        candidates: n candidates.
+        history: Gives the direction where ``name`` does not force one.
+        name: A score's name. ``"-name"`` takes it as better when lower, ``"+name"`` as better
+            when higher, whatever its own direction says.
+
+    Returns:
+        Array of shape (n,).
+
+    Raises:
+        ValueError: If a candidate has no such score.
+    """
+    plain, sign = parse_name(name)
+    if sign is None:
+        sign = history.score_sign(plain)
+    for candidate in candidates:
+        if plain not in candidate.scores:
+            raise ValueError(
+                f"The ranking reads the score {plain!r}, but the scorer returned "
+                f"{sorted(candidate.scores)}. Name one of these in the ranking, or let the "
+                f"scorer compute {plain!r}."
+            )
+    return sign * np.array([c.scores[plain] for c in candidates], dtype=np.float64)

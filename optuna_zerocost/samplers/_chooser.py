@@ -1,0 +1,108 @@
+"""The choice of a trial's architecture: from the warmup's pool, or the best of many candidates."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from optuna.distributions import BaseDistribution
+
+from optuna_zerocost.rankings import best_first
+from optuna_zerocost.records import Candidate, History, choose, claim_best
+from optuna_zerocost.samplers._choice import Choice
+from optuna_zerocost.samplers._generation import CandidateGeneration
+from optuna_zerocost.samplers._notices import Notices
+from optuna_zerocost.samplers._pool_source import PoolCache
+from optuna_zerocost.samplers._proposals import Fate, Proposal
+from optuna_zerocost.samplers._setup import Setup
+from optuna_zerocost.samplers._sources import Sources
+from optuna_zerocost.samplers._study_view import Snapshot
+
+__all__ = ["Chooser"]
+
+
+class Chooser:
+    """Chooses, from what a study holds at the moment, and claims the choice for the trial.
+
+    Args:
+        setup: The sampler's arguments.
+        pools: The warmup's pools.
+        notices: What users are told.
+    """
+
+    def __init__(self, setup: Setup, pools: PoolCache, notices: Notices) -> None:
+        self._setup = setup
+        self._pools = pools
+        self._notices = notices
+        # The threads of one process claim one after the other.
+        self._lock = threading.Lock()
+
+    def choose(self, snapshot: Snapshot, space: Mapping[str, BaseDistribution]) -> Choice | None:
+        """Return the choice; ``None`` where the base sampler decides alone."""
+        if self._setup.opens(snapshot.trial):
+            choice = self._from_warmup(snapshot, space)
+            if choice is not None:
+                return choice
+        if not self._setup.has_moves:
+            return None
+        return self._from_moves(snapshot, space)
+
+    def _from_warmup(
+        self, snapshot: Snapshot, space: Mapping[str, BaseDistribution]
+    ) -> Choice | None:
+        """Take the best architecture of the pool that no other trial has, or will take."""
+        pool = self._pools.get(snapshot.study, snapshot.trial)
+        if not pool.candidates:
+            # Where all is outside of the limits, the base sampler may find something within.
+            if not pool.outside:
+                self._notices.all_rejected("warmup", pool.rejected, pool.reason)
+            return None
+        # The pool may have taken a while; other trials have finished meanwhile.
+        snapshot = Snapshot(snapshot.study, snapshot.trial)
+        order = best_first(self._setup.ranking, pool.candidates, self._history(snapshot))
+        ordered = [pool.candidates[index] for index in order]
+        with self._lock:
+            claimed = claim_best(snapshot.study, snapshot.trial, ordered)
+        if claimed is None:
+            return None
+        # The base sampler is asked as well: its attributes make the trial part of its history, and
+        # the parameters outside of the architecture are its own.
+        answer = Sources(self._setup.base_sampler, snapshot, space).answer()
+        taken = Proposal(Fate.NEW, claimed, "pool")
+        return Choice("warmup", taken, answer, pool, considered=pool.candidates)
+
+    def _from_moves(self, snapshot: Snapshot, space: Mapping[str, BaseDistribution]) -> Choice:
+        """Take the best of many candidates, or now and then a random one."""
+        generation = CandidateGeneration(self._setup, snapshot, space)
+        history = self._history(snapshot)
+        found, drawn, total, taken = generation.candidates(history, self._pools)
+        reasons = [proposal.reason for proposal in total.rejected]
+        considered = [proposal.architecture for proposal in found]
+        source, tally = "move", total.as_pool()
+        shown: History | None = None
+        if not found:
+            source, taken, tally = "base", drawn.best_of_failures(snapshot.known), drawn.as_pool()
+        elif taken is not None:
+            source = "random"
+        else:
+            order = best_first(self._setup.ranking, considered, history)
+            taken, shown = found[self._claimed(snapshot, considered, order)], history
+        if source != "move" and taken.candidate is not None:
+            choose(snapshot.study, snapshot.trial, taken.candidate)
+        answer = generation.answer(taken)
+        return Choice(source, taken, answer, tally, reasons, considered, shown)
+
+    def _history(self, snapshot: Snapshot) -> History:
+        return snapshot.history(self._setup.scorer.score_directions)
+
+    def _claimed(
+        self, snapshot: Snapshot, candidates: Sequence[Candidate], order: Sequence[int]
+    ) -> int:
+        """Claim the first candidate that no other trial has; the first, if they have all."""
+        ordered = [candidates[index] for index in order]
+        with self._lock:
+            claimed = claim_best(snapshot.study, snapshot.trial, ordered)
+        if claimed is None:
+            choose(snapshot.study, snapshot.trial, ordered[0])
+            return order[0]
+        return next(index for index in order if candidates[index] is claimed)

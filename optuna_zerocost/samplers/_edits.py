@@ -1,0 +1,90 @@
+"""Architectures that are one edit away from good trials."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
+
+from optuna_zerocost import _compat
+from optuna_zerocost.algorithms import AgingEvolutionSampler, Mutations, one_edit_neighbours
+from optuna_zerocost.records import (
+    ArchitectureKey,
+    Candidate,
+    History,
+    outcome_of,
+    tournament_winner,
+)
+from optuna_zerocost.samplers._study_view import Snapshot, StudyView
+
+__all__ = ["edits_of_best", "mutations_of_parent"]
+
+
+def mutations_of_parent(
+    base_sampler: BaseSampler, snapshot: Snapshot, rng: random.Random
+) -> Mutations | None:
+    """Return the mutations of the trial that the base sampler mutates, or of the best trial.
+
+    Args:
+        base_sampler: Any sampler; one that mutates decides about the parent.
+        snapshot: The study and the trial that candidates are wanted for.
+        rng: Draws what is random about the mutations, and decides between equally good trials.
+
+    Returns:
+        The mutations of the parent, some of them new; ``None`` if there is no such parent.
+    """
+    fixed = {**_compat.fixed_parameters(base_sampler), **snapshot.enqueued}
+    sampler = _compat.innermost(base_sampler)
+    if isinstance(sampler, AgingEvolutionSampler):
+        view = StudyView(snapshot)
+        parent = sampler.parent_of(view, view.trial())  # type: ignore[arg-type]
+        parents = [] if parent is None else [parent]
+    else:
+        parents = [
+            trial
+            for trial in snapshot.visible_trials
+            if trial.params and trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        ]
+        rng.shuffle(parents)
+    while parents:
+        best = tournament_winner(parents, snapshot.study.directions)
+        mutations = Mutations(best, snapshot.other_trials, rng, fixed=fixed)
+        if mutations.has_new():
+            return mutations
+        parents = [trial for trial in parents if trial is not best]
+    return None
+
+
+def edits_of_best(
+    history: History,
+    parents: int,
+    architecture: Collection[str],
+    fixed: Mapping[str, Any],
+    rng: random.Random,
+) -> list[Candidate]:
+    """Return the neighbours of the best complete trials, not scored, nor run by the builder yet.
+
+    Args:
+        history: The finished trials.
+        parents: Number of trials whose neighbours are wanted.
+        architecture: Names of the parameters that make up an architecture.
+        fixed: Parameters that are given.
+        rng: Draws the edits of numbers.
+
+    Returns:
+        Each edit once, those of the best trial first.
+    """
+    complete = [trial for trial in history.trials if trial.state == TrialState.COMPLETE]
+    direction = history.directions[0]
+    complete.sort(key=lambda trial: outcome_of(trial, direction), reverse=True)
+    edits: dict[ArchitectureKey, Candidate] = {}
+    for parent in complete[:parents]:
+        params = {name: value for name, value in parent.params.items() if name in architecture}
+        distributions = {name: parent.distributions[name] for name in params}
+        for edited in one_edit_neighbours(params, distributions, rng, fixed=fixed):
+            candidate = Candidate(edited, distributions, {})
+            edits.setdefault(candidate.key, candidate)
+    return list(edits.values())

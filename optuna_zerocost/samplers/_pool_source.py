@@ -1,0 +1,217 @@
+"""The warmup's pool: many random architectures, scored once, shared by all workers of a study.
+
+No storage has a lock, so the workers share by agreement instead. Every worker derives the same
+candidates from the same seed. The pool is cut into pieces; a worker draws and scores pieces that
+are not stored yet, in an order of its own, announces each and stores it when it is done. Scores
+are a function of the architecture, so two writers of one piece agree; a dead worker's pieces are
+done by others; a study that is resumed finds what it had.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+from tqdm import tqdm
+
+from optuna_zerocost import _compat
+from optuna_zerocost.records import Piece, Pool, PoolStore, hashed, merged
+from optuna_zerocost.samplers._candidate_trial import random_trial
+from optuna_zerocost.samplers._judge import Judge
+from optuna_zerocost.samplers._notices import Notices
+from optuna_zerocost.samplers._proposals import Draw, Proposals
+from optuna_zerocost.samplers._setup import Setup
+from optuna_zerocost.samplers._warmup import Warmup
+from optuna_zerocost.scoring import BaseScorer, Scorer, as_scorer, map_unordered
+
+__all__ = ["PoolCache", "PoolSource"]
+
+_LONGEST_PIECE = 20
+_FEWEST_PIECES = 32
+
+# Arguments of _score_piece, besides the scorer.
+_Task = tuple[str, int, Piece, Mapping[str, Any]]
+
+
+class PoolCache:
+    """The pools that this process has read or scored.
+
+    Args:
+        setup: The sampler's arguments.
+        notices: What users are told.
+    """
+
+    def __init__(self, setup: Setup, notices: Notices) -> None:
+        self._setup = setup
+        self._notices = notices
+        self._pools: dict[str, Pool] = {}
+        # The threads of one process score one pool after the other: they would share its cores.
+        self._lock = threading.Lock()
+
+    def get(self, study: Study, trial: FrozenTrial) -> Pool:
+        """Return the pool of ``study``; score what no worker has scored yet."""
+        setup = self._setup
+        assert setup.warmup is not None
+        source = PoolSource(
+            study,
+            setup.scorer,
+            setup.warmup,
+            fixed=_compat.fixed_parameters(setup.base_sampler),
+            seed=setup.seed,
+        )
+        with self._lock:
+            key = source.key()
+            if key not in self._pools:
+                started = time.perf_counter()
+                pool = self._pools[key] = source.get(worker=trial.number)
+                setup.scorer.remember(pool.candidates)
+                self._notices.rejections([pool.reason])
+                self._notices.pool_scored(pool, seconds=time.perf_counter() - started)
+            return self._pools[key]
+
+
+class PoolSource:
+    """Draws, scores, stores and finds the pool of one study.
+
+    Args:
+        study: The study that the pool belongs to.
+        scorer: Scores the candidates.
+        warmup: Their number.
+        fixed: Parameters that are not drawn, since the base sampler fixes them.
+        seed: See :class:`~optuna_zerocost.records.PoolStore`.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        scorer: Scorer,
+        warmup: Warmup,
+        *,
+        fixed: Mapping[str, Any],
+        seed: int | None,
+    ) -> None:
+        self._scorer = as_scorer(scorer)
+        self._warmup = warmup
+        self._fixed = fixed
+        self._store = PoolStore(study, self._scorer.fingerprint, fixed=fixed, seed=seed)
+
+    def key(self) -> str:
+        """Return what tells this pool from others; the same key means the same candidates."""
+        return f"{self._store.key}:{self._warmup.candidates}"
+
+    def get(self, worker: int) -> Pool:
+        """Return the whole pool; score what no worker has scored yet.
+
+        Args:
+            worker: A number that differs between workers, e.g. the trial's. Workers with different
+                numbers take the pieces in different orders.
+        """
+        own: dict[str, Pool] = {}
+        wanted = self._warmup.candidates
+        pieces: list[Piece] = []
+        with tqdm(
+            total=wanted,
+            desc="warmup: scoring untrained networks",
+            unit="network",
+            disable=None if self._warmup.show_progress_bar else True,
+        ) as progress:
+            pool = Pool([], 0, "", draws=0)
+            while stop := self._next_stop(pool):
+                progress.total = stop
+                pieces += _cut(pool, stop)
+                pool = self._complete(worker, pieces, own, progress)
+        return pool
+
+    def _next_stop(self, pool: Pool) -> int | None:
+        """Return up to which number to draw next, or ``None`` if there is no need or no use.
+
+        What was outside of the limits is drawn again, all of it at once and as often as the share
+        within suggests. It depends on the pool alone, so all workers agree about it.
+        """
+        wanted, limits = self._warmup.candidates, self._scorer.limits
+        if not pool.draws:
+            return wanted
+        most = max(wanted, limits.draws * self._warmup.trials) if limits is not None else wanted
+        lacking = wanted - pool.within
+        if lacking <= 0 or pool.draws >= most:
+            return None
+        # Where nothing at all is found, a trial's worth of draws is enough to give up.
+        if limits is not None and not pool.within:
+            return limits.draws if pool.draws < limits.draws else None
+        share = pool.within / pool.draws
+        return min(most, pool.draws + math.ceil(lacking / share))
+
+    def _complete(
+        self, worker: int, pieces: list[Piece], own: dict[str, Pool], progress: Any
+    ) -> Pool:
+        """Score what is missing of ``pieces``; return the pool that they make up."""
+        while True:
+            tasks = self._missing(worker, pieces, own, progress)
+            is_complete = True
+            for key, scored in map_unordered(_score_piece, self._scorer, tasks):
+                own[key] = scored
+                self._store.write(key, scored)
+                is_complete = False
+            if is_complete:
+                break
+        self._store.refresh()
+        keys = {self._store.key_of(piece): piece for piece in pieces}
+        return merged(
+            own[key] if key in own else self._store.read(piece) for key, piece in keys.items()
+        )
+
+    def _missing(
+        self,
+        worker: int,
+        pieces: Sequence[Piece],
+        own: Mapping[str, Pool],
+        progress: Any,
+    ) -> Iterator[_Task]:
+        """Yield what is to be scored, until all is there or under way here.
+
+        What another worker has announced comes last: it is only scored again if that worker does
+        not store it before everything else is done.
+        """
+        # A random order of its own for each worker: two of them rarely meet at one piece.
+        pieces = random.Random(worker).sample(pieces, len(pieces))
+        taken: set[str] = set()
+        while True:
+            self._store.refresh()
+            keys = {self._store.key_of(piece): piece for piece in pieces}
+            absent = [key for key in keys if key not in own and not self._store.has(keys[key])]
+            waiting = sum(keys[key][1] - keys[key][0] for key in absent)
+            progress.n = progress.total - waiting
+            progress.refresh()
+            left = [key for key in absent if key not in taken]
+            if not left:
+                return
+            key = min(left, key=lambda key: self._store.is_announced(keys[key]))
+            self._store.announce(keys[key], worker)
+            taken.add(key)
+            yield key, self._store.seed, keys[key], self._fixed
+
+
+def _cut(pool: Pool, stop: int) -> list[Piece]:
+    """Cut the draws that follow those of ``pool`` into pieces of about as many candidates each."""
+    share = pool.within / pool.draws if pool.within else 1.0
+    longest, count = math.ceil(_LONGEST_PIECE / share), stop - pool.draws
+    length = max(1, min(longest, count // _FEWEST_PIECES))
+    return [(start, min(start + length, stop)) for start in range(pool.draws, stop, length)]
+
+
+def _score_piece(
+    scorer: BaseScorer, key: str, seed: int, piece: Piece, fixed: Mapping[str, Any]
+) -> tuple[str, Pool]:
+    """Draw and score the candidates of one piece; a function of its arguments alone."""
+    judge, proposals = Judge(scorer), Proposals()
+    for index in range(*piece):
+        # One generator a candidate: how the pool is cut does not change what is in it.
+        trial = random_trial(hashed(f"{seed};{index}") % 2**32, fixed=fixed)
+        proposals.add(judge(Draw(trial, "pool")))
+    return key, proposals.as_pool()

@@ -1,0 +1,128 @@
+"""Entries of the sampler in a trial: its choice at the beginning, lacking scores at the end."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from optuna.study import Study
+from optuna.trial import FixedTrial, FrozenTrial
+
+from optuna_zerocost import _compat
+from optuna_zerocost.records import (
+    CONSTRAINT,
+    PREFIX,
+    KnownArchitectures,
+    chosen_key,
+    set_user_attributes,
+    store_considered,
+    stored_scores,
+)
+from optuna_zerocost.samplers._choice import Choice
+from optuna_zerocost.samplers._judge import verdict_on
+from optuna_zerocost.samplers._notices import Notices
+from optuna_zerocost.samplers._proposals import Fate
+from optuna_zerocost.samplers._setup import Setup
+
+__all__ = ["record_choice", "score_afterwards"]
+
+
+def record_choice(
+    setup: Setup, study: Study, trial: FrozenTrial, choice: Choice, started: float
+) -> None:
+    """Store what the base sampler wrote, what was considered, and what users look at.
+
+    Args:
+        setup: The sampler's arguments.
+        study: The study.
+        trial: The trial that has begun.
+        choice: What it is to be.
+        started: When the choosing began, as ``time.perf_counter`` tells.
+    """
+    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
+
+    def set_system_attr(key: str, value: Any) -> None:
+        storage.set_trial_system_attr(trial_id, key, value)
+
+    for key, value in choice.answer.written.items():
+        set_system_attr(key, value)
+    taken, tally, considered = choice.taken, choice.tally, choice.considered
+    if considered and choice.source != "warmup":
+        store_considered(set_system_attr, considered, setup.ranking.names)
+    notes: dict[str, Any] = {}
+    if considered and (taken.origin == "random" or (choice.history and setup.ranking.sources)):
+        notes["origin"] = taken.origin
+    if choice.history is not None:
+        chosen = next(i for i, c in enumerate(considered) if c is taken.candidate)
+        notes |= setup.ranking.notes(considered, choice.history, chosen)
+    if setup.limits is not None:
+        if tally.feasible is not None:
+            notes["feasible"] = tally.feasible
+        _constrain(study, trial, taken.violation)
+    attributes = {
+        **(taken.candidate.scores if taken.candidate else {}),
+        "source": choice.source,
+        "candidates": len(considered),
+        "rejected": tally.rejected + tally.outside,
+        "seconds": time.perf_counter() - started,
+    }
+    set_user_attributes(study, trial, {**attributes, **notes})
+
+
+def score_afterwards(setup: Setup, study: Study, trial: FrozenTrial, notices: Notices) -> None:
+    """Score a trial that came without scores, so that all trials can be compared."""
+    stored = _compat.storage_of(study).get_trial(_compat.trial_id_of(trial))
+    if not stored.params:
+        return
+    attributes: dict[str, Any] = {}
+    started = time.perf_counter()
+    # A pruner may have scored the trial already.
+    if not stored_scores(stored.user_attrs):
+        violation = 0.0
+        attributes |= _scores_of_the_same(setup, study, stored)
+        if not attributes:
+            try:
+                proposal = verdict_on(FixedTrial(stored.params), setup.scorer)
+            except (TypeError, ValueError) as error:
+                # The trial itself went well, and nothing depends on its scores.
+                notices.not_scored(trial, str(error))
+            else:
+                if proposal.fate is Fate.REJECTED:
+                    notices.not_scored(trial, proposal.reason)
+                else:
+                    attributes |= proposal.architecture.scores
+                    violation = proposal.violation
+        if attributes and setup.limits is not None:
+            _constrain(study, trial, violation)
+    if f"{PREFIX}source" not in stored.user_attrs:
+        attributes["source"] = "enqueued" if "fixed_params" in stored.system_attrs else "base"
+        attributes["seconds"] = time.perf_counter() - started
+    set_user_attributes(study, trial, attributes)
+
+
+def _scores_of_the_same(setup: Setup, study: Study, trial: FrozenTrial) -> dict[str, float]:
+    """Return the scores of another trial of the same architecture; none if some are lacking.
+
+    An architecture is repeated where nothing else was proposed.
+    """
+    key, names = chosen_key(trial), setup.scorer.score_names
+    if key is None or names is None:
+        return {}
+    measured = setup.limits.names if setup.limits is not None else ()
+    needed = [*names, *(name for name in measured if name not in names)]
+    scores = KnownArchitectures(_compat.all_trials(study)).scores_of(key, needed) or {}
+    return scores if len(scores) == len(needed) else {}
+
+
+def _constrain(study: Study, trial: FrozenTrial, violation: float) -> None:
+    """Record with Optuna whether a trial meets the limits, and by how much it does not.
+
+    Samplers that know of constraints then avoid the like of one that does not, and it is no best
+    trial of the study. optuna-dashboard does not show constraints, but it shows the user attribute
+    of the same name.
+    """
+    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
+    for key, value in _compat.constraint_attributes(CONSTRAINT, violation).items():
+        storage.set_trial_system_attr(trial_id, key, value)
+    if violation > 0:
+        set_user_attributes(study, trial, {CONSTRAINT.removeprefix(PREFIX): violation})

@@ -1,0 +1,164 @@
+"""Networks built under a seed, with weights or first without."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from optuna.trial import FixedTrial
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from optuna_zerocost.proxies import SeededRandomState
+from optuna_zerocost.scoring._meta import MetaDevice, has_meta_tensors
+from optuna_zerocost.scoring._scorer import DrawingTrial
+
+__all__ = ["Draft", "NetworkBuilder"]
+
+
+@dataclass
+class Draft:
+    """A network that is built as far as was needed until now.
+
+    Attributes:
+        trial: What it was made of.
+        sketch: The network without weights, if it was built in this way first.
+        sketch_seconds: Time that this took, without drawing.
+        network: The network with weights, if it has been built.
+    """
+
+    trial: Any
+    sketch: nn.Module | None = None
+    sketch_seconds: float = 0.0
+    network: nn.Module | None = None
+
+
+class NetworkBuilder:
+    """Runs a builder with the global random states seeded, which are put back afterwards.
+
+    Args:
+        build: ``trial → network``.
+        seed: Seeds the weights.
+        meta: Decides whether the builder is run on the meta device first.
+        owner: Name of the scorer, for messages.
+
+    Attributes:
+        built: Number of networks that were built with weights.
+        sketched: Number of networks that were built without.
+        seconds: Time for both.
+    """
+
+    def __init__(
+        self, build: Callable[[Any], nn.Module], *, seed: int, meta: MetaDevice, owner: str
+    ) -> None:
+        self._build = build
+        self._seed = seed
+        self._owner = owner
+        self.meta = meta
+        self.built = self.sketched = 0
+        self.seconds = 0.0
+
+    def draft(self, trial: Any) -> Draft:
+        """Run the builder: without weights, or with them, or both ways for a comparison."""
+        # Only these trials answer a question a second time without asking a sampler again.
+        is_repeatable = isinstance(trial, (DrawingTrial, FixedTrial))
+        if not is_repeatable or not self.meta.pays():
+            return Draft(trial, network=self._built(trial))
+        draft = self._sketched(trial)
+        if draft.sketch is None:
+            draft.network = self._built(trial)
+            # That went well, so it was the device that the builder did not bear.
+            self.meta.refuse()
+        elif self.meta.may_compare(draft.sketch):
+            self.finish(draft)
+        return draft
+
+    def finish(self, draft: Draft) -> nn.Module:
+        """Return the network with weights; compare it with the sketch until both are known."""
+        if draft.network is not None:
+            return draft.network
+        params = dict(draft.trial.params)
+        started = time.perf_counter()
+        draft.network = self._built(draft.trial)
+        seconds = time.perf_counter() - started
+        if draft.trial.params != params:
+            self.meta.refuse()
+        elif not self.meta.is_settled and draft.sketch is not None:
+            self.meta.compare(
+                draft.sketch,
+                draft.network,
+                sketch_seconds=draft.sketch_seconds,
+                seconds=seconds,
+            )
+        return draft.network
+
+    def _sketched(self, trial: Any) -> Draft:
+        """Build on the meta device, if that can be done."""
+        usual_device = torch.get_default_device()
+        drawing = 0.0
+        started = time.perf_counter()
+        try:
+            with SeededRandomState(self._seed) as seeded, _quiet_about_loading():
+
+                @contextlib.contextmanager
+                def around_draw() -> Iterator[None]:
+                    nonlocal drawing
+                    begun = time.perf_counter()
+                    # Samplers may compute with torch themselves.
+                    with seeded.paused(), torch.device(usual_device):
+                        yield
+                    drawing += time.perf_counter() - begun
+
+                if isinstance(trial, DrawingTrial):
+                    trial.around_draw = around_draw
+                with torch.device("meta"):
+                    network = self._build(trial)
+        except Exception:
+            # Building with weights will tell whose fault it is.
+            return Draft(trial)
+        finally:
+            seconds = time.perf_counter() - started
+            self.sketched += 1
+            self.seconds += seconds
+        if not isinstance(network, nn.Module) or any(map(is_lazy, network.parameters())):
+            return Draft(trial)
+        self.meta.saw(network)
+        # Building with weights afterwards draws nothing, and is compared with this.
+        return Draft(trial, network, seconds - drawing)
+
+    def _built(self, trial: Any) -> nn.Module:
+        """Build with weights."""
+        started = time.perf_counter()
+        with SeededRandomState(self._seed) as seeded:
+            if isinstance(trial, DrawingTrial):
+                trial.around_draw = seeded.paused
+            network = self._build(trial)
+        self.built += 1
+        self.seconds += time.perf_counter() - started
+        if not isinstance(network, nn.Module):
+            raise TypeError(
+                f"build_model returned {type(network).__name__}, but it must return the untrained "
+                "network, a torch.nn.Module."
+            )
+        if self.sketched and has_meta_tensors(network):
+            raise TypeError(
+                "build_model returned a network on the meta device, although it was called "
+                "outside of it: it seems to keep layers from an earlier call. Make new layers in "
+                f"each call, or pass meta=False to {self._owner}."
+            )
+        if self.meta.reads_shapes and not any(map(is_lazy, network.parameters())):
+            self.meta.saw(network)
+        return network
+
+
+@contextlib.contextmanager
+def _quiet_about_loading() -> Iterator[None]:
+    """Silence torch's warning that weights which are loaded on the meta device go nowhere."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter.*")
+        yield

@@ -1,0 +1,97 @@
+"""Scorers that look at an architecture once: limits before scores, and nothing computed again."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable, Mapping
+from typing import Any, Generic, TypeVar
+
+from optuna_zerocost.records import ArchitectureKey, Candidate, architecture_key
+from optuna_zerocost.scoring._limits import Limits, OutsideLimits
+from optuna_zerocost.scoring._rejection import RepeatedArchitecture
+from optuna_zerocost.scoring._scorer import BaseScorer, DrawingTrial
+
+__all__ = ["OnceScorer"]
+
+_Made = TypeVar("_Made")
+
+
+class OnceScorer(BaseScorer, Generic[_Made]):
+    """Makes what a trial describes, checks the limits, and scores what is within.
+
+    Scores are kept in memory by architecture, and so is what was measured of one that is outside.
+    Running the maker is what draws the parameters, so that alone is done every time.
+
+    Args:
+        limits: What an architecture may cost; ``None`` for no limits.
+    """
+
+    def __init__(self, limits: Limits | None) -> None:
+        self.limits = limits
+        self._known: dict[ArchitectureKey, dict[str, float]] = {}
+        self._outside: dict[ArchitectureKey, dict[str, float]] = {}
+
+    @abc.abstractmethod
+    def _make(self, trial: Any) -> _Made:
+        """Return what ``trial`` describes."""
+
+    @abc.abstractmethod
+    def _measure(self, made: _Made) -> dict[str, float]:
+        """Return what is limited, in the limits' order.
+
+        Raises:
+            OutsideLimits: As soon as a limit is broken.
+        """
+
+    @abc.abstractmethod
+    def _score(self, made: _Made, measured: Mapping[str, float]) -> dict[str, float]:
+        """Return the scores, and what was measured, in the order in which they are stored."""
+
+    def _spared(self, *, was_scored: bool) -> None:  # noqa: B027  (optional)
+        """Take note that a call made something that was known, or need not be known."""
+
+    def _found_outside(self, measured: Mapping[str, float]) -> None:  # noqa: B027  (optional)
+        """Take note that a call ended at a limit."""
+
+    def __call__(self, trial: Any, /) -> dict[str, float]:
+        """Make one architecture, check the limits, and score it.
+
+        Args:
+            trial: An Optuna trial, or anything with its ``suggest_*``, ``params`` and
+                ``distributions``, e.g. ``optuna.trial.FixedTrial(params)``.
+
+        Returns:
+            Name → score, and what was measured for the limits.
+
+        Raises:
+            OutsideLimits: If the architecture is outside of the limits.
+        """
+        made = self._make(trial)
+        key = architecture_key(trial.params, trial.distributions)
+        if key in self._known:
+            self._spared(was_scored=True)
+            return dict(self._known[key])
+        try:
+            if self.limits is not None and key in self._outside:
+                raise OutsideLimits(self.limits, self._outside[key])
+            if isinstance(trial, DrawingTrial) and trial.is_repeated():
+                self._spared(was_scored=False)
+                raise RepeatedArchitecture
+            measured = self._measure(made)
+        except OutsideLimits as error:
+            self._outside[key] = error.measured
+            self._found_outside(error.measured)
+            raise
+        # Measuring may have drawn anew.
+        key = architecture_key(trial.params, trial.distributions)
+        self._known[key] = self._score(made, measured)
+        return dict(self._known[key])
+
+    def remember(self, candidates: Iterable[Candidate]) -> None:
+        """Keep scores that were computed elsewhere, by another process or in an earlier run.
+
+        Args:
+            candidates: Scored by a scorer with the same fingerprint.
+        """
+        for candidate in candidates:
+            self._known.setdefault(candidate.key, dict(candidate.scores))

@@ -1,0 +1,13 @@
+"""Exceptions by which a scorer says that there is no score for an architecture."""
+
+from __future__ import annotations
+
+__all__ = ["CandidateRejected", "RepeatedArchitecture"]
+
+
+class CandidateRejected(Exception):
+    """A candidate that cannot be used; the message says why."""
+
+
+class RepeatedArchitecture(Exception):
+    """Raised by a scorer that was told, after drawing, that the architecture is known already."""
