@@ -35,13 +35,21 @@ import optuna
 import torch
 from optuna.samplers import TPESampler
 
-from optuna_zerocost import Learned, Warmup, ZeroCostSampler
-from optuna_zerocost.benchmarks.nasbench201 import ScoreTable, TableObjective, suggest_architecture
-from optuna_zerocost.demo._agreement import RANKED
-from optuna_zerocost.demo._run import make_scorer
-from optuna_zerocost.demo._space import build_model, suggest_training
-from optuna_zerocost.demo._training import Digits, load_digits, train_and_validate
-from optuna_zerocost.proxies import SeededRandomState
+from optuna_zerocost import Learned, ModelScorer, Warmup, ZeroCostSampler
+from optuna_zerocost.benchmarks.nasbench201 import (
+    ScoreTable,
+    TableObjective,
+    suggest_architecture,
+)
+from optuna_zerocost.demo import (
+    SCORES,
+    Digits,
+    build_model,
+    load_digits,
+    seeded_network,
+    suggest_training,
+    train_and_validate,
+)
 
 Objective = Callable[[Any], float]
 Params = dict[str, Any]
@@ -157,8 +165,7 @@ def turned_round(scorer: Callable[[Any], Mapping[str, float]], trial: Any) -> di
 def digits_accuracy(digits: Digits, trial: Any) -> float:
     """Train the network that ``trial`` suggests; return its validation accuracy in percent."""
     torch.set_num_threads(1)
-    with SeededRandomState(0):
-        network = build_model(trial)
+    network = seeded_network(trial, 0)
     rate, decay = suggest_training(trial)
     return 100 * train_and_validate(
         network, digits, learning_rate=rate, weight_decay=decay, seed=0
@@ -326,9 +333,10 @@ def main() -> None:
                 print(compare(f"{kind}, {dataset}", objective, scorers, arguments), flush=True)
     if "digits" in parts:
         digits = load_digits()
-        scorer = make_scorer(digits, RANKED, seed=0)
+        batch = digits.inputs[:64], digits.targets[:64]
+        scorer = ModelScorer(build_model, batch, SCORES)
         scorers = {
-            f"learned, {', '.join(RANKED)}": functools.partial(scores_of, scorer),
+            f"learned, {', '.join(SCORES)}": functools.partial(scores_of, scorer),
             "learned, the same turned round": functools.partial(turned_round, scorer),
             "learned, a random score": functools.partial(random_score, build_model),
             "learned, no score": functools.partial(constant_score, build_model),

@@ -71,7 +71,8 @@ def _add_demo(subparsers: Subparsers) -> None:
         help="search with and without zero-cost proxies on real images, and compare",
         description=(
             "Train small convolutional networks on scikit-learn's handwritten digits, chosen by "
-            "TPE alone and by TPE with zero-cost proxies, the same number with each, and compare. "
+            "TPE alone, by a fixed rule on zero-cost proxies and by the default ZeroCostSampler, "
+            "the same number with each, and compare. "
             "The studies stay in the storage; a second run adds its own beside them "
             "(…-run2) rather than resume them."
         ),
@@ -81,7 +82,7 @@ def _add_demo(subparsers: Subparsers) -> None:
         "--trials", type=positive, default=30, metavar="N", help="networks that each study trains"
     )
     parser.add_argument(
-        "--seeds", type=positive, default=3, metavar="K", help="studies of each kind"
+        "--seeds", type=positive, default=2, metavar="K", help="studies of each kind"
     )
     parser.add_argument(
         "--seed",
@@ -122,13 +123,15 @@ def _demo(arguments: argparse.Namespace) -> int:
         with demo.open_storage(url) as storage:
             print(demo.describe_settings(settings), end="\n\n", flush=True)
             started = time.perf_counter()
-            arms = demo.run(
-                settings, storage, report=lambda arm: print(demo.describe_arm(arm), flush=True)
-            )
+            arms = []
+            for arm in demo.run(settings, storage):
+                print(demo.describe_arm(arm), flush=True)
+                arms.append(arm)
             seconds = time.perf_counter() - started
-            print(f"\n{demo.render(demo.compare(settings, arms))}\n", flush=True)
+            print(f"\n{demo.render(arms)}", flush=True)
+            print(f"\n{demo.explain(arms)}\n", flush=True)
             try:
-                demo.publish(arms, storage)
+                demo.publish(arms)
             except ImportError as error:
                 print(f"{_PROGRAM}: no figures for the dashboard: {error}", file=sys.stderr)
     except demo.DemoError as error:

@@ -1,38 +1,35 @@
-"""The demo: the same number of trainings on real images, with and without zero-cost proxies.
+"""The demo: real networks on handwritten digits, chosen with and without zero-cost proxies.
 
-It trains small convolutional networks on scikit-learn's handwritten digits, with
-:class:`~optuna.samplers.TPESampler` alone and with the same sampler inside a
-:class:`~optuna_zerocost.ZeroCostSampler`, and compares. Run it with ``optuna-zerocost demo``.
+Small convolutional networks are trained on scikit-learn's handwritten digits: those that Optuna's
+:class:`~optuna.samplers.TPESampler` chooses alone, those of the default
+:class:`~optuna_zerocost.ZeroCostSampler`, and those of a fixed rule beside it. Run it with
+``optuna-zerocost demo``.
 """
 
+from optuna_zerocost.demo._digits import Digits, load_digits, train_and_validate
 from optuna_zerocost.demo._errors import DemoError
-from optuna_zerocost.demo._publish import publish
-from optuna_zerocost.demo._report import (
-    Comparison,
-    compare,
-    describe_arm,
-    describe_settings,
-    render,
-)
-from optuna_zerocost.demo._run import Arm, Settings, open_storage, run
-from optuna_zerocost.demo._space import build_model, suggest_training
-from optuna_zerocost.demo._training import Digits, load_digits, train_and_validate
+from optuna_zerocost.demo._networks import build_model, seeded_network, suggest_training
+from optuna_zerocost.demo._report import describe_arm, describe_settings, explain, render
+from optuna_zerocost.demo._storage import open_storage
+from optuna_zerocost.demo._studies import PROXIES, SCORES, Arm, Settings, publish, run
 
 __all__ = [
+    "PROXIES",
+    "SCORES",
     "Arm",
-    "Comparison",
     "DemoError",
     "Digits",
     "Settings",
     "build_model",
-    "compare",
     "describe_arm",
     "describe_settings",
+    "explain",
     "load_digits",
     "open_storage",
     "publish",
     "render",
     "run",
+    "seeded_network",
     "suggest_training",
     "train_and_validate",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,28 +14,15 @@ __all__ = ["Digits", "load_digits", "train_and_validate"]
 _TRAINING_IMAGES = 1000  # of 1797; the others validate
 _BATCH_SIZE = 32
 _EPOCHS = 3
-_MOMENTUM = 0.9
 
 
-@dataclass(frozen=True)
-class Digits:
-    """Handwritten digits, split for training and validation.
-
-    Attributes:
-        inputs: Training images, shape (1000, 1, 8, 8), mean 0 and variance 1 over all pixels.
-        targets: Their classes, shape (1000,).
-        validation_inputs: Validation images, shape (797, 1, 8, 8).
-        validation_targets: Their classes, shape (797,).
-    """
+class Digits(NamedTuple):
+    """Images of shape (N, 1, 8, 8), pixels with mean 0 and variance 1, and their classes."""
 
     inputs: Tensor
     targets: Tensor
     validation_inputs: Tensor
     validation_targets: Tensor
-
-    def minibatch(self, size: int) -> tuple[Tensor, Tensor]:
-        """Return the first ``size`` training images and their classes."""
-        return self.inputs[:size], self.targets[:size]
 
 
 def load_digits() -> Digits:
@@ -55,14 +42,9 @@ def load_digits() -> Digits:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     inputs = torch.as_tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8)[order]
     targets = torch.as_tensor(classes, dtype=torch.int64)[order]
-    mean, deviation = inputs[:_TRAINING_IMAGES].mean(), inputs[:_TRAINING_IMAGES].std()
-    inputs = (inputs - mean) / deviation
-    return Digits(
-        inputs[:_TRAINING_IMAGES],
-        targets[:_TRAINING_IMAGES],
-        inputs[_TRAINING_IMAGES:],
-        targets[_TRAINING_IMAGES:],
-    )
+    n = _TRAINING_IMAGES
+    inputs = (inputs - inputs[:n].mean()) / inputs[:n].std()
+    return Digits(inputs[:n], targets[:n], inputs[n:], targets[n:])
 
 
 def train_and_validate(
@@ -71,29 +53,22 @@ def train_and_validate(
     """Train ``network`` in place for three epochs and validate it.
 
     Stochastic gradient descent with momentum 0.9, minibatches of 32, and a learning rate that
-    falls to 0 along a cosine.
-
-    Args:
-        network: From images to logits; its initial weights are where training starts.
-        digits: What it is trained and validated on.
-        learning_rate: Of the first step.
-        weight_decay: Added to the gradient, times the weight.
-        seed: Seeds the order of the training images.
+    falls to 0 along a cosine. ``seed`` decides about the order of the training images.
 
     Returns:
         The share of the validation images that are classified rightly, 0 to 1.
     """
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(
-        network.parameters(), lr=learning_rate, momentum=_MOMENTUM, weight_decay=weight_decay
+        network.parameters(), lr=learning_rate, momentum=0.9, weight_decay=weight_decay
     )
-    steps = _EPOCHS * (len(digits.inputs) // _BATCH_SIZE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    steps = len(digits.inputs) // _BATCH_SIZE
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, _EPOCHS * steps)
     network.train()
     for _ in range(_EPOCHS):
         order = torch.randperm(len(digits.inputs), generator=generator)
         # The remainder is left out: BatchNorm gets no minibatch of a few images.
-        for indices in torch.split(order, _BATCH_SIZE)[: steps // _EPOCHS]:
+        for indices in torch.split(order, _BATCH_SIZE)[:steps]:
             optimizer.zero_grad()
             outputs = network(digits.inputs[indices])
             nn.functional.cross_entropy(outputs, digits.targets[indices]).backward()  # type: ignore[no-untyped-call]
