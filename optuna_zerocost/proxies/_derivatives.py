@@ -16,8 +16,8 @@ from optuna_zerocost.proxies._errors import (
     SecondDerivativeError,
     UndefinedScoreError,
 )
-from optuna_zerocost.proxies._graph import nodes_behind
 from optuna_zerocost.proxies._pass import Request, is_out_of_memory
+from optuna_zerocost.proxies._tensors import nodes_behind
 
 __all__ = [
     "forward_in_train_mode",
@@ -134,13 +134,15 @@ def gradient_agreement(gradients: Sequence[Tensor | None], *, readers: str) -> T
 
 
 def second_derivatives(
-    agreement: Tensor, variables: Sequence[Tensor], *, readers: str, retain_graph: bool
+    agreement: Tensor | None, variables: Sequence[Tensor], *, readers: str, retain_graph: bool
 ) -> list[Tensor | None]:
-    """Differentiate what `gradient_agreement` returned.
+    """Differentiate what `gradient_agreement` returned; None for what it does not depend on.
 
     Raises:
         SecondDerivativeError: If an operation of the network has no second derivative.
     """
+    if agreement is None:
+        return [None] * len(variables)
     try:
         return gradients_of(agreement, variables, retain_graph=retain_graph)
     except RuntimeError as error:

@@ -18,9 +18,9 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from optuna_zerocost.proxies._batch import Batch
-from optuna_zerocost.proxies._call import call
+from optuna_zerocost.proxies._batch import Batch, call
 from optuna_zerocost.proxies._errors import (
+    BatchError,
     LabelsError,
     OutOfMemoryError,
     OutputError,
@@ -76,6 +76,14 @@ class Request:
                 f"the batch has no labels, and {self.who_reads(needing)} read the gradient of a "
                 "loss; pass batch=(inputs, targets), or choose proxies that need no labels, "
                 "such as synflow or jacob_cov"
+            )
+
+    def require_two_samples(self, quantities: Iterable[Quantity[Any]]) -> None:
+        """Raise BatchError if there is one sample, and so none to compare it with."""
+        if self.batch.size < 2:
+            raise BatchError(
+                "the batch has one sample, and samples are compared by "
+                f"{self.who_reads(quantities)}; pass at least two"
             )
 
     def forward(self, inputs: Any) -> Tensor:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from optuna_zerocost import proxies
-from optuna_zerocost.proxies._stage_pass import _folded
+from optuna_zerocost.proxies._az_nas import _folded
 from tests.proxies.networks import (
     CLASSES,
     NETWORKS,
