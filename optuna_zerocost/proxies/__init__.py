@@ -25,6 +25,7 @@ from optuna_zerocost.proxies import (  # noqa: F401
 from optuna_zerocost.proxies._az_nas import STAGE_FEATURES, STAGE_GAINS, StageFeatures
 from optuna_zerocost.proxies._batch import Batch, Minibatches, call
 from optuna_zerocost.proxies._capacity import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
+from optuna_zerocost.proxies._derivatives import WeightGradient
 from optuna_zerocost.proxies._errors import (
     BatchError,
     LabelsError,
@@ -53,12 +54,11 @@ from optuna_zerocost.proxies._loss_pass import (
     LAYER_OUTPUTS,
     WEIGHT_GRADIENTS,
     WEIGHTED_GRADIENT_PRODUCT,
-    LayerOutput,
-    WeightGradient,
 )
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request, is_out_of_memory
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies._recorded_forward import LayerOutput
 from optuna_zerocost.proxies._registry import Direction, Proxy, describe, names, register
 from optuna_zerocost.proxies._score import score_network
 from optuna_zerocost.proxies._structure import Structure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,15 +18,27 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
 )
 from optuna_zerocost.proxies._pass import Request, is_out_of_memory
-from optuna_zerocost.proxies._tensors import nodes_behind
+from optuna_zerocost.proxies._structure import LayerWeight
+from optuna_zerocost.proxies._tensors import nodes_behind, widened
 
 __all__ = [
+    "WeightGradient",
     "forward_in_train_mode",
     "gradient_agreement",
     "gradients_of",
     "mean_loss",
     "second_derivatives",
+    "with_gradients",
 ]
+
+
+@dataclass(frozen=True)
+class WeightGradient:
+    """A weight W, and a derivative with respect to it of the same shape."""
+
+    name: str
+    weight: Tensor
+    gradient: Tensor
 
 
 def gradients_of(
@@ -46,6 +59,19 @@ def gradients_of(
             create_graph=create_graph,
             allow_unused=True,
         )
+    )
+
+
+def with_gradients(
+    weights: Sequence[LayerWeight],
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+) -> tuple[WeightGradient, ...]:
+    """Return the weights that have a gradient, with it, both detached and at least float32."""
+    return tuple(
+        WeightGradient(weight.name, widened(tensor), widened(gradient))
+        for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
+        if gradient is not None
     )
 
 

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.nn.utils.parametrize import cached
 
+from optuna_zerocost.proxies._derivatives import WeightGradient, gradients_of, with_gradients
 from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._extended_range import (
     ExtendedRange,
     UnsupportedOperation,
     times_power_of_two,
 )
-from optuna_zerocost.proxies._loss_pass import WeightGradient
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, Structure
 from optuna_zerocost.proxies._tensors import nodes_behind
@@ -88,17 +88,8 @@ class FlowPass(Pass):
             if not abs(float(flow.detach())) < _LARGE:
                 del flow
                 flow, exponent = _flow_in_extended_range(request)
-        gradients: tuple[Tensor | None, ...] = (None,) * len(weights)
-        if flow.requires_grad:
-            gradients = torch.autograd.grad(flow, tensors, allow_unused=True)
-        scaled = ScaledGradients(
-            tuple(
-                WeightGradient(weight.name, tensor.detach(), gradient)
-                for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
-                if gradient is not None
-            ),
-            exponent,
-        )
+        gradients = with_gradients(weights, tensors, gradients_of(flow, tensors))
+        scaled = ScaledGradients(gradients, exponent)
         measured: dict[Quantity[Any], object] = {SCALED_FLOW_GRADIENTS: scaled}
         if request.wants(FLOW_GRADIENTS):
             measured[FLOW_GRADIENTS] = _unscaled(request, scaled)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,10 +17,12 @@ from torch.nn.utils.parametrize import cached
 from torch.utils.checkpoint import CheckpointError
 
 from optuna_zerocost.proxies._derivatives import (
+    WeightGradient,
     gradient_agreement,
     gradients_of,
     mean_loss,
     second_derivatives,
+    with_gradients,
 )
 from optuna_zerocost.proxies._errors import BatchError, LabelsError
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
@@ -40,19 +41,8 @@ __all__ = [
     "LAYER_OUTPUTS",
     "WEIGHTED_GRADIENT_PRODUCT",
     "WEIGHT_GRADIENTS",
-    "LayerOutput",
     "LossPass",
-    "WeightGradient",
 ]
-
-
-@dataclass(frozen=True)
-class WeightGradient:
-    """A weight W, and a derivative with respect to it of the same shape."""
-
-    name: str
-    weight: Tensor
-    gradient: Tensor
 
 
 class LossPass(Pass):
@@ -126,7 +116,7 @@ class LossPass(Pass):
                 )
         of_parameters = gradients[: len(parameters)]
         if request.wants(WEIGHT_GRADIENTS):
-            measured[WEIGHT_GRADIENTS] = _pairs(weights, parameters, of_parameters)
+            measured[WEIGHT_GRADIENTS] = with_gradients(weights, parameters, of_parameters)
         if request.wants(LAYER_OUTPUTS):
             measured[LAYER_OUTPUTS] = tuple(
                 call.with_gradient(gradient)
@@ -225,7 +215,7 @@ def _differentiated_twice(
     last = request.wants(WEIGHTED_GRADIENT_PRODUCT)
     if request.wants(GRADIENT_PRODUCTS):
         found = products(GRADIENT_PRODUCTS, parameters, retain_graph=last)
-        measured[GRADIENT_PRODUCTS] = _pairs(weights, parameters, found)
+        measured[GRADIENT_PRODUCTS] = with_gradients(weights, parameters, found)
     if last:
         # Of the weights that have a common factor by the derivative with respect to it, of the
         # other weights each with its part of Hg.
@@ -240,18 +230,6 @@ def _differentiated_twice(
             if product is not None
         )
     return measured
-
-
-def _pairs(
-    weights: Sequence[LayerWeight],
-    tensors: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
-) -> tuple[WeightGradient, ...]:
-    return tuple(
-        WeightGradient(weight.name, widened(tensor), widened(gradient))
-        for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
-        if gradient is not None
-    )
 
 
 def _check_differentiable_inputs(request: Request) -> None:

@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Request:
-    """What a pass is asked to do.
+    """A pass's task: the network, the minibatch, and the quantities that are wanted.
 
     Attributes:
         structure: The network, whose state the caller restores after the pass, and its parts.
@@ -119,12 +119,12 @@ class Pass(abc.ABC):
 
     @property
     def reads_values(self) -> bool:
-        """Whether weights need values, which those on the meta device have not."""
+        """True if weights need values, which those on the meta device have not."""
         return True
 
     @property
     def holds_whole_batch(self) -> bool:
-        """Whether the memory that it takes grows with the minibatch."""
+        """True if the memory that it takes grows with the minibatch."""
         return True
 
     @abc.abstractmethod
@@ -157,7 +157,7 @@ class Quantity(Generic[T]):
 
 
 class Measured:
-    """What a pass measured; ``measured[quantity]`` gives one quantity.
+    """The quantities that a pass measured; ``measured[quantity]`` gives one.
 
     The tensors are views of the network's own and are there to be read, not written.
     """

@@ -17,7 +17,7 @@ from optuna_zerocost.proxies._pass import Request
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._second_derivatives import QuickSecondDerivatives
-from optuna_zerocost.proxies._structure import CONVOLUTIONS, LayerWeight
+from optuna_zerocost.proxies._structure import CONVOLUTIONS
 from optuna_zerocost.proxies._tensors import nodes_behind, widened
 from optuna_zerocost.proxies._watching import Function, hooked
 
@@ -62,7 +62,8 @@ class Call:
     def with_gradient(self, gradient: Tensor) -> LayerOutput:
         """Return the output with the gradient of the loss with respect to it."""
         activation, gradient = self._by_channel(self.output), self._by_channel(gradient)
-        weight = LayerWeight("", self.layer, "weight", ()).tensor()
+        weight = self.layer.weight
+        assert isinstance(weight, Tensor)
         return LayerOutput(activation, gradient, weight.numel() // activation.size(1))
 
     def _by_channel(self, value: Tensor) -> Tensor:
