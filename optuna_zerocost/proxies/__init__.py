@@ -23,7 +23,6 @@ from optuna_zerocost.proxies import (  # noqa: F401
     _zen,
 )
 from optuna_zerocost.proxies._az_nas import STAGE_FEATURES, STAGE_GAINS, StageFeatures
-from optuna_zerocost.proxies._batch import Batch, Minibatches, call
 from optuna_zerocost.proxies._capacity import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
 from optuna_zerocost.proxies._derivatives import WeightGradient
 from optuna_zerocost.proxies._errors import (
@@ -55,12 +54,13 @@ from optuna_zerocost.proxies._loss_pass import (
     WEIGHT_GRADIENTS,
     WEIGHTED_GRADIENT_PRODUCT,
 )
+from optuna_zerocost.proxies._minibatch import Batch, Minibatches, call
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request, is_out_of_memory
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._recorded_forward import LayerOutput
 from optuna_zerocost.proxies._registry import Direction, Proxy, describe, names, register
-from optuna_zerocost.proxies._score import score_network
+from optuna_zerocost.proxies._score_network import score_network
 from optuna_zerocost.proxies._structure import Structure
 from optuna_zerocost.proxies._swap import NEURON_PATTERNS, NeuronPatterns, reg_swap
 from optuna_zerocost.proxies._te_nas import REGION_AGREEMENT, TANGENT_KERNEL

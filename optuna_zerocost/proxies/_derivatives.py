@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optuna_zerocost.proxies._batch import Batch
 from optuna_zerocost.proxies._errors import (
     BatchError,
     LabelsError,
@@ -17,6 +16,7 @@ from optuna_zerocost.proxies._errors import (
     SecondDerivativeError,
     UndefinedScoreError,
 )
+from optuna_zerocost.proxies._minibatch import Batch
 from optuna_zerocost.proxies._pass import Request, is_out_of_memory
 from optuna_zerocost.proxies._structure import LayerWeight
 from optuna_zerocost.proxies._tensors import nodes_behind, widened

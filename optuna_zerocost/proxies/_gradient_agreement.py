@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import cached
 
-from optuna_zerocost.proxies._batch import Batch
 from optuna_zerocost.proxies._derivatives import forward_in_train_mode, gradients_of, mean_loss
 from optuna_zerocost.proxies._errors import BatchError, UndefinedScoreError
+from optuna_zerocost.proxies._minibatch import Batch
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
 from optuna_zerocost.proxies._tensors import stacked, total, widened

@@ -18,7 +18,6 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from optuna_zerocost.proxies._batch import Batch, call
 from optuna_zerocost.proxies._errors import (
     BatchError,
     LabelsError,
@@ -27,6 +26,7 @@ from optuna_zerocost.proxies._errors import (
     PassError,
     ProxyDefinitionError,
 )
+from optuna_zerocost.proxies._minibatch import Batch, call
 from optuna_zerocost.proxies._structure import Structure
 
 __all__ = ["Measured", "Pass", "Quantity", "Request", "is_out_of_memory", "pass_failed"]

@@ -1,4 +1,4 @@
-"""What a pass keeps in memory, and what becomes of it where memory does not suffice."""
+"""Memory that a pass takes, and the error where there is not enough."""
 
 from __future__ import annotations
 

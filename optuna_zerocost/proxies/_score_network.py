@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from optuna_zerocost.proxies._batch import Batch, Minibatches
 from optuna_zerocost.proxies._errors import (
     NetworkError,
     ProxyDefinitionError,
@@ -18,6 +17,7 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
     UnknownProxyError,
 )
+from optuna_zerocost.proxies._minibatch import Batch, Minibatches
 from optuna_zerocost.proxies._pass import Pass, Quantity, Request, is_out_of_memory, pass_failed
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
