@@ -7,7 +7,8 @@ reads *quantities* (the constants in capitals) that a *pass* over the network ha
 other folders of this package, which run networks too. They may change without notice.
 """
 
-from optuna_zerocost.proxies import (
+# Importing a family registers its proxies, before anything else of the package can run.
+from optuna_zerocost.proxies import (  # noqa: F401
     _activation_patterns,
     _az_nas,
     _capacity,
@@ -21,9 +22,9 @@ from optuna_zerocost.proxies import (
     _te_nas,
     _zen,
 )
-from optuna_zerocost.proxies._batch import Batch, Minibatches
-from optuna_zerocost.proxies._call import call
-from optuna_zerocost.proxies._capacity_pass import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
+from optuna_zerocost.proxies._az_nas import STAGE_FEATURES, STAGE_GAINS, StageFeatures
+from optuna_zerocost.proxies._capacity import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
+from optuna_zerocost.proxies._derivatives import WeightGradient
 from optuna_zerocost.proxies._errors import (
     BatchError,
     LabelsError,
@@ -42,13 +43,7 @@ from optuna_zerocost.proxies._flow_pass import (
     SCALED_FLOW_GRADIENTS,
     ScaledGradients,
 )
-from optuna_zerocost.proxies._gaussian_pass import (
-    FEATURE_CHANGE,
-    NEURON_PATTERNS,
-    RUNNING_VARIANCES,
-    NeuronPatterns,
-)
-from optuna_zerocost.proxies._kaiming_pass import REGION_AGREEMENT, TANGENT_KERNEL
+from optuna_zerocost.proxies._gradient_agreement import GRADIENT_SIGNS, MINIBATCH_GRADIENTS
 from optuna_zerocost.proxies._loss_pass import (
     ACTIVATION_AGREEMENT,
     CLASSES,
@@ -58,18 +53,18 @@ from optuna_zerocost.proxies._loss_pass import (
     LAYER_OUTPUTS,
     WEIGHT_GRADIENTS,
     WEIGHTED_GRADIENT_PRODUCT,
-    LayerOutput,
-    WeightGradient,
 )
+from optuna_zerocost.proxies._minibatch import Batch, Minibatches, call
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request, is_out_of_memory
-from optuna_zerocost.proxies._per_sample_pass import GRADIENT_SIGNS, MINIBATCH_GRADIENTS
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
+from optuna_zerocost.proxies._recorded_forward import LayerOutput
 from optuna_zerocost.proxies._registry import Direction, Proxy, describe, names, register
-from optuna_zerocost.proxies._score import score_network
-from optuna_zerocost.proxies._stage_pass import STAGE_FEATURES, STAGE_GAINS, StageFeatures
+from optuna_zerocost.proxies._score_network import score_network
 from optuna_zerocost.proxies._structure import Structure
-from optuna_zerocost.proxies._swap import reg_swap
+from optuna_zerocost.proxies._swap import NEURON_PATTERNS, NeuronPatterns, reg_swap
+from optuna_zerocost.proxies._te_nas import REGION_AGREEMENT, TANGENT_KERNEL
+from optuna_zerocost.proxies._zen import FEATURE_CHANGE, RUNNING_VARIANCES
 
 __all__ = [
     "ACTIVATION_AGREEMENT",
@@ -129,19 +124,3 @@ __all__ = [
     "register",
     "score_network",
 ]
-
-# Importing the families registers our own proxies, before anything else of the package can run.
-_FAMILIES = (
-    _activation_patterns,
-    _az_nas,
-    _capacity,
-    _epe_nas,
-    _feature_maps,
-    _fisher,
-    _gradient_agreement,
-    _jacob_cov,
-    _saliency,
-    _swap,
-    _te_nas,
-    _zen,
-)

@@ -1,4 +1,4 @@
-"""How differently the samples switch the units of a network on."""
+"""Difference of the samples in the units that they switch on."""
 
 from __future__ import annotations
 

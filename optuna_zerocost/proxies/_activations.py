@@ -1,4 +1,4 @@
-"""Which samples switch which units on: the codes of ReLU-like activations.
+"""The codes of ReLU-like activations: which samples switch which units on.
 
 An activation is ReLU-like if it is positive for positive inputs and (nearly) flat for negative
 ones: ReLU, ReLU6, LeakyReLU, PReLU, RReLU, ELU, CELU, SELU, GELU, SiLU, Mish and Hardswish. Its
@@ -9,24 +9,23 @@ all of these go through torch's function protocol; only those inside fused kerne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch import Tensor, nn
 
 from optuna_zerocost.proxies._errors import NetworkError
-from optuna_zerocost.proxies._graph import nodes_behind
+from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode, Named
 
-__all__ = ["ActivationWatch", "agreement", "leading_to"]
+__all__ = ["ActivationWatch", "agreement", "no_activation"]
 
 _OUT_OF_PLACE = "relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish".split()
 _RELU_LIKE = frozenset([*_OUT_OF_PLACE, *(f"{name}_" for name in _OUT_OF_PLACE)])
 _COLUMNS = 2**20  # at a time: bounds the memory, and float32 counts exactly up to 2**24
 
 
-class ActivationWatch(TorchFunctionMode):
+class ActivationWatch(FunctionMode):
     """Context manager: inside, ``note(codes, result)`` is called after each ReLU-like activation.
 
     Codes are booleans, (N, units); the result is the activation's output.
@@ -48,15 +47,8 @@ class ActivationWatch(TorchFunctionMode):
         self._readers = readers
         self._note = note
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = kwargs or {}
-        if not _is_relu_like(func, args, named):
+    def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
+        if not _is_relu_like(name, args, named):
             return func(*args, **named)
         input: Tensor = args[0] if args else named["input"]
         if input.dim() == 0 or input.size(0) != self._samples:
@@ -72,8 +64,7 @@ class ActivationWatch(TorchFunctionMode):
         return result
 
 
-def _is_relu_like(func: Callable[..., Any], args: Sequence[Any], named: Mapping[str, Any]) -> bool:
-    name = getattr(func, "__name__", "")
+def _is_relu_like(name: str, args: Arguments, named: Named) -> bool:
     if name in ("hardtanh", "hardtanh_"):  # which is what nn.ReLU6 calls
         return bool((args[1] if len(args) > 1 else named.get("min_val", -1.0)) == 0)
     return name in _RELU_LIKE
@@ -92,6 +83,9 @@ def agreement(codes: Tensor) -> Tensor:
     return (signs + codes.size(1)) / 2
 
 
-def leading_to(output: Tensor, nodes: Iterable[Any]) -> set[Any]:
-    """Return those of the graph's ``nodes`` from which gradient reaches ``output``."""
-    return set(nodes).intersection(nodes_behind(output))
+def no_activation(network: nn.Module, readers: str) -> NetworkError:
+    """Return the error that says that a network without such activations has no codes."""
+    return NetworkError(
+        f"{type(network).__name__} calls no ReLU-like activation, and {readers} reads their "
+        "signs; ReLU, GELU, SiLU and their kin count"
+    )

@@ -1,15 +1,40 @@
-"""How large a network is: the baselines that every proxy must beat."""
+"""Proxies of a network's size, the baselines that every proxy must beat, and their passes."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
 import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from optuna_zerocost.proxies._capacity_pass import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
-from optuna_zerocost.proxies._pass import Measured
+from optuna_zerocost.proxies._flow_pass import normalisation_bypassed
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
-from optuna_zerocost.proxies._tensors import total
+from optuna_zerocost.proxies._tensors import total, unfused, widened
 
-__all__ = ["flops", "l2_norm", "params"]
+__all__ = ["FLOP_COUNT", "LAYER_WEIGHTS", "PARAMETER_COUNT", "flops", "l2_norm", "params"]
+
+
+class CountPass(Pass):
+    """Count the parameters; the network does not run and may be on the meta device."""
+
+    name = "count"
+    reads_values = False  # Shapes suffice.
+    holds_whole_batch = False  # No input is run.
+
+    def run(self, request: Request) -> Measured:
+        """Count the numbers in the trainable parameters."""
+        parameters = [parameter for _, parameter in request.structure.parameters]
+        count = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        return Measured({PARAMETER_COUNT: count})
+
+
+PARAMETER_COUNT: Quantity[int] = Quantity(
+    "parameter count", CountPass(), "number of values in the trainable parameters"
+)
 
 
 @register(
@@ -21,6 +46,35 @@ __all__ = ["flops", "l2_norm", "params"]
 def params(measured: Measured) -> float:
     """Return the number of trainable parameters, biases and normalisation included."""
     return float(measured[PARAMETER_COUNT])
+
+
+class FlopPass(Pass):
+    """Count the floating point operations of one input; works on the meta device.
+
+    Eval mode and bypassed normalisation, whose operations are not counted, so that one input
+    suffices for every network.
+    """
+
+    name = "flop"
+    reads_values = False  # Shapes suffice.
+    holds_whole_batch = False  # One input is run.
+
+    def run(self, request: Request) -> Measured:
+        """Run one sample under torch's counter."""
+        request.structure.set_mode(training=False)
+        # Without gradients torch's attention layers take a fused path that the counter misses.
+        request.structure.require_gradients()
+        inputs: Any = request.batch.first_sample()
+        fused = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
+        counter = FlopCounterMode(display=False, custom_mapping=fused)
+        with normalisation_bypassed(request.structure), unfused(request.structure), counter:
+            request.forward(inputs)
+        return Measured({FLOP_COUNT: counter.get_total_flops()})
+
+
+FLOP_COUNT: Quantity[int] = Quantity(
+    "flop count", FlopPass(), "floating point operations of one forward of one input"
+)
 
 
 @register(
@@ -35,6 +89,37 @@ def flops(measured: Measured) -> float:
     Matrix products, convolutions and attention count; elementwise operations do not.
     """
     return float(measured[FLOP_COUNT])
+
+
+def _recurrent_flops(
+    inputs: Sequence[int],
+    input_weights: Sequence[int],
+    hidden_weights: Sequence[int],
+    *_: object,
+    **__: object,
+) -> int:
+    """Count one recurrent layer of oneDNN, a kernel that torch's counter does not know.
+
+    Inputs have the shape (steps, N, features).
+    """
+    return 2 * inputs[0] * inputs[1] * (math.prod(input_weights) + math.prod(hidden_weights))
+
+
+class WeightPass(Pass):
+    """Read the weights; the network does not run."""
+
+    name = "weight"
+    holds_whole_batch = False  # No input is run.
+
+    def run(self, request: Request) -> Measured:
+        """Return the weights that count."""
+        weights = request.structure.require_weights(readers=request.who_reads([LAYER_WEIGHTS]))
+        return Measured({LAYER_WEIGHTS: tuple(widened(item.tensor()) for item in weights)})
+
+
+LAYER_WEIGHTS: Quantity[tuple[Tensor, ...]] = Quantity(
+    "layer weights", WeightPass(), "the weights of the layers that count"
+)
 
 
 @register(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from optuna_zerocost.proxies._batch import Batch
 from optuna_zerocost.proxies._errors import (
     BatchError,
     LabelsError,
@@ -16,16 +16,29 @@ from optuna_zerocost.proxies._errors import (
     SecondDerivativeError,
     UndefinedScoreError,
 )
-from optuna_zerocost.proxies._graph import nodes_behind
+from optuna_zerocost.proxies._minibatch import Batch
 from optuna_zerocost.proxies._pass import Request, is_out_of_memory
+from optuna_zerocost.proxies._structure import LayerWeight
+from optuna_zerocost.proxies._tensors import nodes_behind, widened
 
 __all__ = [
+    "WeightGradient",
     "forward_in_train_mode",
     "gradient_agreement",
     "gradients_of",
     "mean_loss",
     "second_derivatives",
+    "with_gradients",
 ]
+
+
+@dataclass(frozen=True)
+class WeightGradient:
+    """A weight W, and a derivative with respect to it of the same shape."""
+
+    name: str
+    weight: Tensor
+    gradient: Tensor
 
 
 def gradients_of(
@@ -46,6 +59,19 @@ def gradients_of(
             create_graph=create_graph,
             allow_unused=True,
         )
+    )
+
+
+def with_gradients(
+    weights: Sequence[LayerWeight],
+    tensors: Sequence[Tensor],
+    gradients: Sequence[Tensor | None],
+) -> tuple[WeightGradient, ...]:
+    """Return the weights that have a gradient, with it, both detached and at least float32."""
+    return tuple(
+        WeightGradient(weight.name, widened(tensor), widened(gradient))
+        for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
+        if gradient is not None
     )
 
 
@@ -134,13 +160,15 @@ def gradient_agreement(gradients: Sequence[Tensor | None], *, readers: str) -> T
 
 
 def second_derivatives(
-    agreement: Tensor, variables: Sequence[Tensor], *, readers: str, retain_graph: bool
+    agreement: Tensor | None, variables: Sequence[Tensor], *, readers: str, retain_graph: bool
 ) -> list[Tensor | None]:
-    """Differentiate what `gradient_agreement` returned.
+    """Differentiate what `gradient_agreement` returned; None for what it does not depend on.
 
     Raises:
         SecondDerivativeError: If an operation of the network has no second derivative.
     """
+    if agreement is None:
+        return [None] * len(variables)
     try:
         return gradients_of(agreement, variables, retain_graph=retain_graph)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""What can go wrong when a network is scored, one class for each kind of cure."""
+"""Errors of scoring a network, one class for each kind of cure."""
 
 from __future__ import annotations
 

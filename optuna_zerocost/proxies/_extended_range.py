@@ -9,11 +9,12 @@ that of the result, times 2^−e.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+
+from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode, Named
 
 __all__ = ["ExtendedRange", "UnsupportedOperation", "times_power_of_two"]
 
@@ -52,7 +53,7 @@ class UnsupportedOperation(Exception):
     """An operation was given a scaled tensor, and it is not known what it does to the scale."""
 
 
-class ExtendedRange(TorchFunctionMode):
+class ExtendedRange(FunctionMode):
     """Context manager: inside, activations may exceed float64.
 
     Args:
@@ -74,15 +75,7 @@ class ExtendedRange(TorchFunctionMode):
         # Also 0, for the storage may lie where that of another tensor was.
         self._exponents[_storage(tensor)] = exponent
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = dict(kwargs or {})
-        name = getattr(func, "__name__", "")
+    def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
         inputs = list(_tensors((args, named)))
         if not any(self.exponent(tensor) for tensor in inputs) or name in _OF_SHAPE:
             return self._noted(func(*args, **named), 0, inputs)
@@ -102,10 +95,10 @@ class ExtendedRange(TorchFunctionMode):
 
     def _apply(
         self,
-        func: Callable[..., Any],
+        func: Function,
         name: str,
         args: list[Any],
-        named: dict[str, Any],
+        named: Named,
         inputs: Sequence[Tensor],
     ) -> Any:
         """Call ``func`` so that it does to the values what it is to do."""
@@ -142,13 +135,7 @@ class ExtendedRange(TorchFunctionMode):
         beyond = data - data.clamp(max=math.ldexp(_LARGE, min(-exponent, _HUGE)))
         return self._noted(result + beyond, exponent, inputs)
 
-    def _add(
-        self,
-        func: Callable[..., Any],
-        args: list[Any],
-        named: dict[str, Any],
-        inputs: Sequence[Tensor],
-    ) -> Any:
+    def _add(self, func: Function, args: list[Any], named: Named, inputs: Sequence[Tensor]) -> Any:
         """Call ``func``, additive in its operands, with all of them at one exponent."""
         # torch.cat(tensors, dim), torch.add(input, other)
         count = 1 if args and isinstance(args[0], (tuple, list)) else 2

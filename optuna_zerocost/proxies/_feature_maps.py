@@ -1,4 +1,4 @@
-"""How independent the channels of one image's feature maps are."""
+"""Independence of the channels of one image's feature maps."""
 
 from __future__ import annotations
 

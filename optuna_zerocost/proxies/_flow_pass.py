@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import BackwardCFunction
 from torch.nn.utils.parametrize import cached
-from torch.overrides import TorchFunctionMode
 
+from optuna_zerocost.proxies._derivatives import WeightGradient, gradients_of, with_gradients
 from optuna_zerocost.proxies._errors import UndefinedScoreError
 from optuna_zerocost.proxies._extended_range import (
     ExtendedRange,
     UnsupportedOperation,
     times_power_of_two,
 )
-from optuna_zerocost.proxies._graph import nodes_behind
-from optuna_zerocost.proxies._loss_pass import WeightGradient
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, Structure
+from optuna_zerocost.proxies._tensors import nodes_behind
+from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode, Named, hooked
 
 __all__ = [
     "FLOW_GRADIENTS",
@@ -49,7 +49,6 @@ class ScaledGradients:
     exponent: int
 
 
-@dataclass(frozen=True)
 class FlowPass(Pass):
     """Absolute weights in float64, no normalisation, eval mode, one input of ones.
 
@@ -59,15 +58,8 @@ class FlowPass(Pass):
     through, and queries and keys add nothing. All other operations stay.
     """
 
-    @property
-    def name(self) -> str:
-        """The pass's name in messages."""
-        return "synaptic flow"
-
-    @property
-    def holds_whole_batch(self) -> bool:
-        """One input is run."""
-        return False
+    name = "synaptic flow"
+    holds_whole_batch = False  # One input is run.
 
     def run(self, request: Request) -> Measured:
         """Differentiate R = Σ f(1) with respect to the weights."""
@@ -79,7 +71,7 @@ class FlowPass(Pass):
         request.structure.set_mode(training=False)
         with (
             normalisation_bypassed(request.structure),
-            _ones_embedded(request.structure),
+            hooked((layer, _ones_instead) for layer in request.structure.of_kind(*EMBEDDINGS)),
             contextlib.ExitStack() as stack,
             cached(),
         ):
@@ -96,17 +88,8 @@ class FlowPass(Pass):
             if not abs(float(flow.detach())) < _LARGE:
                 del flow
                 flow, exponent = _flow_in_extended_range(request)
-        gradients: tuple[Tensor | None, ...] = (None,) * len(weights)
-        if flow.requires_grad:
-            gradients = torch.autograd.grad(flow, tensors, allow_unused=True)
-        scaled = ScaledGradients(
-            tuple(
-                WeightGradient(weight.name, tensor.detach(), gradient)
-                for weight, tensor, gradient in zip(weights, tensors, gradients, strict=True)
-                if gradient is not None
-            ),
-            exponent,
-        )
+        gradients = with_gradients(weights, tensors, gradients_of(flow, tensors))
+        scaled = ScaledGradients(gradients, exponent)
         measured: dict[Quantity[Any], object] = {SCALED_FLOW_GRADIENTS: scaled}
         if request.wants(FLOW_GRADIENTS):
             measured[FLOW_GRADIENTS] = _unscaled(request, scaled)
@@ -215,7 +198,7 @@ def _passes_softmax(flow: Tensor) -> bool:
     )
 
 
-class _ConstantSoftmax(TorchFunctionMode):
+class _ConstantSoftmax(FunctionMode):
     """Context manager: inside, no gradient flows through softmax, and attention is uniform.
 
     With an input of ones all positions are alike, so attention is uniform anyway, and the gradient
@@ -223,15 +206,7 @@ class _ConstantSoftmax(TorchFunctionMode):
     that follow each other multiply that rounding error beyond the flow itself, even to infinity.
     """
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = dict(kwargs or {})
-        name = getattr(func, "__name__", "")
+    def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
         if name in ("scaled_dot_product_attention", "multi_head_attention_forward"):
             args = (*(torch.zeros_like(value) for value in args[:2]), *args[2:])
             for key in ("query", "key"):
@@ -244,17 +219,8 @@ class _ConstantSoftmax(TorchFunctionMode):
         return func(*args, **named)
 
 
-@contextlib.contextmanager
-def _ones_embedded(structure: Structure) -> Iterator[None]:
-    """Context manager: inside, embedding layers return ones."""
-
-    def replace(_layer: Any, _arguments: Any, output: Tensor) -> Tensor:
-        return torch.ones_like(output)
-
-    with contextlib.ExitStack() as stack:
-        for layer in structure.of_kind(*EMBEDDINGS):
-            stack.callback(layer.register_forward_hook(replace).remove)
-        yield
+def _ones_instead(_layer: Any, _arguments: Any, output: Tensor) -> Tensor:
+    return torch.ones_like(output)
 
 
 @contextlib.contextmanager

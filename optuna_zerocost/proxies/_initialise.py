@@ -2,8 +2,7 @@
 
 What counts as a weight is drawn, its layer's biases become 0, normalisation layers scale by 1,
 shift by 0 and forget their running statistics. Everything else, such as embeddings, stays as the
-network was built. Values are drawn on the CPU, so that they do not depend on the device, from the
-random state that is seeded for each pass.
+network was built. Values come from the random state that is seeded for each pass.
 """
 
 from __future__ import annotations
@@ -14,36 +13,34 @@ import torch
 from torch import Tensor
 
 from optuna_zerocost.proxies._errors import NetworkError
-from optuna_zerocost.proxies._structure import NORMALISATIONS, Structure, own_weights
+from optuna_zerocost.proxies._pass import Request
+from optuna_zerocost.proxies._structure import NORMALISATIONS, own_weights
+from optuna_zerocost.proxies._tensors import drawn_like
 
-__all__ = ["draw_gaussian", "draw_kaiming", "drawn_like"]
+__all__ = ["draw_gaussian", "draw_kaiming"]
 
 
-def draw_gaussian(structure: Structure, *, readers: str) -> None:
+def draw_gaussian(request: Request) -> None:
     """Draw the weights from N(0, 1).
 
     Raises:
         NetworkError: If there are none, or one is parametrised.
     """
-    _draw(structure, lambda weight: 1.0, readers)
+    _draw(request, lambda weight: 1.0)
 
 
-def draw_kaiming(structure: Structure, *, readers: str) -> None:
+def draw_kaiming(request: Request) -> None:
     """Draw the weights from N(0, 2/fan_in), for ReLU; fan_in as torch counts it.
 
     Raises:
         NetworkError: If there are none, or one is parametrised.
     """
-    _draw(structure, lambda weight: (2.0 * len(weight) / weight.numel()) ** 0.5, readers)
+    _draw(request, lambda weight: (2.0 * len(weight) / weight.numel()) ** 0.5)
 
 
-def drawn_like(tensor: Tensor) -> Tensor:
-    """Return a tensor of N(0, 1) of the same shape, type and device."""
-    return torch.randn(tensor.shape).to(dtype=tensor.dtype, device=tensor.device)
-
-
-def _draw(structure: Structure, deviation: Callable[[Tensor], float], readers: str) -> None:
-    for weight in structure.require_weights(readers=readers):
+def _draw(request: Request, deviation: Callable[[Tensor], float]) -> None:
+    readers = request.who_reads(request.readers)
+    for weight in request.structure.require_weights(readers=readers):
         parameter = weight.module._parameters.get(weight.attribute)
         if parameter is None:
             raise NetworkError(
@@ -51,7 +48,7 @@ def _draw(structure: Structure, deviation: Callable[[Tensor], float], readers: s
                 "parametrisation may not allow; apply it after scoring"
             )
         parameter.data = drawn_like(parameter) * deviation(parameter)
-    for module in structure.modules:
+    for module in request.structure.modules:
         if any(True for _ in own_weights(module)):
             for name, other in module._parameters.items():
                 if other is not None and "bias" in name:

@@ -18,15 +18,15 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from optuna_zerocost.proxies._batch import Batch
-from optuna_zerocost.proxies._call import call
 from optuna_zerocost.proxies._errors import (
+    BatchError,
     LabelsError,
     OutOfMemoryError,
     OutputError,
     PassError,
     ProxyDefinitionError,
 )
+from optuna_zerocost.proxies._minibatch import Batch, call
 from optuna_zerocost.proxies._structure import Structure
 
 __all__ = ["Measured", "Pass", "Quantity", "Request", "is_out_of_memory", "pass_failed"]
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Request:
-    """What a pass is asked to do.
+    """A pass's task: the network, the minibatch, and the quantities that are wanted.
 
     Attributes:
         structure: The network, whose state the caller restores after the pass, and its parts.
@@ -78,6 +78,14 @@ class Request:
                 "such as synflow or jacob_cov"
             )
 
+    def require_two_samples(self, quantities: Iterable[Quantity[Any]]) -> None:
+        """Raise BatchError if there is one sample, and so none to compare it with."""
+        if self.batch.size < 2:
+            raise BatchError(
+                "the batch has one sample, and samples are compared by "
+                f"{self.who_reads(quantities)}; pass at least two"
+            )
+
     def forward(self, inputs: Any) -> Tensor:
         """Run the network on ``inputs`` and return its output.
 
@@ -111,12 +119,12 @@ class Pass(abc.ABC):
 
     @property
     def reads_values(self) -> bool:
-        """Whether weights need values, which those on the meta device have not."""
+        """True if weights need values, which those on the meta device have not."""
         return True
 
     @property
     def holds_whole_batch(self) -> bool:
-        """Whether the memory that it takes grows with the minibatch."""
+        """True if the memory that it takes grows with the minibatch."""
         return True
 
     @abc.abstractmethod
@@ -149,7 +157,7 @@ class Quantity(Generic[T]):
 
 
 class Measured:
-    """What a pass measured; ``measured[quantity]`` gives one quantity.
+    """The quantities that a pass measured; ``measured[quantity]`` gives one.
 
     The tensors are views of the network's own and are there to be read, not written.
     """

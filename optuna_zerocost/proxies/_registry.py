@@ -71,12 +71,12 @@ class Proxy:
 
     @property
     def needs_labels(self) -> bool:
-        """Whether the minibatch must have labels."""
+        """True if the minibatch must have labels."""
         return any(quantity.needs_labels for quantity in self.reads)
 
     @property
     def needs_second_derivatives(self) -> bool:
-        """Whether the network must be twice differentiable."""
+        """True if the network must be twice differentiable."""
         return any(quantity.needs_second_derivatives for quantity in self.reads)
 
 

@@ -13,15 +13,15 @@ inner product of a gradient and of a feature map that are there anyway.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.overrides import TorchFunctionMode
 
-from optuna_zerocost.proxies._graph import nodes_behind
+from optuna_zerocost.proxies._tensors import nodes_behind
+from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode, Named
 
 __all__ = ["QuickSecondDerivatives"]
 
@@ -29,7 +29,7 @@ _aten = torch.ops.aten
 _ALL = [True, True, True]
 
 
-class QuickSecondDerivatives(TorchFunctionMode):
+class QuickSecondDerivatives(FunctionMode):
     """Context manager: what is run inside can be differentiated twice in less time.
 
     It applies to convolutions, and to BatchNorm with the minibatch's statistics, in float32 or
@@ -49,14 +49,7 @@ class QuickSecondDerivatives(TorchFunctionMode):
         self._outputs: list[tuple[Tensor, int]] = []
         self._variables: set[int] | None = None
 
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Iterable[type],
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        named = dict(kwargs or {})
+    def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
         if func in _CONVOLUTIONS:
             return _convolution(self, func, *args, **named)
         if func is nn.functional.batch_norm:

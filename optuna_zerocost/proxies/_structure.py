@@ -1,4 +1,4 @@
-"""What a network is made of, read once for all passes, and which of its weights count.
+"""The parts of a network, read once for all passes, and the weights of it that count.
 
 The ``weight`` of every convolution, transposed convolution and linear layer counts, the
 projections of attention, and the weight matrices of recurrent layers. Not biases, not the
@@ -116,6 +116,12 @@ class Structure:
             tuple(weights.values()),
             tuple(replaced),
         )
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield all parameters, and then all buffers under the names that their modules use."""
+        yield from self.parameters
+        for module in self.modules:
+            yield from ((name, item) for name, item in module._buffers.items() if item is not None)
 
     def require_weights(self, *, readers: str) -> tuple[LayerWeight, ...]:
         """Return the weights that count, frozen ones included.

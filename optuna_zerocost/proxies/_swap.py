@@ -1,18 +1,75 @@
-"""How many patterns of samples the units of a network with Gaussian weights tell apart."""
+"""The patterns of samples that the units of a network with Gaussian weights tell apart."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
+from optuna_zerocost.proxies._activations import ActivationWatch, no_activation
+from optuna_zerocost.proxies._derivatives import forward_in_train_mode
 from optuna_zerocost.proxies._errors import ProxyDefinitionError
-from optuna_zerocost.proxies._gaussian_pass import NEURON_PATTERNS
-from optuna_zerocost.proxies._pass import Measured
+from optuna_zerocost.proxies._initialise import draw_gaussian
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import Proxy, register
 
-__all__ = ["reg_swap", "swap"]
+__all__ = ["NEURON_PATTERNS", "NeuronPatterns", "reg_swap", "swap"]
 
 _PAPER = "Peng et al., ICLR 2024"
+_SAMPLES = 16
+_DRAWS = 32
+
+
+@dataclass(frozen=True)
+class NeuronPatterns:
+    """Patterns of samples that the units tell apart, counted.
+
+    A unit's pattern says which samples switch it on. ``distinct`` is the number of different
+    patterns among all units, the mean over the draws of the weights; ``parameters`` is the number
+    of trainable parameters.
+    """
+
+    distinct: float
+    parameters: int
+
+
+class RedrawPass(Pass):
+    """32 draws of the weights, for each a forward of the first 16 samples in train mode."""
+
+    name = "redraw"
+
+    def run(self, request: Request) -> Measured:
+        """Count the distinct patterns of each draw."""
+        request.batch.check_values()
+        readers = request.who_reads(request.readers)
+        batch = request.batch.inputs_of(min(_SAMPLES, request.batch.size))
+        powers = 2 ** torch.arange(batch.size)
+        counts = []
+        request.structure.set_mode(training=True)
+        for _ in range(_DRAWS):
+            draw_gaussian(request)
+            # Which of the 2^16 patterns occur.
+            occurs = torch.zeros(2**batch.size, dtype=torch.bool)
+
+            def note(codes: Tensor, _result: Tensor, occurs: Tensor = occurs) -> None:
+                occurs[(codes.cpu() * powers[:, None]).sum(0)] = True
+
+            watch = ActivationWatch(samples=batch.size, readers=readers, note=note)
+            with torch.no_grad(), watch:
+                forward_in_train_mode(request, batch.copied(), samples=batch.size)
+            if not bool(occurs.any()):
+                raise no_activation(request.network, readers)
+            counts.append(int(occurs.sum()))
+        trainable = [p.numel() for _, p in request.structure.parameters if p.requires_grad]
+        patterns = NeuronPatterns(sum(counts) / len(counts), sum(trainable))
+        return Measured({NEURON_PATTERNS: patterns})
+
+
+NEURON_PATTERNS: Quantity[NeuronPatterns] = Quantity(
+    "neuron patterns", RedrawPass(), "how many patterns of samples the units tell apart"
+)
 
 
 @register(

@@ -2,16 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
+from torch import Tensor
 
-from optuna_zerocost.proxies._errors import UndefinedScoreError
-from optuna_zerocost.proxies._kaiming_pass import REGION_AGREEMENT, TANGENT_KERNEL
-from optuna_zerocost.proxies._pass import Measured
+from optuna_zerocost.proxies._activations import ActivationWatch, agreement, no_activation
+from optuna_zerocost.proxies._derivatives import forward_in_train_mode, gradients_of
+from optuna_zerocost.proxies._errors import OutputError, UndefinedScoreError
+from optuna_zerocost.proxies._initialise import draw_kaiming
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
+from optuna_zerocost.proxies._tensors import stacked
 
-__all__ = ["linear_regions", "ntk_condition"]
+__all__ = ["REGION_AGREEMENT", "TANGENT_KERNEL", "linear_regions", "ntk_condition"]
 
 _PAPER = "Chen et al., ICLR 2021"
+
+
+class KaimingPass(Pass):
+    """Kaiming-normal weights, one forward in train mode, a backward a sample for the kernel."""
+
+    name = "Kaiming"
+
+    def run(self, request: Request) -> Measured:
+        """Run the forward pass and return the quantities that are wanted."""
+        request.batch.check_values()
+        request.require_two_samples(request.readers)
+        draw_kaiming(request)
+        request.structure.require_gradients()
+        request.structure.set_mode(training=True)
+        agreements: list[Tensor] = []
+
+        def note(codes: Tensor, _result: Tensor) -> None:
+            agreements.append(agreement(codes))
+
+        samples, readers = request.batch.size, request.who_reads([REGION_AGREEMENT])
+        watch = ActivationWatch(samples=samples, readers=readers, note=note)
+        with watch if readers else contextlib.nullcontext():
+            output = forward_in_train_mode(request, request.batch.copied(), samples=samples)
+        measured: dict[Quantity[Tensor], object] = {}
+        if request.wants(REGION_AGREEMENT):
+            if not agreements:
+                raise no_activation(request.network, readers)
+            measured[REGION_AGREEMENT] = torch.stack(agreements).sum(0)
+        if request.wants(TANGENT_KERNEL):
+            measured[TANGENT_KERNEL] = _tangent_kernel(request, output)
+        return Measured(measured)
+
+
+KAIMING = KaimingPass()
+
+TANGENT_KERNEL: Quantity[Tensor] = Quantity(
+    "tangent kernel",
+    KAIMING,
+    "products of the samples' gradients of their summed logits with respect to the weights, "
+    "(N, N), float64 on the CPU",
+)
+
+REGION_AGREEMENT: Quantity[Tensor] = Quantity(
+    "region agreement",
+    KAIMING,
+    "for each pair of samples the number of units that both switch on or both switch off, "
+    "(N, N), float64 on the CPU",
+)
 
 
 @register(
@@ -59,3 +113,22 @@ def linear_regions(measured: Measured) -> float:
     same = agreement == agreement[0, 0]  # a sample agrees with itself in all units
     # argmax finds the first sample of each one's region.
     return float(len(set(same.int().argmax(1).tolist())))
+
+
+def _tangent_kernel(request: Request, output: Tensor) -> Tensor:
+    samples = request.batch.size
+    if output.dim() == 0 or len(output) != samples:
+        raise OutputError(
+            f"the output has shape {tuple(output.shape)}, and "
+            f"{request.who_reads([TANGENT_KERNEL])} reads the logits of each of {samples} "
+            "samples; let the output have one row a sample"
+        )
+    tensors = [weight.tensor() for weight in request.structure.weights]
+    rows = [gradients_of(logits.sum(), tensors, retain_graph=True) for logits in output]
+    kernel = torch.zeros(samples, samples, dtype=torch.float64)
+    for of_weight in zip(*rows, strict=True):
+        gradients = stacked(of_weight)
+        if gradients is not None:
+            jacobian = gradients.flatten(1).double()
+            kernel += (jacobian @ jacobian.T).cpu()
+    return kernel

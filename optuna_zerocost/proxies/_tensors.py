@@ -1,10 +1,11 @@
-"""What passes and proxies do with tensors, whatever they hold."""
+"""Tensors, and the graph behind them, as passes and proxies handle them."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from optuna_zerocost.proxies._structure import Structure
 
-__all__ = ["total", "unfused", "widened"]
+__all__ = ["drawn_like", "nodes_behind", "stacked", "total", "unfused", "widened"]
 
 
 def total(terms: Iterable[Tensor]) -> float:
@@ -32,6 +33,35 @@ def widened(tensor: Tensor) -> Tensor:
     """Return the tensor detached, in float32 if it is of half precision, which sums badly."""
     tensor = tensor.detach()
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def stacked(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """Stack gradients of one tensor, with zeros for None; None if there is none."""
+    like = next((gradient for gradient in gradients if gradient is not None), None)
+    if like is None:
+        return None
+    return torch.stack([torch.zeros_like(like) if item is None else item for item in gradients])
+
+
+def drawn_like(tensor: Tensor) -> Tensor:
+    """Return a tensor of N(0, 1) of the same shape, type and device.
+
+    It is drawn on the CPU, from the global random state, so that the values do not depend on the
+    device.
+    """
+    return torch.randn(tensor.shape).to(dtype=tensor.dtype, device=tensor.device)
+
+
+def nodes_behind(tensor: Tensor) -> Iterator[Any]:
+    """Yield each operation that a gradient passes on its way from ``tensor``, once."""
+    seen: set[Any] = {None}
+    waiting: list[Any] = [tensor.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            yield node
+            waiting.extend(following for following, _ in node.next_functions)
 
 
 @contextlib.contextmanager

@@ -114,31 +114,6 @@ def test_inputs_may_be_a_tuple_or_a_mapping_or_pass_through_forward_fn() -> None
         assert scores == pytest.approx(expected, rel=1e-5)
 
 
-def test_tokens_with_a_mask_are_scored() -> None:
-    class Classifier(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embedding = nn.Embedding(11, 8)
-            self.layer = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)
-            self.head = nn.Linear(8, CLASSES)
-
-        def forward(self, tokens: Tensor, attention_mask: Tensor) -> dict[str, Tensor]:
-            hidden = self.layer(self.embedding(tokens), src_key_padding_mask=attention_mask == 0)
-            return {"logits": self.head(hidden.mean(1))}
-
-    tokens = torch.arange(24).reshape(6, 4) % 11
-    batch = ({"tokens": tokens, "attention_mask": torch.ones_like(tokens)}, torch.arange(6) % 3)
-    of_real_inputs = {"jacob_cov", "epe_nas"}
-    asked = [name for name in ALL if name not in of_real_inputs]
-    scores = proxies.score_network(
-        build_any(Classifier),
-        batch,
-        asked,
-        forward_fn=lambda network, inputs: network(**inputs)["logits"],
-    )
-    assert list(scores) == asked
-
-
 def test_a_part_that_keeps_its_own_mode_keeps_it() -> None:
     modes = []
 

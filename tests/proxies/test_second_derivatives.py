@@ -151,7 +151,7 @@ class Shared(nn.Module):
 
 
 class Overwriting(nn.Module):
-    """What a convolution puts out is overwritten by an operation that is no module's."""
+    """A convolution's output is overwritten by an operation that is no module's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,7 +191,7 @@ def plain_network() -> nn.Module:
 
 
 def overwriting_network() -> nn.Module:
-    """What the convolutions put out is overwritten by what follows them."""
+    """The convolutions' outputs are overwritten by what follows them."""
     return nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.ReLU(inplace=True), nn.Conv2d(8, 5, 6), nn.ELU(inplace=True),
         nn.Flatten(),

@@ -1,59 +1,22 @@
-"""Scoring leaves everything as it was, also when it fails."""
+"""Scoring leaves everything as it was, also when it fails.
+
+That it does so for every proxy on every kind of network is tested in ``test_any_network.py``.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import random
-from typing import Any
-
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from optuna_zerocost import proxies
-from tests.proxies.networks import NETWORKS, build, defined, is_defined
+from tests.proxies.networks import build, defined
+from tests.proxies.untouched import everything, unsettle
 
 
-def identities(network: nn.Module) -> list[Any]:
-    """Everything about a network that must not be replaced by an equal copy."""
-    found: list[Any] = []
-    for module in network.modules():
-        found += [module, *module._parameters.values(), *module._buffers.values()]
-        found += [
-            parameter.grad for parameter in module._parameters.values() if parameter is not None
-        ]
-    return [id(item) for item in found]
-
-
-def state(network: nn.Module) -> list[Any]:
-    """Everything about a network that must keep its value."""
-    found: list[Any] = [(name, module.training) for name, module in network.named_modules()]
-    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
-        gradient = None if tensor.grad is None else tensor.grad.tolist()
-        found.append(
-            (name, tensor.tolist(), tensor.dtype, tensor.device, tensor.requires_grad, gradient)
-        )
-        found.append((tensor.data_ptr(), tensor._version))
-    for module in network.modules():
-        hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
-        found.append(([list(hook.items()) for hook in hooks], sorted(vars(module))))
-    return found
-
-
-def random_states() -> list[Any]:
-    return [random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()]
-
-
-def unsettled(name: str) -> tuple[nn.Module, tuple[Tensor, Tensor]]:
-    """A network in the midst of training: gradients, mixed modes, hooks, running statistics."""
-    network, batch = build(name)
-    with torch.random.fork_rng():
-        nn.functional.cross_entropy(network(batch[0].clone()), batch[1]).backward()
-    modules = list(network.modules())
-    for module in modules[::2]:
-        module.training = False
-    modules[-1].register_forward_hook(lambda module, arguments, output: None)
+def unsettled() -> tuple[nn.Module, tuple[Tensor, Tensor]]:
+    network, batch = build("residual")
+    unsettle(network, batch, {})
     return network, batch
 
 
@@ -71,48 +34,32 @@ class Fails(nn.Module):
         return x
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("proxy", proxies.names())
-def test_network_batch_and_random_states_are_left_alone(name: str, proxy: str) -> None:
-    network, (inputs, targets) = unsettled(name)
-    inputs_before, version = inputs.clone(), inputs._version
-    before = identities(network), state(network), random_states()
-    undefined = contextlib.nullcontext()
-    if not is_defined(proxy, name):
-        undefined = pytest.raises(proxies.ProxyError)  # type: ignore[assignment]
-    with undefined:
-        proxies.score_network(network, (inputs, targets), [proxy], seed=3)
-    assert (identities(network), state(network), random_states()) == before
-    assert torch.equal(inputs, inputs_before)
-    assert (inputs._version, inputs.requires_grad) == (version, False)
-
-
 RUN_THE_NETWORK = sorted(set(defined("residual")) - {"params", "l2_norm"})
 
 
 @pytest.mark.parametrize("proxy", RUN_THE_NETWORK)
 def test_a_module_that_raises_leaves_nothing_behind(proxy: str) -> None:
-    network, batch = unsettled("residual")
+    network, batch = unsettled()
     broken = nn.Sequential(*network[:-1], Fails(calls=0), network[-1])
-    before = identities(broken), state(broken), random_states()
+    before = everything(broken)
     with pytest.raises(proxies.PassError, match="broken module") as caught:
         proxies.score_network(broken, batch, [proxy])
     assert isinstance(caught.value.__cause__, RuntimeError)
     del caught
     broken[-2].calls = 0
-    assert (identities(broken), state(broken), random_states()) == before
+    assert everything(broken) == before
 
 
 def test_a_loss_that_raises_leaves_nothing_behind() -> None:
-    network, batch = unsettled("residual")
-    before = identities(network), state(network), random_states()
+    network, batch = unsettled()
+    before = everything(network)
 
     def broken(output: Tensor, targets: Tensor) -> Tensor:
         raise KeyError("no such label")
 
     with pytest.raises(proxies.PassError, match="KeyError.*no such label"):
         proxies.score_network(network, batch, proxies.names(), loss_fn=broken)
-    assert (identities(network), state(network), random_states()) == before
+    assert everything(network) == before
 
 
 def test_a_network_that_replaces_its_own_weights_gets_them_back() -> None:
@@ -123,9 +70,9 @@ def test_a_network_that_replaces_its_own_weights_gets_them_back() -> None:
 
     network = nn.Sequential(Constrained(5, 3))
     _, batch = build("mlp")
-    before = identities(network), state(network)
+    before = everything(network)
     proxies.score_network(network, batch, ["snip", "synflow", "flops"])
-    assert (identities(network), state(network)) == before
+    assert everything(network) == before
 
 
 def test_a_buffer_that_a_forward_adds_is_gone_again() -> None:
@@ -161,12 +108,11 @@ def test_a_graph_that_was_built_before_can_still_be_differentiated() -> None:
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 
-@pytest.mark.parametrize("proxy", defined("mlp"))
-def test_a_network_may_write_into_its_inputs(proxy: str) -> None:
+def test_a_network_may_write_into_its_inputs() -> None:
     network, (inputs, targets) = build("mlp")
     before = inputs.clone()
     writes = nn.Sequential(nn.ReLU(inplace=True), network)
     reads = nn.Sequential(nn.ReLU(), network)
-    scores = proxies.score_network(writes, (inputs, targets), [proxy])
+    scores = proxies.score_network(writes, (inputs, targets), defined("mlp"))
     assert torch.equal(inputs, before)
-    assert scores == proxies.score_network(reads, (inputs, targets), [proxy])
+    assert scores == proxies.score_network(reads, (inputs, targets), defined("mlp"))

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from optuna_zerocost.proxies._batch import Batch, Minibatches
 from optuna_zerocost.proxies._errors import (
     NetworkError,
     ProxyDefinitionError,
@@ -18,6 +17,7 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
     UnknownProxyError,
 )
+from optuna_zerocost.proxies._minibatch import Batch, Minibatches
 from optuna_zerocost.proxies._pass import Pass, Quantity, Request, is_out_of_memory, pass_failed
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
@@ -71,7 +71,7 @@ def score_network(
     network = getattr(network, "_orig_mod", network)
     with torch.inference_mode(False):
         structure = _inspected(network, asked)
-        device = _device(structure)
+        device = next((tensor.device for _, tensor in structure.tensors()), torch.device("cpu"))
         pairs = batch.batches if isinstance(batch, Minibatches) else (batch,)
         first, *more = (Batch.of(pair, device=device) for pair in pairs)
         values: dict[str, float] = {}
@@ -139,16 +139,6 @@ def _values(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[st
         }
 
 
-def _device(structure: Structure) -> torch.device:
-    for _, parameter in structure.parameters:
-        return parameter.device
-    for module in structure.modules:
-        for buffer in module._buffers.values():
-            if buffer is not None:
-                return buffer.device
-    return torch.device("cpu")
-
-
 def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
     """Return the network's structure; raise NetworkError for one that no pass could use."""
     if not isinstance(network, nn.Module):
@@ -159,18 +149,16 @@ def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
             "the network holds a TorchScript module, whose state cannot be put back after a "
             "pass; score the Python module that it was compiled from"
         )
-    buffers = (item for module in structure.modules for item in module._buffers.items())
-    tensors: tuple[tuple[str, Tensor | None], ...] = (*structure.parameters, *buffers)
-    for name, tensor in tensors:
-        if tensor is not None and is_lazy(tensor):
+    for name, tensor in structure.tensors():
+        if is_lazy(tensor):
             raise NetworkError(
                 f"{name!r} of a lazy layer has no shape yet, and scoring leaves the network as it "
                 "is; run network(inputs) once before scoring it"
             )
     if not any(proxy.source.reads_values for proxy in asked):
         return structure
-    for name, tensor in tensors:
-        if tensor is not None and tensor.is_meta:
+    for name, tensor in structure.tensors():
+        if tensor.is_meta:
             raise NetworkError(
                 f"{name!r} is on the meta device and has no values; build the network on a real "
                 "device, or ask only for params and flops"

@@ -1,4 +1,4 @@
-"""The minibatch a network is scored on."""
+"""The minibatch a network is scored on, in any of the forms in which networks take inputs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from optuna_zerocost.proxies._errors import BatchError
+from optuna_zerocost.proxies._tensors import drawn_like
 
-__all__ = ["Batch", "Minibatches"]
+__all__ = ["Batch", "Minibatches", "call"]
 
 
 class Minibatches:
@@ -132,12 +133,8 @@ class Batch:
         return _map(self.inputs, attach), leaves
 
     def first_sample(self) -> Any:
-        """Return the inputs of the first sample, as a batch of one."""
-
-        def first(tensor: Tensor) -> Tensor:
-            return tensor[:1].clone() if self._is_batched(tensor) else tensor.clone()
-
-        return _map(self.inputs, first)
+        """Return copies of the inputs of the first sample, as a batch of one."""
+        return self.inputs_of(1).copied()
 
     def part(self, start: int, stop: int) -> Batch:
         """Return the samples from ``start`` to ``stop`` with their labels, as a batch.
@@ -145,10 +142,6 @@ class Batch:
         Raises:
             BatchError: If the labels have no row for each sample.
         """
-
-        def rows(tensor: Tensor) -> Tensor:
-            return tensor[start:stop] if self._is_batched(tensor) else tensor
-
         for tensor in _leaves(self.targets):
             if not self._is_batched(tensor):
                 raise BatchError(
@@ -156,15 +149,12 @@ class Batch:
                     f"of {self.size} samples, so the minibatch cannot be cut; arrange them as "
                     "(samples, ...), and let loss_fn flatten them"
                 )
-        return Batch(_map(self.inputs, rows), _map(self.targets, rows), stop - start)
+        rows = slice(start, stop)
+        return Batch(self._cut(self.inputs, rows), self._cut(self.targets, rows), stop - start)
 
     def inputs_of(self, count: int) -> Batch:
         """Return the first ``count`` samples without labels."""
-
-        def rows(tensor: Tensor) -> Tensor:
-            return tensor[:count] if self._is_batched(tensor) else tensor
-
-        return Batch(_map(self.inputs, rows), None, count)
+        return Batch(self._cut(self.inputs, slice(count)), None, count)
 
     def gaussian(self) -> Batch:
         """Return inputs of the same shape from N(0, 1), drawn from the global random state.
@@ -173,10 +163,8 @@ class Batch:
         """
 
         def draw(tensor: Tensor) -> Tensor:
-            if not (tensor.is_floating_point() and self._is_batched(tensor)):
-                return tensor
-            # On the CPU, so that the values do not depend on the device.
-            return torch.randn(tensor.shape).to(dtype=tensor.dtype, device=tensor.device)
+            is_drawn = tensor.is_floating_point() and self._is_batched(tensor)
+            return drawn_like(tensor) if is_drawn else tensor
 
         return Batch(_map(self.inputs, draw), None, self.size)
 
@@ -208,6 +196,26 @@ class Batch:
 
     def _is_batched(self, tensor: Tensor) -> bool:
         return tensor.dim() > 0 and tensor.size(0) == self.size
+
+    def _cut(self, value: Any, rows: slice) -> Any:
+        return _map(value, lambda tensor: tensor[rows] if self._is_batched(tensor) else tensor)
+
+
+def call(
+    network: nn.Module, inputs: Any, forward_fn: Callable[[nn.Module, Any], Tensor] | None
+) -> Any:
+    """Return what ``network`` makes of ``inputs``.
+
+    Args:
+        network: A network.
+        inputs: A tensor, a tuple of positional or a mapping of keyword arguments.
+        forward_fn: Is called with both instead, if it is not ``None``.
+    """
+    if forward_fn is not None:
+        return forward_fn(network, inputs)
+    if isinstance(inputs, Mapping):
+        return network(**inputs)
+    return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
 
 
 def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
