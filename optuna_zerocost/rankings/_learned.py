@@ -237,7 +237,7 @@ class Learned:
 
     @property
     def _kind(self) -> type[_Assessment]:
-        # Other models and rules are tried with other kinds: benchmarks/surrogates.py.
+        # Other models and rules are tried with other kinds: zerocost-bench surrogates.
         return _Assessment
 
     def _learned_objectives(self, history: History) -> int:

