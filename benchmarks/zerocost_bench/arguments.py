@@ -7,24 +7,26 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zerocost_bench.benchmark import BENCHMARKS, Benchmark, benchmark_named
+
 if TYPE_CHECKING:
-    from zerocost_bench.nasbench201._accuracies import Accuracies
+    from zerocost_bench.accuracies import Accuracies
 
 __all__ = [
     "HelpFormatter",
     "accuracies_of",
     "add_accuracies",
+    "add_benchmark",
     "add_effort",
     "add_jobs",
     "add_output_folder",
     "add_score_file",
+    "benchmark_of",
     "jobs_of",
     "names",
     "natural",
     "positive",
 ]
-
-_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 
 
 def positive(text: str) -> int:
@@ -59,10 +61,25 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default is None else super()._get_help_string(action)
 
 
-def add_accuracies(parser: argparse.ArgumentParser) -> None:
-    """Add what :func:`accuracies_of` reads."""
+def add_benchmark(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`benchmark_of` reads."""
     parser.add_argument(
-        "--dataset", choices=[*_DATASETS, "all"], default="all", help="whose accuracies count"
+        "--benchmark", choices=list(BENCHMARKS), default="nasbench201", help="the search space"
+    )
+
+
+def benchmark_of(arguments: argparse.Namespace) -> Benchmark:
+    """Return the benchmark that was asked for."""
+    return benchmark_named(arguments.benchmark)
+
+
+def add_accuracies(parser: argparse.ArgumentParser) -> None:
+    """Add what :func:`accuracies_of` reads, besides the benchmark."""
+    parser.add_argument(
+        "--dataset",
+        default="all",
+        metavar="NAME",
+        help="one of the benchmark's data sets, whose accuracies count, or all",
     )
     parser.add_argument(
         "--metric",
@@ -79,10 +96,9 @@ def add_accuracies(parser: argparse.ArgumentParser) -> None:
 
 def accuracies_of(arguments: argparse.Namespace) -> list[Accuracies]:
     """Return the accuracies of each data set that was asked for."""
-    from zerocost_bench.nasbench201._accuracies import load_accuracies
-
-    datasets = _DATASETS if arguments.dataset == "all" else (arguments.dataset,)
-    return [load_accuracies(dataset, arguments.accuracies) for dataset in datasets]
+    benchmark = benchmark_of(arguments)
+    datasets = benchmark.datasets if arguments.dataset == "all" else (arguments.dataset,)
+    return [benchmark.load_accuracies(dataset, arguments.accuracies) for dataset in datasets]
 
 
 def add_score_file(parser: argparse.ArgumentParser, *, batch_size: int = 64) -> None:

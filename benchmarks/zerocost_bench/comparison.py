@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zerocost_bench import tables
-from zerocost_bench.arguments import accuracies_of, jobs_of
+from zerocost_bench.arguments import accuracies_of, benchmark_of, jobs_of
 from zerocost_bench.curves import Curve, summarise
 from zerocost_bench.files import make_folder
 from zerocost_bench.searches import Arm, run_searches
@@ -32,6 +32,7 @@ def run_arms(
     objectives = {each.dataset: each.of(arguments.metric) for each in accuracies}
     folder = make_folder(arguments.output)
     searches = run_searches(
+        benchmark_of(arguments),
         arms,
         objectives,
         metric=arguments.metric,

@@ -1,4 +1,4 @@
-"""Measure the scores of NAS-Bench-201's networks: ``zerocost-bench scores``.
+"""Measure the scores of a benchmark's networks: ``zerocost-bench scores``.
 
 The score of an architecture is what :class:`~optuna_zerocost.ModelScorer` gives for it, so it
 depends on the architecture and the settings alone: not on the order, the number of processes, or
@@ -26,30 +26,17 @@ import torch
 from optuna.trial import FixedTrial
 
 from optuna_zerocost import ModelScorer, __version__, proxies
+from zerocost_bench.benchmark import Architecture, Benchmark
 from zerocost_bench.costs import measure_training_pass
 from zerocost_bench.failure import BenchmarkError
-from zerocost_bench.files import UNREADABLE, make_folder, open_arrays, write_whole
-from zerocost_bench.nasbench201._cells import (
-    NETWORKS,
-    architectures,
-    count_flops,
-    count_parameters,
-    parameters_of,
-)
-from zerocost_bench.nasbench201._network import build_model
+from zerocost_bench.files import make_folder, open_arrays, write_whole
 from zerocost_bench.tasks import run_tasks
 
 __all__ = ["Measurement", "measure", "measure_networks"]
 
 _PIECE = 25
-_SIZE = 32
-# The means and standard deviations with which the benchmark normalised CIFAR-10.
-_MEAN = np.array([125.3, 123.0, 113.9], dtype=np.float32) / 255
-_DEVIATION = np.array([63.0, 62.1, 66.7], dtype=np.float32) / 255
-
-# What needs no images. The first two are functions of the operations, counted without a network.
-_COUNTED = ("params", "flops")
-_WITHOUT_IMAGES = (*_COUNTED, "l2_norm", "synflow", "logsynflow")
+# What has to be built, but needs no samples.
+_WITHOUT_IMAGES = ("params", "flops", "l2_norm", "synflow", "logsynflow")
 
 
 @dataclass(frozen=True)
@@ -57,26 +44,26 @@ class Measurement:
     """What is measured, of which networks.
 
     Attributes:
+        benchmark: Whose networks these are.
         proxies: Names of proxies.
         networks: Number of networks, drawn at random; ``None`` for all.
-        images: An ``.npz`` file with ``x``, uint8 of shape (n, 32, 32, 3), and ``y``, n labels;
-            the first of them make the minibatch. ``None`` for proxies that need none.
+        images: A file that the benchmark reads; its first samples make the minibatch. ``None``
+            for proxies that need none.
         batch_size: Images in the minibatch. zico gets a second minibatch, of the images that come
             next.
         seed: Seeds weights and passes, as in :class:`~optuna_zerocost.ModelScorer`.
         sample_seed: Seeds the choice of networks; fewer networks are a part of more.
-        affine: Whether the cells' BatchNorm layers have scale and shift.
-        live_only: Whether edges that reach nothing are left out.
+        options: Names of the benchmark's options of a network.
     """
 
+    benchmark: Benchmark
     proxies: tuple[str, ...]
     networks: int | None = None
     images: str | None = None
     batch_size: int = 64
     seed: int = 0
     sample_seed: int = 0
-    affine: bool = False
-    live_only: bool = False
+    options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if len(set(self.proxies)) < len(self.proxies) or not self.proxies:
@@ -88,38 +75,51 @@ class Measurement:
         lacking = [p.name for p in described if p.name not in _WITHOUT_IMAGES]
         if lacking and self.images is None:
             raise BenchmarkError(
-                f"{', '.join(lacking)} cannot be measured without images; name an .npz file with "
-                f"--images (x: uint8 of shape (n, 32, 32, 3), y: n labels), or only proxies among "
-                f"{', '.join(_WITHOUT_IMAGES)}"
+                f"{', '.join(lacking)} cannot be measured without images; name a file that has "
+                f"some with --images, or only proxies among {', '.join(_WITHOUT_IMAGES)}"
             )
-        if self.networks is not None and not 1 <= self.networks <= NETWORKS:
-            raise BenchmarkError(f"cannot measure {self.networks} networks; there are {NETWORKS}")
+        known = len(self.benchmark.architectures())
+        if self.networks is not None and not 1 <= self.networks <= known:
+            raise BenchmarkError(f"cannot measure {self.networks} networks; there are {known}")
+        unknown = set(self.options) - set(self.benchmark.options)
+        if unknown:
+            options = "; ".join(f"{k}: {v}" for k, v in self.benchmark.options.items()) or "none"
+            raise BenchmarkError(
+                f"{self.benchmark.title} has no option {', '.join(sorted(unknown))}; it has "
+                f"{options}"
+            )
 
     def indices(self) -> list[int]:
-        """Return the places of the chosen networks in ``nasbench201.architectures()``, sorted."""
+        """Return the places of the chosen networks among the architectures, sorted."""
+        known = len(self.benchmark.architectures())
         if self.networks is None:
-            return list(range(NETWORKS))
-        order = np.random.default_rng(self.sample_seed).permutation(NETWORKS)
+            return list(range(known))
+        order = np.random.default_rng(self.sample_seed).permutation(known)
         return sorted(int(index) for index in order[: self.networks])
+
+    @property
+    def counted(self) -> set[str]:
+        """What is counted without building a network."""
+        return set(self.proxies) & set(self.benchmark.counts(self.benchmark.architectures()[0]))
 
     @property
     def builds(self) -> bool:
         """Whether a network has to be built: what is counted needs none."""
-        return not set(self.proxies) <= set(_COUNTED)
+        return self.counted != set(self.proxies)
 
     def scorer(self) -> ModelScorer | None:
         """Return what scores the networks; ``None`` if everything asked for is counted."""
         if not self.builds:
             return None
-        names = [name for name in self.proxies if name not in _COUNTED]
-        build = functools.partial(build_model, affine=self.affine, live_only=self.live_only)
+        names = [name for name in self.proxies if name not in self.counted]
+        build = functools.partial(self.benchmark.build_model, options=self.options)
         return ModelScorer(build, self._batch(), names, seed=self.seed, on_undefined="omit")
 
     def _batch(self) -> Any:
         if self.images is None:
-            return torch.ones(1, 3, _SIZE, _SIZE), None
+            return torch.ones(1, *self.benchmark.input_shape), None
         batches = 2 if "zico" in self.proxies else 1
-        images, labels = _read_images(Path(self.images), batches * self.batch_size)
+        images, labels = self.benchmark.read_batch(Path(self.images), batches * self.batch_size)
         pairs = [
             (images[start : start + self.batch_size], labels[start : start + self.batch_size])
             for start in range(0, len(images), self.batch_size)
@@ -128,17 +128,19 @@ class Measurement:
 
     def command(self) -> str:
         """Return the command that measures this."""
-        words = ["zerocost-bench scores", "--proxies", ",".join(self.proxies)]
+        words = ["zerocost-bench scores", "--benchmark", self.benchmark.name]
+        words += ["--proxies", ",".join(self.proxies)]
         if self.networks is not None:
             words += ["--networks", str(self.networks), "--sample-seed", str(self.sample_seed)]
         if self.images is not None:
             words += ["--images", Path(self.images).name, "--batch-size", str(self.batch_size)]
         words += ["--seed", str(self.seed)]
-        return " ".join([*words, *["--affine"] * self.affine, *["--live-only"] * self.live_only])
+        words += ["--options", ",".join(self.options)] if self.options else []
+        return " ".join(words)
 
     def about(self) -> dict[str, Any]:
         """Return the settings, with the images by content, and the versions that score."""
-        settings = dataclasses.asdict(self)
+        settings = dataclasses.asdict(self) | {"benchmark": self.benchmark.name}
         if self.images is not None:
             content = hashlib.sha256(Path(self.images).read_bytes()).hexdigest()
             settings["images"] = {"name": Path(self.images).name, "sha256": content}
@@ -151,28 +153,6 @@ class Measurement:
         }
 
 
-def _read_images(path: Path, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    try:
-        with open_arrays(path) as data:
-            images, labels = data["x"][:count], data["y"][:count]
-    except UNREADABLE as error:
-        raise BenchmarkError(
-            f"cannot read images from {path} ({error}); it must be an .npz file with x, uint8 of "
-            "shape (n, 32, 32, 3), and y, n labels"
-        ) from error
-    if images.shape != (count, _SIZE, _SIZE, 3) or len(labels) != count:
-        raise BenchmarkError(
-            f"{path} holds images of shape {images.shape} with {len(labels)} labels, but "
-            f"{(count, _SIZE, _SIZE, 3)} are needed; ask for a smaller --batch-size, or name "
-            "another file"
-        )
-    normalised = (images.astype(np.float32) / 255 - _MEAN) / _DEVIATION
-    return (
-        torch.from_numpy(np.ascontiguousarray(normalised.transpose(0, 3, 1, 2))),
-        torch.from_numpy(labels.astype(np.int64)),
-    )
-
-
 def measure_networks(
     measurement: Measurement, indices: Sequence[int]
 ) -> dict[str, npt.NDArray[Any]]:
@@ -180,14 +160,14 @@ def measure_networks(
 
     Args:
         measurement: What is measured; its own choice of networks does not matter.
-        indices: Places in ``nasbench201.architectures()``.
+        indices: Places among the benchmark's architectures.
 
     Returns:
         Proxy → scores, float64, NaN where a proxy is undefined; and ``"seconds"``, the time of
         the processor for building and scoring each network, float32.
     """
     scorer = _cached_scorer(measurement)
-    everything = architectures()
+    everything = measurement.benchmark.architectures()
     values = {name: np.full(len(indices), np.nan) for name in measurement.proxies}
     seconds = np.zeros(len(indices), dtype=np.float32)
     threads = torch.get_num_threads()
@@ -209,15 +189,13 @@ def _cached_scorer(measurement: Measurement) -> ModelScorer | None:
 
 
 def _score(
-    measurement: Measurement, scorer: ModelScorer | None, operations: tuple[str, ...]
+    measurement: Measurement, scorer: ModelScorer | None, architecture: Architecture
 ) -> dict[str, float]:
-    scores = {
-        "params": float(count_parameters(operations, affine=measurement.affine)),
-        "flops": float(count_flops(operations)),
-    }
+    benchmark = measurement.benchmark
+    scores = benchmark.counts(architecture, measurement.options)
     if scorer is not None:
         with contextlib.suppress(proxies.ProxyError):  # no score is defined
-            scores |= scorer(FixedTrial(parameters_of(operations)))
+            scores |= scorer(FixedTrial(benchmark.parameters_of(architecture)))
     return {name: scores[name] for name in measurement.proxies if name in scores}
 
 
@@ -229,8 +207,7 @@ def measure(measurement: Measurement, output: Path, *, jobs: int = 1) -> None:
 
     Args:
         measurement: What is measured.
-        output: An ``.npz`` file, as :func:`zerocost_bench.nasbench201.load_scores`
-            reads it.
+        output: An ``.npz`` file, as :meth:`Benchmark.load_scores` reads it.
         jobs: Processes, one torch thread each.
 
     Raises:

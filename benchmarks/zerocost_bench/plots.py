@@ -31,12 +31,12 @@ def are_possible() -> bool:
     return False
 
 
-def correlation_figure(agreements: Sequence[Agreement], *, dataset: str, metric: str) -> Any:
+def correlation_figure(agreements: Sequence[Agreement], *, title: str, metric: str) -> Any:
     """Return ρ against cost, one point a score, as in the paper's Figure 2.
 
     Args:
         agreements: Of one set of networks.
-        dataset: What the accuracies are of.
+        title: What the accuracies are of: benchmark and data set.
         metric: ``"validation"`` or ``"test"``.
     """
     from plotly import graph_objects
@@ -81,7 +81,7 @@ def correlation_figure(agreements: Sequence[Agreement], *, dataset: str, metric:
         )
     networks = shown[0].networks if shown else 0
     figure.update_layout(
-        title=f"NAS-Bench-201, {dataset}: agreement with {metric} accuracy, {networks:,} networks",
+        title=f"{title}: agreement with {metric} accuracy, {networks:,} networks",
         xaxis={
             "title": "cost of a network, in training passes over 64 images",
             "type": "log",
@@ -159,7 +159,7 @@ def _spread(rising: Sequence[float], least: float) -> list[float]:
 
 
 def search_figure(
-    curves: Sequence[Curve], *, dataset: str, metric: str, of_test: bool = False
+    curves: Sequence[Curve], *, title: str, metric: str, of_test: bool = False
 ) -> Any:
     """Return the best accuracy against the number of trained networks, as in Figure 3.
 
@@ -167,7 +167,7 @@ def search_figure(
 
     Args:
         curves: Of one data set.
-        dataset: Its name.
+        title: Benchmark and data set.
         metric: ``"validation"`` or ``"test"``, what was searched for.
         of_test: Show the test accuracy of the network that was best in what was searched for.
     """
@@ -230,7 +230,7 @@ def search_figure(
     kind = "its test accuracy" if of_test else f"best {metric} accuracy so far"
     figure.update_layout(
         title={
-            "text": f"NAS-Bench-201, {dataset}: {kind}<br>"
+            "text": f"{title}: {kind}<br>"
             f"<sup>median and quartiles of {curves[0].seeds} searches</sup>"
         },
         template="plotly_white",

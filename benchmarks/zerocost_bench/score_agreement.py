@@ -13,8 +13,8 @@ from scipy import stats
 from optuna_zerocost.proxies import describe
 from optuna_zerocost.proxy_table import MEASURED_COSTS
 from optuna_zerocost.rankings import kendall, spearman
-from zerocost_bench.nasbench201._accuracies import Accuracies
-from zerocost_bench.nasbench201._scores import MeasuredScores
+from zerocost_bench.accuracies import Accuracies, Array
+from zerocost_bench.score_table import MeasuredScores
 
 __all__ = [
     "RANK_SUMS",
@@ -27,8 +27,6 @@ __all__ = [
     "majority",
     "rank_sum",
 ]
-
-Array = npt.NDArray[np.float64]
 
 VOTE = ("synflow", "jacob_cov", "snip")
 """The proxies that Abdelfattah et al. (ICLR 2021) let vote."""
@@ -45,14 +43,6 @@ WITHIN = 0.1
 _TOP = 0.1
 # Rows of a block in which pairs are compared: such a block of all 15,625 takes some 60 MB.
 _BLOCK = 500
-
-# Training passes over 64 images of 32×32 that reduced training takes: 12 epochs of the images
-# that the benchmark trained on; those of ImageNet16-120 have a quarter of the pixels.
-_REDUCED_TRAINING_PASSES = {
-    "cifar10": 12 * 25_000 / 64,
-    "cifar100": 12 * 50_000 / 64,
-    "ImageNet16-120": 12 * 151_700 / 64 / 4,
-}
 
 
 @dataclass(frozen=True)
@@ -125,9 +115,14 @@ def correlate(
             for name, merit in merits.items()
         ]
         if accuracies.short is not None:
-            passes = _REDUCED_TRAINING_PASSES[accuracies.dataset]
-            short = accuracies.short[mask]
-            rows.append(agreement(short, target[mask], score=REDUCED_TRAINING, passes=passes))
+            rows.append(
+                agreement(
+                    accuracies.short[mask],
+                    target[mask],
+                    score=REDUCED_TRAINING,
+                    passes=accuracies.short_passes,
+                )
+            )
         if set(VOTE) <= set(merits):
             share, won = majority([merits[name] for name in VOTE], target[mask])
             row = agreement(won, target[mask], score=_label("vote", VOTE), passes=_passes(VOTE))

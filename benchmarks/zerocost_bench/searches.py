@@ -1,4 +1,4 @@
-"""Searches on NAS-Bench-201 by several algorithms and many seeds, each kept when it is done.
+"""Searches on a benchmark by several algorithms and many seeds, each kept when it is done.
 
 A search is a function of the algorithm, the seed and the table, so its file holds the trained
 networks in order, and every figure is made from these.
@@ -21,9 +21,9 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from optuna_zerocost import __version__
+from zerocost_bench.benchmark import Benchmark
 from zerocost_bench.failure import BenchmarkError
 from zerocost_bench.files import make_folder, write_whole
-from zerocost_bench.nasbench201._cells import architecture_index, suggest_architecture
 from zerocost_bench.tasks import run_tasks
 
 __all__ = ["Arm", "Search", "run_searches"]
@@ -58,7 +58,7 @@ class Search:
         label: The arm's.
         dataset: What was searched.
         seed: The sampler's.
-        trained: The trained networks in order, by their place in ``nasbench201.architectures()``.
+        trained: The trained networks in order, by their place among the benchmark's architectures.
         seconds: For the whole study: sampling, scores looked up, bookkeeping. Training costs
             nothing here, so divided by the number of trials it is the overhead.
     """
@@ -71,6 +71,7 @@ class Search:
 
 
 def run_searches(
+    benchmark: Benchmark,
     arms: Sequence[Arm],
     objectives: Mapping[str, Array],
     *,
@@ -84,6 +85,7 @@ def run_searches(
     """Run every arm with every seed on every data set; take from ``folder`` what is there.
 
     Args:
+        benchmark: What is searched.
         arms: Ways to search, each with a label of its own.
         objectives: Data set → accuracy of each architecture, to be maximized.
         metric: What the accuracies are called; part of a search's identity.
@@ -103,7 +105,14 @@ def run_searches(
     folder = make_folder(folder.absolute())
     wanted = {
         (dataset, arm.label, seed): _file_of(
-            folder, arm, dataset, metric=metric, seed=seed, trials=trials, until=until
+            folder,
+            benchmark,
+            arm,
+            dataset,
+            metric=metric,
+            seed=seed,
+            trials=trials,
+            until=until,
         )
         for dataset in objectives
         for arm in arms
@@ -127,6 +136,7 @@ def run_searches(
         _run,
         [
             (
+                benchmark,
                 arm,
                 dataset,
                 seed,
@@ -148,6 +158,7 @@ def run_searches(
 
 def _file_of(
     folder: Path,
+    benchmark: Benchmark,
     arm: Arm,
     dataset: str,
     *,
@@ -159,6 +170,7 @@ def _file_of(
     """Return the file of a search: the settings are in its name, in short."""
     settings = {
         **arm.settings,
+        "benchmark": benchmark.name,
         "metric": metric,
         "trials": trials,
         **({} if until is None else {"until": until}),
@@ -171,12 +183,19 @@ def _file_of(
 
 
 def _run(
-    arm: Arm, dataset: str, seed: int, objective: Array, trials: int, goal: float, file: Path
+    benchmark: Benchmark,
+    arm: Arm,
+    dataset: str,
+    seed: int,
+    objective: Array,
+    trials: int,
+    goal: float,
+    file: Path,
 ) -> None:
     trained: list[int] = []
 
     def train(trial: optuna.Trial) -> float:
-        trained.append(architecture_index(suggest_architecture(trial)))
+        trained.append(benchmark.index(benchmark.suggest(trial)))
         value = float(objective[trained[-1]])
         if value >= goal:
             trial.study.stop()

@@ -12,12 +12,13 @@ from zerocost_bench import plots, tables
 from zerocost_bench.arguments import (
     accuracies_of,
     add_accuracies,
+    add_benchmark,
     add_output_folder,
     add_score_file,
+    benchmark_of,
 )
 from zerocost_bench.failure import BenchmarkError
 from zerocost_bench.files import make_folder
-from zerocost_bench.nasbench201._scores import load_scores
 from zerocost_bench.score_agreement import correlate
 
 __all__ = ["add_arguments", "run"]
@@ -25,6 +26,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's arguments."""
+    add_benchmark(parser)
     add_accuracies(parser)
     add_score_file(parser)
     add_output_folder(parser)
@@ -32,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Compare, print and write."""
+    benchmark = benchmark_of(arguments)
     try:
-        scores = load_scores(arguments.scores, batch_size=arguments.batch_size)
+        scores = benchmark.load_scores(arguments.scores, batch_size=arguments.batch_size)
     except ValueError as error:
         raise BenchmarkError(str(error)) from error
     folder = make_folder(arguments.output)
@@ -47,7 +50,7 @@ def run(arguments: argparse.Namespace) -> None:
         for count in dict.fromkeys(row.networks for row in rows) if plots.are_possible() else ():
             figure = plots.correlation_figure(
                 [row for row in rows if row.networks == count],
-                dataset=dataset,
+                title=f"{benchmark.title}, {dataset}",
                 metric=arguments.metric,
             )
             plots.write_figure(figure, folder / f"correlation-{dataset}-{count}")

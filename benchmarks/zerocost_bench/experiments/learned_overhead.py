@@ -23,6 +23,7 @@ from optuna.trial import create_trial
 from optuna_zerocost import Learned, Warmup, ZeroCostSampler
 from zerocost_bench.algorithms import ALGORITHMS
 from zerocost_bench.nasbench201 import (
+    BENCHMARK,
     EDGES,
     OPERATIONS,
     parameters_of,
@@ -98,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
     for finished in arguments.trials:
         for name, base in (
             ("random", RandomSampler(seed=0)),
-            ("TPE", ALGORITHMS["tpe"].make_sampler(0)),
+            ("TPE", ALGORITHMS["tpe"].make_sampler(BENCHMARK, 0)),
         ):
             median = seconds_for_a_trial(base, Learned(), scorer, finished, arguments.repeats)
             print(f"| {finished} | {name} | {median:.2f} |", flush=True)

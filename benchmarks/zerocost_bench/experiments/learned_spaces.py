@@ -41,7 +41,9 @@ from optuna_zerocost.demo._run import make_scorer
 from optuna_zerocost.demo._space import build_model, suggest_training
 from optuna_zerocost.demo._training import Digits, load_digits, train_and_validate
 from optuna_zerocost.proxies import SeededRandomState
-from zerocost_bench.nasbench201 import ScoreTable, TableObjective, suggest_architecture
+from optuna_zerocost.records import fingerprint_of
+from zerocost_bench.nasbench201 import BENCHMARK, TableObjective, suggest_architecture
+from zerocost_bench.pools import WithPool
 
 Objective = Callable[[Any], float]
 Params = dict[str, Any]
@@ -165,10 +167,16 @@ def digits_accuracy(digits: Digits, trial: Any) -> float:
     )
 
 
+def pool_of(scorer: Callable[[Any], dict[str, float]]) -> str:
+    """Return by what a scorer's pool was drawn when the stored results were made."""
+    pool = fingerprint_of(scorer).replace(f"{__name__}.", "__main__.")
+    return pool.replace("zerocost_bench.nasbench201._cells.", "optuna_zerocost.benchmarks._space.")
+
+
 def learning(scorer: Callable[[Any], dict[str, float]], seed: int) -> ZeroCostSampler:
     """Return the sampler whose ranking is ``Learned``."""
     return ZeroCostSampler(
-        scorer,
+        WithPool(scorer, pool_of(scorer)),
         ranking=Learned(),
         warmup=Warmup(1000, show_progress_bar=False),
         seed=seed,
@@ -240,7 +248,7 @@ class SwitchedScore:
 
     def __init__(self) -> None:
         self.sign = 1.0
-        self._table = ScoreTable(("synflow",))
+        self._table = BENCHMARK.score_table()
 
     def __call__(self, trial: Any, /) -> dict[str, float]:
         """Return the score of the architecture that ``trial`` suggests."""

@@ -2,8 +2,8 @@
 
 Of two spaces only one or two per cent of the random architectures are within the limits:
 
-* ``nasbench201``: parameters between two bounds; the objective is the validation accuracy on
-  CIFAR-10, looked up;
+* a benchmark: parameters between two bounds; the objective is the validation accuracy on its first
+  data set, looked up;
 * ``stacks``: 4 to 12 convolutions of 16 to 256 channels each, whose number of parameters has a
   maximum. The objective is made up: it grows with the depth and with the mean width, so that a
   deep and narrow network is the best within the limit. It tells where a search looks, no more.
@@ -16,7 +16,7 @@ Three ways to search them, until as many networks are trained:
 
 For each: the share of the trained that is within, how many different networks these are, trials
 that were pruned, draws for a trained network, the depth of the first and of the last five trained
-(for NAS-Bench-201, convolutions of the cell), the best value, and the seconds that choosing a
+(of a benchmark's cell, its convolutions), the best value, and the seconds that choosing a
 network took, building included.
 
     zerocost-bench limits [--trainings 20] [--seeds 3] [--output benchmarks/results/limits]
@@ -25,6 +25,7 @@ network took, building included.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import math
 import platform
@@ -42,7 +43,8 @@ from optuna.trial import TrialState
 from torch import nn
 
 from optuna_zerocost import Limits, ModelScorer, ZeroCostSampler
-from zerocost_bench import nasbench201
+from zerocost_bench.arguments import add_benchmark, benchmark_of
+from zerocost_bench.benchmark import Architecture, Benchmark
 
 WAYS = ("limits", "by hand", "random")
 
@@ -69,14 +71,14 @@ class Space:
 
     name: str
     build_model: Callable[[Any], nn.Module]
-    suggest: Callable[[Any], Sequence[Any]]
-    parameters: Callable[[Sequence[Any]], int]
-    depth: Callable[[Sequence[Any]], int]
-    value: Callable[[Sequence[Any]], float]
+    suggest: Callable[[Any], Architecture]
+    parameters: Callable[[Architecture], int]
+    depth: Callable[[Architecture], int]
+    value: Callable[[Architecture], float]
     limit: tuple[float, float]
     share: float
 
-    def is_within(self, architecture: Sequence[Any]) -> bool:
+    def is_within(self, architecture: Architecture) -> bool:
         """Return whether an architecture is within the limit."""
         return self.limit[0] <= self.parameters(architecture) <= self.limit[1]
 
@@ -85,17 +87,17 @@ class Space:
 class Outcome:
     """What one search came to: for each trained network one entry, and the trials pruned."""
 
-    trained: list[Sequence[Any]]
+    trained: list[Architecture]
     draws: list[int]
     seconds: list[float]
     pruned: int
     best: float
 
 
-def suggest_widths(trial: Any) -> list[int]:
+def suggest_widths(trial: Any) -> tuple[int, ...]:
     """Suggest the channels of each convolution of a stack."""
     depth = trial.suggest_int("depth", DEPTHS[0], DEPTHS[-1])
-    return [trial.suggest_categorical(f"width{i}", WIDTHS) for i in range(depth)]
+    return tuple(trial.suggest_categorical(f"width{i}", WIDTHS) for i in range(depth))
 
 
 def build_stack(trial: Any) -> nn.Module:
@@ -140,20 +142,22 @@ def stacks(share: float) -> Space:
     )
 
 
-def cells() -> Space:
-    """Return NAS-Bench-201 with a band of parameters in which one per cent of it lies."""
-    low, high = 1.8e5, 3e5
-    every = itertools.product(nasbench201.OPERATIONS, repeat=6)
-    within = [low <= nasbench201.count_parameters(cell) <= high for cell in every]
+def cells(benchmark: Benchmark, low: float, high: float) -> Space:
+    """Return a benchmark whose networks must have so many parameters."""
+    accuracies = benchmark.load_accuracies(benchmark.datasets[0]).validation
+
+    def parameters(cell: Architecture) -> int:
+        return int(benchmark.counts(cell, benchmark.trained_with)["params"])
+
     return Space(
-        "nasbench201",
-        nasbench201.build_model,
-        nasbench201.suggest_architecture,
-        nasbench201.count_parameters,
-        lambda cell: sum("conv" in operation for operation in cell),
-        nasbench201.TableObjective("cifar10").value,
+        benchmark.name,
+        functools.partial(benchmark.build_model, options=benchmark.trained_with),
+        benchmark.suggest,
+        parameters,
+        lambda cell: int(benchmark.counts(cell)["convolutions"]),
+        lambda cell: float(accuracies[benchmark.index(cell)]),
         (low, high),
-        statistics.mean(within),
+        statistics.mean(low <= parameters(cell) <= high for cell in benchmark.architectures()),
     )
 
 
@@ -168,7 +172,7 @@ def search(space: Space, way: str, trainings: int, seed: int) -> Outcome:
             base = RandomSampler(seed=seed)
         sampler = ZeroCostSampler(scorer, base_sampler=base, seed=seed)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    trained: list[Sequence[Any]] = []
+    trained: list[Architecture] = []
     draws: list[int] = []
     seconds: list[float] = []
     pruned = since = 0
@@ -194,7 +198,7 @@ def row(space: Space, way: str, outcomes: Sequence[Outcome]) -> str:
     """Return a line of the table."""
     trained = [architecture for outcome in outcomes for architecture in outcome.trained]
     within = statistics.mean(map(space.is_within, trained))
-    different = sum(len(set(map(tuple, outcome.trained))) for outcome in outcomes)
+    different = sum(len(set(outcome.trained)) for outcome in outcomes)
     depths = [
         statistics.mean(space.depth(a) for outcome in outcomes for a in outcome.trained[part])
         for part in (slice(5), slice(-5, None))
@@ -216,20 +220,29 @@ def row(space: Space, way: str, outcomes: Sequence[Outcome]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def lines(trainings: int, seeds: int) -> Iterator[str]:
+def lines(searched: Space, trainings: int, seeds: int) -> Iterator[str]:
     """Yield the table, line by line."""
     yield (
         "| space | within | way | trained within | different | pruned trials | draws a training "
         "| depth | best | seconds a training |"
     )
     yield "| --- " * 10 + "|"
-    for space in (stacks(0.02), cells()):
+    for space in (stacks(0.02), searched):
         for way in WAYS:
             yield row(space, way, [search(space, way, trainings, seed) for seed in range(seeds)])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's arguments."""
+    add_benchmark(parser)
+    parser.add_argument(
+        "--params",
+        type=float,
+        nargs=2,
+        default=[1.8e5, 3e5],
+        metavar=("LOW", "HIGH"),
+        help="parameters that a network of the benchmark may have",
+    )
     parser.add_argument("--trainings", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, help="write OUTPUT.md")
@@ -250,7 +263,8 @@ def run(arguments: argparse.Namespace) -> None:
     )
     print(head, flush=True)
     written = [head]
-    for line in lines(arguments.trainings, arguments.seeds):
+    searched = cells(benchmark_of(arguments), *arguments.params)
+    for line in lines(searched, arguments.trainings, arguments.seeds):
         print(line, flush=True)
         written.append(line)
     if arguments.output:

@@ -1,13 +1,13 @@
-"""Two objectives on NAS-Bench-201: does a Pareto ranking of scores find better trade-offs?
+"""Two objectives: does a Pareto ranking of scores find better trade-offs?
 
-Accuracy against latency, and accuracy against size, looked up in the benchmark's table for
-CIFAR-10. Base samplers alone, and inside ``ZeroCostSampler`` with move proposal, all with the same
-number of trials, that is of trainings. What counts is the hypervolume: the area that the trials
-dominate. The reference point is the worst of each objective in the table, and the area is a share
-of the rectangle between it and the best of each.
+Accuracy against each cost that the benchmark knows (for NAS-Bench-201 latency and size), looked up
+in its table for its first data set. Base samplers alone, and inside ``ZeroCostSampler`` with move
+proposal, all with the same number of trials, that is of trainings. What counts is the hypervolume:
+the area that the trials dominate. The reference point is the worst of each objective in the table,
+and the area is a share of the rectangle between it and the best of each.
 
 The scores do not look at the table: synflow, and for the cost a count from the operations alone.
-For the size that is the number of parameters. For the latency it is the number of layers that run
+For a size that is the number of parameters. For a latency it is the number of layers that run
 in a cell: ReLU, convolution, BatchNorm and the sum at the node make four for a convolution, two
 for pooling, one for a skip connection. (Parameters and floating point operations order these
 architectures alike, and follow the latency less.)
@@ -31,19 +31,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from optuna_zerocost import Pareto, ZeroCostSampler
-from zerocost_bench.nasbench201 import (
-    OPERATIONS,
-    ScoreTable,
-    TableObjective,
-    architectures,
-    count_parameters,
-    suggest_architecture,
-)
+from zerocost_bench.arguments import add_benchmark, benchmark_of
+from zerocost_bench.benchmark import Benchmark
 
-RESULTS = pathlib.Path(__file__).parent / "results" / "pareto.md"
-LAYERS = {"none": 0, "skip_connect": 1, "avg_pool_3x3": 2, "nor_conv_1x1": 4, "nor_conv_3x3": 4}
-# cost objective → the score that stands in for it
-COSTS = {"latency": "layers", "model_size": "params"}
 BASES: dict[str, Callable[[int], BaseSampler]] = {
     "random": lambda seed: RandomSampler(seed=seed),
     "NSGA-II": lambda seed: NSGAIISampler(seed=seed),
@@ -52,33 +42,19 @@ BASES: dict[str, Callable[[int], BaseSampler]] = {
 }
 
 
-def synflow_of(file: pathlib.Path | None) -> Callable[[Any], float]:
-    """Return a function from a trial to synflow.
-
-    Args:
-        file: NPZ with ``synflow`` [n] and ``ops`` [n, 6], which index ``OPERATIONS``. Without, the
-            scores that come with the package.
-    """
-    if file is None:
-        table = ScoreTable(("synflow",))
-        return lambda trial: table(trial)["synflow"]
-    with np.load(file, allow_pickle=False) as arrays:
-        rows, values = arrays["ops"].tolist(), arrays["synflow"].tolist()
-    by_operations: dict[tuple[str, ...], float] = {
-        tuple(OPERATIONS[index] for index in row): value
-        for row, value in zip(rows, values, strict=True)
-    }
-    return lambda trial: by_operations[suggest_architecture(trial)]
+def synflow_of(benchmark: Benchmark, file: pathlib.Path | None) -> Callable[[Any], float]:
+    """Return a function from a trial to synflow, as measured, of a file or what is there."""
+    table = benchmark.score_table(("synflow",), scores=benchmark.load_scores(file))
+    return lambda trial: table(trial)["synflow"]
 
 
-def make_scorer(synflow: Callable[[Any], float]) -> Callable[[Any], dict[str, float]]:
+def make_scorer(
+    benchmark: Benchmark, synflow: Callable[[Any], float]
+) -> Callable[[Any], dict[str, float]]:
     def score(trial: Any) -> dict[str, float]:
-        operations = suggest_architecture(trial)
-        return {
-            "synflow": synflow(trial),
-            "params": float(count_parameters(operations)),
-            "layers": float(sum(LAYERS[operation] for operation in operations)),
-        }
+        counts = benchmark.counts(benchmark.suggest(trial), benchmark.trained_with)
+        stand_ins = {name: counts[name] for name in benchmark.stand_ins.values()}
+        return {"synflow": synflow(trial), **stand_ins}
 
     return score
 
@@ -95,20 +71,20 @@ def hypervolume(points: Iterable[Sequence[float]]) -> float:
 class Objectives:
     """Accuracy and a cost, and where between worst and best of the table a trial's values are."""
 
-    def __init__(self, cost: str) -> None:
-        self._tables = (TableObjective("cifar10"), TableObjective("cifar10", cost))
-        everything = np.array(
-            [[table.value(operations) for table in self._tables] for operations in architectures()]
-        )
-        self._worst = np.array([everything[:, 0].min(), everything[:, 1].max()])
-        self._best = np.array([everything[:, 0].max(), everything[:, 1].min()])
+    def __init__(self, benchmark: Benchmark, cost: str) -> None:
+        dataset = benchmark.datasets[0]
+        accuracies = benchmark.load_accuracies(dataset).validation
+        self._benchmark = benchmark
+        self._values = np.stack([accuracies, benchmark.load_costs(dataset)[cost]], axis=1)
+        self._worst = np.array([self._values[:, 0].min(), self._values[:, 1].max()])
+        self._best = np.array([self._values[:, 0].max(), self._values[:, 1].min()])
         self.reference = tuple(self._worst.tolist())
-        self.possible = self.share(everything)
+        self.possible = self.share(self._values)
 
     def __call__(self, trial: optuna.Trial) -> tuple[float, float]:
         """Look up a trial's accuracy and cost."""
-        accuracy, cost = self._tables
-        return accuracy(trial), cost(trial)
+        accuracy, cost = self._values[self._benchmark.index(self._benchmark.suggest(trial))]
+        return float(accuracy), float(cost)
 
     def share(self, values: Any) -> float:
         """Return the hypervolume of values [n, 2]."""
@@ -125,22 +101,24 @@ def search(sampler: BaseSampler, objectives: Objectives, *, trials: int) -> floa
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's arguments."""
+    add_benchmark(parser)
     parser.add_argument("--scores", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--moves", type=int, default=32)
-    parser.add_argument("--output", type=pathlib.Path, default=RESULTS)
+    parser.add_argument("--output", type=pathlib.Path, help="write this file")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run and print."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore", ExperimentalWarning)
-    score = make_scorer(synflow_of(arguments.scores))
+    benchmark = benchmark_of(arguments)
+    score = make_scorer(benchmark, synflow_of(benchmark, arguments.scores))
     started = time.perf_counter()
     lines = [
-        "# Two objectives on NAS-Bench-201",
+        f"# Two objectives on {benchmark.title}",
         "",
         f"`zerocost-bench pareto {'--scores SCORES.npz ' if arguments.scores else ''}"
         f"--seeds {arguments.seeds} --first-seed {arguments.first_seed} "
@@ -152,8 +130,8 @@ def run(arguments: argparse.Namespace) -> None:
         "sampler's median and the whole table's hypervolume that the proposals close. \"Higher\" "
         "counts the seeds with which the proposals do better than the base sampler alone.",
     ]
-    for cost, stand_in in COSTS.items():
-        objectives = Objectives(cost)
+    for cost, stand_in in benchmark.stand_ins.items():
+        objectives = Objectives(benchmark, cost)
         accuracy, worst = objectives.reference
         ranking = Pareto("synflow", f"-{stand_in}")
         lines += [
@@ -161,7 +139,8 @@ def run(arguments: argparse.Namespace) -> None:
             f"## Accuracy and {cost}, `ranking={ranking!r}`",
             "",
             f"Reference point: accuracy {accuracy:.3f} %, {cost} {worst:.5g}. "
-            f"All 15,625 architectures together: {objectives.possible:.4f}.",
+            f"All {len(benchmark.architectures()):,} architectures together: "
+            f"{objectives.possible:.4f}.",
             "",
             f"| base sampler | alone | with {arguments.moves} moves | difference of medians "
             "| of what was missing | higher |",
@@ -192,7 +171,8 @@ def run(arguments: argparse.Namespace) -> None:
         f"Optuna {optuna.__version__}, Python {platform.python_version()}, {platform.system()}, "
         f"one process, {(time.perf_counter() - started) / 60:.0f} minutes in all.",
     ]
-    arguments.output.write_text("\n".join(lines) + "\n")
+    if arguments.output:
+        arguments.output.write_text("\n".join(lines) + "\n")
 
 
 def quartiles(values: Sequence[float]) -> str:

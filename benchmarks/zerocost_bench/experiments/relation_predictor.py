@@ -35,7 +35,7 @@ from optuna_zerocost.algorithms._relation_network import (
     win_probabilities,
 )
 from zerocost_bench import nasbench201
-from zerocost_bench.nasbench201._accuracies import load_accuracies
+from zerocost_bench.pools import WithPool
 
 HELD_OUT = 1000
 TRAINED = (20, 50, 100)
@@ -107,7 +107,12 @@ def scorer_from(file: str) -> Scorer:
         tuple(nasbench201.OPERATIONS[o] for o in row): float(value)
         for row, value in zip(rows, values, strict=True)
     }
-    return lambda trial: {"synflow": scores[nasbench201.suggest_architecture(trial)]}
+
+    def score(trial: Any) -> dict[str, float]:
+        return {"synflow": scores[nasbench201.suggest_architecture(trial)]}
+
+    # The pool of the stored results.
+    return WithPool(score, "__main__.scorer_from.<locals>.<lambda>")
 
 
 def predictor(seed: int, pretrain: str | None, **arguments: Any) -> RelationPredictorSampler:
@@ -184,13 +189,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Run and print."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    loaded = load_accuracies("cifar100", arguments.accuracies)
+    loaded = nasbench201.BENCHMARK.load_accuracies("cifar100", arguments.accuracies)
     accuracies = loaded.of("validation" if arguments.accuracies is None else "test")
     if arguments.only != "searches":
         correlations(accuracies, arguments.seeds)
     if arguments.only != "correlations":
         scorer = (
-            nasbench201.ScoreTable(("synflow",))
+            nasbench201.BENCHMARK.score_table()
             if arguments.synflow is None
             else scorer_from(arguments.synflow)
         )

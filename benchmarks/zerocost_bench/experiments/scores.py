@@ -8,7 +8,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from zerocost_bench.arguments import add_jobs, jobs_of, names, natural, positive
+from zerocost_bench.arguments import (
+    add_benchmark,
+    add_jobs,
+    benchmark_of,
+    jobs_of,
+    names,
+    natural,
+    positive,
+)
 from zerocost_bench.measurement import Measurement, measure
 
 __all__ = ["add_arguments", "run"]
@@ -16,6 +24,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's arguments."""
+    add_benchmark(parser)
     parser.add_argument(
         "--proxies",
         type=names,
@@ -32,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         metavar="FILE",
-        help="an .npz file with x (uint8, n×32×32×3) and y (n labels); most proxies need it",
+        help="samples and labels, which most proxies need; for NAS-Bench-201 an .npz file with x "
+        "(uint8, n×32×32×3) and y (n labels)",
     )
     parser.add_argument(
         "--batch-size", type=positive, default=64, metavar="N", help="images in the minibatch"
@@ -42,16 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sample-seed", type=natural, default=0, metavar="S", help="seeds the choice of networks"
     )
     parser.add_argument(
-        "--affine", action="store_true", help="scale and shift in the cells' BatchNorm layers"
-    )
-    parser.add_argument(
-        "--live-only", action="store_true", help="leave out edges that reach nothing"
+        "--options",
+        type=names,
+        default=(),
+        metavar="A,B",
+        help="of the networks; NAS-Bench-201 has affine and live-only",
     )
     add_jobs(parser)
     parser.add_argument(
         "--output",
         type=Path,
-        default=Path("nasbench201_scores.npz"),
+        default=Path("scores.npz"),
         metavar="FILE",
         help="where the scores go",
     )
@@ -60,14 +71,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Measure and write."""
     measurement = Measurement(
+        benchmark_of(arguments),
         proxies=arguments.proxies,
         networks=arguments.networks,
         images=arguments.images,
         batch_size=arguments.batch_size,
         seed=arguments.seed,
         sample_seed=arguments.sample_seed,
-        affine=arguments.affine,
-        live_only=arguments.live_only,
+        options=arguments.options,
     )
     measure(measurement, arguments.output, jobs=jobs_of(arguments))
     print(f"The scores are in {arguments.output}")

@@ -12,10 +12,12 @@ from typing import Literal
 from zerocost_bench import algorithms, plots, tables
 from zerocost_bench.arguments import (
     add_accuracies,
+    add_benchmark,
     add_effort,
     add_jobs,
     add_output_folder,
     add_score_file,
+    benchmark_of,
     names,
     positive,
 )
@@ -26,6 +28,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's arguments."""
+    add_benchmark(parser)
     add_accuracies(parser)
     parser.add_argument(
         "--algorithms",
@@ -84,7 +87,9 @@ def _moves(text: str) -> int | Literal["neighbours"]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Search, print and write."""
+    benchmark = benchmark_of(arguments)
     zero_cost = algorithms.ZeroCost(
+        benchmark,
         proxies=arguments.proxies,
         scores=arguments.scores,
         batch_size=arguments.batch_size,
@@ -97,6 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
     arms = algorithms.arms(arguments.algorithms, arguments.modes, zero_cost)
     folder, curves = run_arms(arguments, arms)
     for dataset, shown in curves.items():
+        title = f"{benchmark.title}, {dataset}"
         print(
             f"{dataset}, {arguments.metric} accuracy, {arguments.seeds} searches of "
             f"{arguments.trials} networks:"
@@ -104,12 +110,10 @@ def run(arguments: argparse.Namespace) -> None:
         print(tables.search_text(shown), end="\n\n", flush=True)
         if not plots.are_possible():
             continue
-        figure = plots.search_figure(shown, dataset=dataset, metric=arguments.metric)
+        figure = plots.search_figure(shown, title=title, metric=arguments.metric)
         plots.write_figure(figure, folder / f"search-{dataset}")
         if arguments.metric != "test" and shown[0].test is not None:
-            figure = plots.search_figure(
-                shown, dataset=dataset, metric=arguments.metric, of_test=True
-            )
+            figure = plots.search_figure(shown, title=title, metric=arguments.metric, of_test=True)
             plots.write_figure(figure, folder / f"search-{dataset}-test")
     print(tables.SEARCH_KEY, end="\n\n")
     print(f"The tables and figures are in {folder}")

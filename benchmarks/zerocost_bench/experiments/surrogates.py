@@ -40,8 +40,7 @@ from optuna_zerocost.rankings import Differences, Surrogate, _Assessment
 from zerocost_bench.algorithms import ALGORITHMS
 from zerocost_bench.curves import summarise
 from zerocost_bench.experiments.trust import ReversedScores
-from zerocost_bench.nasbench201 import OPERATIONS, ScoreTable, parameters_of
-from zerocost_bench.nasbench201._accuracies import load_accuracies
+from zerocost_bench.nasbench201 import BENCHMARK, OPERATIONS, parameters_of
 from zerocost_bench.searches import Arm, run_searches
 
 _Array = npt.NDArray[np.float64]
@@ -131,8 +130,8 @@ class Likeliest(Surrogate):
 def make_scorer(scores: str) -> Scorer:
     """Return what looks these scores up."""
     if scores == "reversed synflow":
-        return ReversedScores(ScoreTable(("synflow",)))
-    return ScoreTable(("synflow", "params"))
+        return ReversedScores(BENCHMARK.score_table(("synflow",)))
+    return BENCHMARK.score_table(("synflow", "params"))
 
 
 def make_sampler(surrogate: str, rule: str, scores: str, seed: int) -> ZeroCostSampler:
@@ -140,7 +139,7 @@ def make_sampler(surrogate: str, rule: str, scores: str, seed: int) -> ZeroCostS
     warnings.simplefilter("ignore")
     return ZeroCostSampler(
         make_scorer(scores),
-        base_sampler=ALGORITHMS["tpe"].make_sampler(seed),
+        base_sampler=ALGORITHMS["tpe"].make_sampler(BENCHMARK, seed),
         ranking=Design(surrogate, rule),
         warmup=Warmup(CANDIDATES, show_progress_bar=False),
         seed=seed,
@@ -162,7 +161,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Run, print, and write what is asked for."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     metric = "test" if arguments.accuracies else "validation"
-    accuracies = load_accuracies("cifar10", arguments.accuracies)
+    accuracies = BENCHMARK.load_accuracies("cifar10", arguments.accuracies)
     cells = {
         (surrogate, rule, scores): Arm(
             f"{surrogate}, {rule}, {scores}",
@@ -174,6 +173,7 @@ def run(arguments: argparse.Namespace) -> None:
         for scores in SCORES
     }
     searches = run_searches(
+        BENCHMARK,
         list(cells.values()),
         {"cifar10": accuracies.of(metric)},
         metric=metric,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import functools
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,23 +18,26 @@ from optuna.samplers import BaseSampler
 
 from optuna_zerocost.rankings import Learned
 from optuna_zerocost.samplers import Warmup, ZeroCostSampler
-from optuna_zerocost.scoring import Scorer, score_directions_of, score_names_of
+from optuna_zerocost.scoring import Scorer
 from zerocost_bench import tables
 from zerocost_bench.algorithms import ALGORITHMS, ZeroCost
 from zerocost_bench.algorithms import arms as searching_arms
 from zerocost_bench.arguments import (
     add_accuracies,
+    add_benchmark,
     add_effort,
     add_jobs,
     add_output_folder,
     add_score_file,
+    benchmark_of,
     names,
 )
+from zerocost_bench.benchmark import Benchmark
 from zerocost_bench.comparison import run_arms
 from zerocost_bench.curves import GAPS
 from zerocost_bench.failure import BenchmarkError
-from zerocost_bench.nasbench201._cells import architecture_index, suggest_architecture
-from zerocost_bench.nasbench201._scores import MeasuredScores, ScoreTable, load_scores
+from zerocost_bench.pools import WithPool
+from zerocost_bench.score_table import MeasuredScores, ScoreTable
 from zerocost_bench.searches import Arm
 
 __all__ = ["NO_SCORE", "Trust", "add_arguments", "arms", "run"]
@@ -46,9 +49,9 @@ NO_SCORE = "learned, no score"
 """The arm that the others are compared with."""
 
 
-def constant_score(trial: Any) -> dict[str, float]:
+def constant_score(benchmark: Benchmark, trial: Any) -> dict[str, float]:
     """Return the same for each architecture, so that there is nothing to read from it."""
-    suggest_architecture(trial)
+    benchmark.suggest(trial)
     return {"nothing": 0.0}
 
 
@@ -61,6 +64,8 @@ class ReversedScores:
 
     def __init__(self, table: ScoreTable) -> None:
         self._table = table
+        # Decides which networks a warmup draws; the stored results have this one.
+        self.fingerprint = "optuna_zerocost.benchmarks._trust.ReversedScores"
         self._turn = {
             name: 1.0 if direction == "minimize" else -1.0
             for name, direction in table.score_directions.items()
@@ -78,37 +83,18 @@ class RandomScores:
     """A random number for each architecture, always the same.
 
     Attributes:
+        benchmark: Has the architectures.
         seed: Tells these numbers from others.
     """
 
+    benchmark: Benchmark
     seed: int
     score_names: tuple[str, ...] = ("random",)
 
     def __call__(self, trial: Any, /) -> dict[str, float]:
         """Return the number of the architecture that ``trial`` suggests."""
-        index = architecture_index(suggest_architecture(trial))
+        index = self.benchmark.index(self.benchmark.suggest(trial))
         return {"random": random.Random(f"{self.seed};{index}").random()}
-
-
-class WithCommonPool:
-    """A scorer whose warmup draws the networks that every other one's does for the same seed.
-
-    So a comparison is not decided by which scorer was lucky with its random networks.
-
-    Args:
-        scorer: Gives the scores.
-    """
-
-    fingerprint = "NAS-Bench-201"
-
-    def __init__(self, scorer: Scorer) -> None:
-        self._scorer = scorer
-        self.score_names = score_names_of(scorer)
-        self.score_directions = score_directions_of(scorer)
-
-    def __call__(self, trial: Any, /) -> Mapping[str, float]:
-        """Return the scores of the architecture that ``trial`` suggests."""
-        return self._scorer(trial)
 
 
 @dataclass(frozen=True)
@@ -116,6 +102,7 @@ class Trust:
     """How the samplers that learn are set up.
 
     Attributes:
+        benchmark: What is searched.
         base: Algorithm that they ask for draws, one of
             :data:`~zerocost_bench.algorithms.ALGORITHMS`.
         candidates: Random networks in the warmup's pool.
@@ -124,6 +111,7 @@ class Trust:
             network they come with the package for 16.
     """
 
+    benchmark: Benchmark
     base: str = "tpe"
     candidates: int = 3000
     scores: str | None = None
@@ -142,16 +130,16 @@ class Trust:
             BenchmarkError: If they are not there, or synflow and params are not among them.
         """
         try:
-            scores = _load(self.scores, self.batch_size)
-            ScoreTable(_HELPFUL, scores=scores)
+            scores = _load(self.benchmark, self.scores, self.batch_size)
+            self.benchmark.score_table(_HELPFUL, scores=scores)
         except ValueError as error:
             raise BenchmarkError(str(error)) from error
         return scores
 
 
 @functools.lru_cache(maxsize=1)
-def _load(file: str | None, batch_size: int) -> MeasuredScores:
-    return load_scores(file, batch_size=batch_size)
+def _load(benchmark: Benchmark, file: str | None, batch_size: int) -> MeasuredScores:
+    return benchmark.load_scores(file, batch_size=batch_size)
 
 
 def arms(trust: Trust, parts: Sequence[str] | None = None) -> list[Arm]:
@@ -177,17 +165,21 @@ def arms(trust: Trust, parts: Sequence[str] | None = None) -> list[Arm]:
         tables[_USELESS] = (_USELESS,)
     found = [
         _arm(
-            name, trust, functools.partial(_table, trust, names), ScoreTable(names, scores=scores)
+            name,
+            trust,
+            functools.partial(_table, trust, names),
+            trust.benchmark.score_table(names, scores=scores),
         )
         for name, names in tables.items()
     ]
-    synflow = ScoreTable(_HELPFUL[:1], scores=scores)
+    synflow = trust.benchmark.score_table(_HELPFUL[:1], scores=scores)
     found += [
         _arm("reversed synflow", trust, functools.partial(_reversed, trust), synflow),
-        _arm("random numbers", trust, RandomScores),
-        _arm(NO_SCORE.removeprefix("learned, "), trust, _no_score),
+        _arm("random numbers", trust, functools.partial(RandomScores, trust.benchmark)),
+        _arm(NO_SCORE.removeprefix("learned, "), trust, functools.partial(_no_score, trust)),
     ]
     paper = ZeroCost(
+        trust.benchmark,
         scores=trust.scores,
         batch_size=trust.batch_size,
         candidates=trust.candidates,
@@ -220,23 +212,23 @@ def _arm(
     return Arm(f"learned, {name}", settings, make, weight=60.0)
 
 
-def _table(trust: Trust, names: tuple[str, ...], seed: int) -> Scorer:
-    return ScoreTable(names, scores=trust.measured())
+def _table(trust: Trust, names: tuple[str, ...], seed: int) -> ScoreTable:
+    return trust.benchmark.score_table(names, scores=trust.measured())
 
 
 def _reversed(trust: Trust, seed: int) -> Scorer:
-    return ReversedScores(ScoreTable(_HELPFUL[:1], scores=trust.measured()))
+    return ReversedScores(_table(trust, _HELPFUL[:1], seed))
 
 
-def _no_score(seed: int) -> Scorer:
-    return constant_score
+def _no_score(trust: Trust, seed: int) -> Scorer:
+    return functools.partial(constant_score, trust.benchmark)
 
 
 def make_sampler(trust: Trust, scorer: Callable[[int], Scorer], seed: int) -> BaseSampler:
     """Return the sampler of an arm that learns."""
     return ZeroCostSampler(
-        WithCommonPool(scorer(seed)),
-        base_sampler=ALGORITHMS[trust.base].make_sampler(seed),
+        WithPool(scorer(seed), trust.benchmark.title),
+        base_sampler=ALGORITHMS[trust.base].make_sampler(trust.benchmark, seed),
         ranking=Learned(),
         warmup=Warmup(trust.candidates, min(trust.candidates, 64), show_progress_bar=False),
         seed=seed,
@@ -245,6 +237,7 @@ def make_sampler(trust: Trust, scorer: Callable[[int], Scorer], seed: int) -> Ba
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's arguments."""
+    add_benchmark(parser)
     add_accuracies(parser)
     add_score_file(parser, batch_size=16)  # of all networks
     parser.add_argument(
@@ -267,6 +260,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Search, print and write."""
     trust = Trust(
+        benchmark_of(arguments),
         base=arguments.base,
         candidates=arguments.warmup_candidates,
         scores=arguments.scores,

@@ -20,6 +20,7 @@ from zerocost_bench.nasbench201._accuracy_table import (
     TableObjective,
     wrong_model_sizes,
 )
+from zerocost_bench.nasbench201._benchmark import BENCHMARK
 from zerocost_bench.nasbench201._cell_graph import encode
 from zerocost_bench.nasbench201._cells import (
     EDGES,
@@ -34,18 +35,16 @@ from zerocost_bench.nasbench201._cells import (
     parse_architecture,
     suggest_architecture,
 )
-from zerocost_bench.nasbench201._scores import MeasuredScores, ScoreTable, load_scores
 
 if TYPE_CHECKING:
     from zerocost_bench.nasbench201._network import build_model, build_network
 
 __all__ = [
+    "BENCHMARK",
     "DATASETS",
     "EDGES",
     "METRICS",
     "OPERATIONS",
-    "MeasuredScores",
-    "ScoreTable",
     "TableObjective",
     "architecture_index",
     "architectures",
@@ -56,7 +55,6 @@ __all__ = [
     "encode",
     "format_architecture",
     "live_edges",
-    "load_scores",
     "parameters_of",
     "parse_architecture",
     "suggest_architecture",

@@ -1,4 +1,4 @@
-"""Scores of the networks of NAS-Bench-201 that were measured before, and a scorer over them."""
+"""Scores of a benchmark's networks that were measured before, and a scorer over them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from zerocost_bench.benchmark import Benchmark
 from zerocost_bench.files import UNREADABLE, open_arrays
-from zerocost_bench.nasbench201._cells import (
-    NETWORKS,
-    architecture_index,
-    format_architecture,
-    suggest_architecture,
-)
 
 __all__ = ["MeasuredScores", "ScoreTable", "load_scores"]
+
 
 # What is in a file besides scores.
 _INDEX, _ABOUT, _SECONDS = "index", "about", "seconds"
 
 
 class MeasuredScores(Mapping[str, npt.NDArray[np.float64]]):
-    """Proxy → scores of all 15,625 architectures, in the order of ``nasbench201.architectures()``.
+    """Proxy → scores of all of a benchmark's architectures, in its order.
 
     A score is NaN where it was not measured, or is undefined for the network.
+
+    Args:
+        files: What ``zerocost-bench scores`` wrote.
+        networks: How many architectures the benchmark has.
 
     Attributes:
         about: Proxy → how it was measured: ``settings`` (those of
@@ -39,7 +39,8 @@ class MeasuredScores(Mapping[str, npt.NDArray[np.float64]]):
             all the proxies that were measured together with this one.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], networks: int) -> None:
+        self._networks = networks
         self._values: dict[str, npt.NDArray[np.float64]] = {}
         self.about: dict[str, dict[str, Any]] = {}
         self.measured: dict[str, npt.NDArray[np.bool_]] = {}
@@ -55,10 +56,10 @@ class MeasuredScores(Mapping[str, npt.NDArray[np.float64]]):
             for name in about["settings"]["proxies"]:
                 if name in self._values:
                     raise ValueError(f"{name!r} is in two of the files; name one file alone.")
-                self._values[name] = np.full(NETWORKS, np.nan)
+                self._values[name] = np.full(self._networks, np.nan)
                 self._values[name][index] = data[name]
                 self._values[name].flags.writeable = False
-                self.measured[name] = np.zeros(NETWORKS, dtype=bool)
+                self.measured[name] = np.zeros(self._networks, dtype=bool)
                 self.measured[name][index] = True
                 self.about[name] = about
                 self.directions[name] = about["directions"][name]
@@ -74,11 +75,6 @@ class MeasuredScores(Mapping[str, npt.NDArray[np.float64]]):
         return len(self._values)
 
 
-def _committed() -> list[Path]:
-    folder = Path(__file__).parent / "data"
-    return sorted(folder.glob("nasbench201_*.npz"))
-
-
 def _batch_size_of(file: Path) -> int | None:
     """Return the number of images that a file's scores were measured with; None for no images."""
     with open_arrays(file) as data:
@@ -86,73 +82,74 @@ def _batch_size_of(file: Path) -> int | None:
     return int(settings["batch_size"]) if settings["images"] is not None else None
 
 
-def load_scores(file: str | Path | None = None, *, batch_size: int = 64) -> MeasuredScores:
-    """Load scores of the networks of NAS-Bench-201, one random initialisation each.
+def load_scores(
+    benchmark: Benchmark, folder: Path, file: str | Path | None = None, *, batch_size: int = 64
+) -> MeasuredScores:
+    """Load scores as :meth:`Benchmark.load_scores` does.
 
     Args:
-        file: What ``zerocost-bench scores`` wrote. Default: the scores that come with the
-            package.
-        batch_size: Of the scores that come with the package and read images, take those that were
-            measured with so many.
-
-    Returns:
-        Proxy → scores, and how they were measured.
+        benchmark: Whose networks were scored.
+        folder: Where the files are that come with the package.
+        file: One to read in place of these.
+        batch_size: Of the files in the folder that read samples, take those measured with so many.
 
     Raises:
         ValueError: If the file holds no scores, or none come with the package for ``batch_size``.
     """
+    networks = len(benchmark.architectures())
     if file is not None:
         try:
-            return MeasuredScores([Path(file)])
+            return MeasuredScores([Path(file)], networks)
         except UNREADABLE as error:
             raise ValueError(
                 f"{file} cannot be read as scores ({error}). It must be a file that "
-                "'zerocost-bench scores' wrote."
+                f"'zerocost-bench scores' wrote for {benchmark.title}."
             ) from error
-    sizes = {path: _batch_size_of(path) for path in _committed()}
+    sizes = {path: _batch_size_of(path) for path in sorted(folder.glob("*.npz"))}
     if batch_size not in sizes.values():
         known = sorted({size for size in sizes.values() if size is not None})
         raise ValueError(
             f"batch_size is {batch_size}, but scores come with the package for {known} images. "
             "Take one of these, or measure your own with 'zerocost-bench scores'."
         )
-    return MeasuredScores([path for path, size in sizes.items() if size in (None, batch_size)])
+    chosen = [path for path, size in sizes.items() if size in (None, batch_size)]
+    return MeasuredScores(chosen, networks)
 
 
 class ScoreTable:
-    """A scorer that looks scores up, so that a search on NAS-Bench-201 is replayed in seconds.
+    """A scorer that looks scores up, so that a search is replayed in seconds.
 
-    It gives what a :class:`~optuna_zerocost.ModelScorer` over
-    :func:`~zerocost_bench.nasbench201.build_model` would, with the settings that the
-    scores were measured with, and ``on_undefined="omit"``.
+    It gives what a :class:`~optuna_zerocost.ModelScorer` over the benchmark's ``build_model``
+    would, with the settings that the scores were measured with, and ``on_undefined="omit"``.
 
     Args:
+        benchmark: Suggests architectures.
         proxies: The scores that it returns.
-        scores: Where they are looked up. Default: :func:`load_scores`.
+        scores: Where they are looked up.
 
     Raises:
         ValueError: If there are no such scores, or they are not there for all networks.
     """
 
     def __init__(
-        self, proxies: Sequence[str] = ("synflow",), *, scores: MeasuredScores | None = None
+        self, benchmark: Benchmark, proxies: Sequence[str], scores: MeasuredScores
     ) -> None:
         if isinstance(proxies, str):
             proxies = (proxies,)
-        scores = load_scores() if scores is None else scores
         if not proxies or len(set(proxies)) < len(proxies) or not set(proxies) <= set(scores):
             raise ValueError(
                 f"proxies is {tuple(proxies)!r}, but it must name at least one of "
                 f"{sorted(scores)}, each once."
             )
         for name in proxies:
-            count = int(scores.measured[name].sum())
-            if count < NETWORKS:
+            measured = scores.measured[name]
+            if not measured.all():
                 whole = sorted(n for n in scores if scores.measured[n].all())
                 raise ValueError(
-                    f"{name!r} was measured for {count} of the {NETWORKS} networks, but a search "
-                    f"may ask for any of them. For all of them there are {whole}."
+                    f"{name!r} was measured for {measured.sum()} of the {len(measured)} networks, "
+                    f"but a search may ask for any of them. For all of them there are {whole}."
                 )
+        self._benchmark = benchmark
         self.score_names: tuple[str, ...] = tuple(proxies)
         self.score_directions = {name: scores.directions[name] for name in proxies}
         self._columns = {name: scores[name] for name in proxies}
@@ -175,12 +172,13 @@ class ScoreTable:
         Raises:
             ValueError: If none is defined for it.
         """
-        operations = suggest_architecture(trial)
-        index = architecture_index(operations)
+        architecture = self._benchmark.suggest(trial)
+        index = self._benchmark.index(architecture)
         found = {name: float(column[index]) for name, column in self._columns.items()}
         defined = {name: value for name, value in found.items() if value == value}  # not NaN
         if not defined:
             raise ValueError(
-                f"{', '.join(self.score_names)}: undefined for {format_architecture(operations)}."
+                f"{', '.join(self.score_names)}: undefined for "
+                f"{self._benchmark.text_of(architecture)}."
             )
         return defined

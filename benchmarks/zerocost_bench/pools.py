@@ -1,0 +1,32 @@
+"""Pools of a warmup that do not change with the place where a scorer is defined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna_zerocost.scoring import Scorer, score_directions_of, score_names_of
+
+__all__ = ["WithPool"]
+
+
+class WithPool:
+    """A scorer whose warmup draws the networks that every other one of this pool draws by a seed.
+
+    So a comparison is not decided by which scorer was lucky with its random networks, and a result
+    does not change when code moves.
+
+    Args:
+        scorer: Gives the scores.
+        pool: What the pool is called.
+    """
+
+    def __init__(self, scorer: Scorer, pool: str) -> None:
+        self._scorer = scorer
+        self.fingerprint = pool
+        self.score_names = score_names_of(scorer)
+        self.score_directions = score_directions_of(scorer)
+
+    def __call__(self, trial: Any, /) -> Mapping[str, float]:
+        """Return the scores of the architecture that ``trial`` suggests."""
+        return self._scorer(trial)
