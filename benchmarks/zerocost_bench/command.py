@@ -35,6 +35,7 @@ EXPERIMENTS = {
     "limits": "what limits cost, and what they spare",
     "relation-predictor": "how the relation predictor orders networks, and what it finds",
     "real-models": "every proxy on real architectures",
+    "figures": "check the key figures that README and documentation quote",
     "pytorchcv": "scores against the accuracies of trained CIFAR-10 models",
 }
 """Name → what it does; its module has the same name, with underscores."""
