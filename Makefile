@@ -64,8 +64,9 @@ $(VENV)/.torch:
 		|| $(PIP) install --quiet $(TORCH_ARGS) "torch>=2.4"; }
 	@touch $@
 
-# One rule for every extra: .demo installs optuna-zerocost[demo], and so on.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.torch pyproject.toml
+# One rule for every extra: .demo installs optuna-zerocost[demo], and so on. All but the demo need
+# the experiments too, which are a package of their own.
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.torch pyproject.toml benchmarks/pyproject.toml
 	@echo "==> installing optuna-zerocost with what '$*' needs"
-	$(PIP) install --quiet --editable ".[$*]" "$(OPTUNA)"
+	$(PIP) install --quiet --editable ".[$*]" $(if $(filter demo,$*),,--editable ./benchmarks) "$(OPTUNA)"
 	@touch $@

@@ -7,6 +7,7 @@ import importlib
 import io
 import os
 import pathlib
+import sys
 from typing import Any
 
 from docutils import nodes
@@ -20,6 +21,7 @@ import optuna_zerocost
 from optuna_zerocost import cli, proxies, proxy_table
 
 ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))  # zerocost_bench
 
 project = "optuna-zerocost"
 author = "The optuna-zerocost developers"
@@ -56,8 +58,8 @@ napoleon_use_rtype = False
 # text: their inventories would have to be downloaded.
 nitpicky = True
 nitpick_ignore_regex = [
-    (r"py:.*", r"(?!optuna_zerocost).*"),
-    (r"py:.*", r"optuna_zerocost(\.\w+)*\._.*"),
+    (r"py:.*", r"(?!optuna_zerocost|zerocost_bench).*"),
+    (r"py:.*", r"(optuna_zerocost|zerocost_bench)(\.\w+)*\._.*"),
 ]
 
 
@@ -110,8 +112,12 @@ class CommandHelp(SphinxDirective):
         """Return the help as it is printed on a terminal of 80 columns."""
         os.environ["COLUMNS"] = "80"
         printed = io.StringIO()
+        command, *words = self.arguments[0].split()
         with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
-            cli.main([*self.arguments[0].split(), "--help"])
+            if command == "bench":
+                importlib.import_module("zerocost_bench.command").main([*words, "--help"])
+            else:
+                cli.main([command, *words, "--help"])
         return [nodes.literal_block(text=printed.getvalue(), language="text")]
 
 
@@ -148,7 +154,7 @@ def resolve_other_home(
     """
     domain = env.domains.python_domain
     module, _, name = node.get("reftarget", "").rpartition(".")
-    if not module.startswith("optuna_zerocost"):
+    if not module.startswith(("optuna_zerocost", "zerocost_bench")):
         return None
     try:
         target: Any = getattr(importlib.import_module(module), name)

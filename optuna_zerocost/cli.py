@@ -6,6 +6,7 @@ Subcommands import what they need when they run, so that ``--help`` answers at o
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import os
 import sys
 import time
@@ -13,7 +14,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from optuna_zerocost._arguments import HelpFormatter, natural, positive
-from optuna_zerocost.benchmarks._command import add_bench
 from optuna_zerocost.commands._errors import FAILED, INTERRUPTED, guarded
 from optuna_zerocost.commands._rank import add_rank
 from optuna_zerocost.commands._report import add_report
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PROGRAM = "optuna-zerocost"
+_BENCH = "bench"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,17 +53,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     add_rank(subparsers)
     add_warmup(subparsers)
     add_report(subparsers)
-    add_bench(subparsers)
-    arguments = parser.parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.command
+    subparsers.add_parser(_BENCH, help="experiments, if zerocost-bench is installed")
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = command(arguments)
+        if words[:1] == [_BENCH]:
+            code = _bench(words[1:])
+        else:
+            arguments = parser.parse_args(words)
+            command: Callable[[argparse.Namespace], int] = arguments.command
+            code = command(arguments)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader, `head` say, has seen enough. Python would complain again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _bench(words: Sequence[str]) -> int:
+    """Hand over to the package of the experiments, which is not part of this one."""
+    for entry in importlib.metadata.entry_points(group="optuna_zerocost.commands", name=_BENCH):
+        command: Callable[..., int] = entry.load()
+        return command(words, program=f"{_PROGRAM} {_BENCH}")
+    print(
+        f"{_PROGRAM}: error: the experiments are a package of their own, zerocost-bench, which is "
+        "not installed; from a clone of the repository: pip install ./benchmarks",
+        file=sys.stderr,
+    )
+    return FAILED
 
 
 def _add_demo(subparsers: Subparsers) -> None:
@@ -158,23 +176,15 @@ def _add_proxies(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--format", choices=["text", "markdown", "csv"], default="text", help="form of the table"
     )
-    parser.add_argument(
-        "--measure",
-        action="store_true",
-        help="measure the costs on this machine (a minute or two)",
-    )
     parser.set_defaults(command=guarded(_proxies))
 
 
 def _proxies(arguments: argparse.Namespace) -> None:
-    from optuna_zerocost import proxies, proxy_table
+    from optuna_zerocost import proxy_table
 
-    costs = proxy_table.MEASURED_COSTS
-    if arguments.measure:
-        costs = proxy_table.measure_costs(proxies.names())
     render = {
         "text": proxy_table.as_text,
         "markdown": proxy_table.as_markdown,
         "csv": proxy_table.as_csv,
     }[arguments.format]
-    print(render(proxy_table.rows(costs)))
+    print(render(proxy_table.rows()))

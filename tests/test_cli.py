@@ -1,12 +1,13 @@
 """The command line: what it says, and with which exit code."""
 
+import importlib.metadata
 import os
 import subprocess
 import sys
 
 import pytest
 
-from optuna_zerocost import demo, proxy_table
+from optuna_zerocost import demo
 from optuna_zerocost.cli import main
 
 
@@ -89,10 +90,20 @@ def test_interrupted_says_where_the_rest_is(monkeypatch, capsys):
     assert "sqlite:///zerocost-demo.db" in capsys.readouterr().err
 
 
-def test_measuring_that_is_interrupted_leaves_no_stack_trace(monkeypatch, capsys):
-    def interrupt(*_arguments):
-        raise KeyboardInterrupt
+def test_bench_hands_over_to_the_package_of_the_experiments(monkeypatch, capsys):
+    entry = importlib.metadata.EntryPoint(
+        "bench", "zerocost_bench.command:main", "optuna_zerocost.commands"
+    )
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_named: [entry])
+    with pytest.raises(SystemExit) as exit_:
+        main(["bench", "search", "--help"])
+    assert exit_.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: optuna-zerocost bench search") and "--algorithms" in shown
 
-    monkeypatch.setattr(proxy_table, "measure_costs", interrupt)
-    assert main(["proxies", "--measure"]) == 130
-    assert capsys.readouterr().err.splitlines() == ["optuna-zerocost: interrupted"]
+
+def test_bench_says_how_to_get_the_experiments(monkeypatch, capsys):
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_named: [])
+    assert main(["bench", "search", "--seeds", "3"]) == 1
+    shown = capsys.readouterr()
+    assert "pip install ./benchmarks" in shown.err and shown.err.count("\n") == 1

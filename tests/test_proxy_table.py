@@ -26,10 +26,7 @@ def test_every_proxy_has_a_complete_row() -> None:
     assert of_passes == sorted(of_passes)  # those that share a pass stand together
 
 
-def test_measuring_gives_every_cost_and_tells_cheap_from_dear() -> None:
-    costs = proxy_table.measure_costs(["params", "synflow", "grasp"], batch_size=8, repeats=1)
-    assert 0 < costs["params"] < costs["grasp"]
-    assert 0 < costs["synflow"] < costs["grasp"]
+def test_a_cost_that_was_not_measured_is_none() -> None:
     assert [row.cost for row in proxy_table.rows({"snip": 1.0}) if row.cost] == [1.0]
 
 

@@ -57,7 +57,7 @@ class RelationPredictorSampler(BaseSampler):
     over both orders of the pair. Only the order of the objective's values counts.
 
     *What it sees.* What ``encode`` makes of the parameters: a graph, best one with the operations
-    as nodes, such as :func:`optuna_zerocost.benchmarks.nasbench201.encode` returns. By default the
+    as nodes, such as ``zerocost_bench.nasbench201.encode`` returns. By default the
     parameters are a vector, as the only node of a graph: categoricals one-hot, numbers scaled to
     [0, 1], and for each parameter whether it is absent. A graph tells more: of pairs of
     NAS-Bench-201 networks it orders more rightly after 20 trials than the vector after 100.
@@ -88,7 +88,7 @@ class RelationPredictorSampler(BaseSampler):
 
     Defaults: four layers, as published, with 64 hidden units rather than 600, and 100 training
     steps rather than 250 passes over all pairs, since a trial shall not cost more than 2 seconds;
-    ``benchmarks/relation_predictor.py`` compares the two.
+    ``zerocost-bench relation-predictor`` compares the two.
 
     Args:
         encode: ``params → (adjacency, features)``: shapes (n, n), not 0 where an edge leads from
