@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from optuna_zerocost._arguments import HelpFormatter, names, natural, positive
 from optuna_zerocost.benchmarks._errors import BenchmarkError
-from optuna_zerocost.commands._errors import guarded
+from optuna_zerocost.commands import guarded
 
 if TYPE_CHECKING:
     # Parsers are generic in typeshed, but not when the program runs.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna_zerocost._arguments import HelpFormatter, names, natural, positive
-from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.commands._user_code import is_reference, load_function
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def scorer_of(arguments: argparse.Namespace) -> ModelScorer:
     Raises:
         CommandError: If one of them does not fit.
     """
-    from optuna_zerocost.commands._batch import load_batch
+    from optuna_zerocost.commands._given_batch import load_batch
     from optuna_zerocost.scoring import ModelScorer
 
     build_model = load_function(arguments.builder)

@@ -8,7 +8,7 @@ from html import escape
 from optuna.study import Study
 
 from optuna_zerocost import dashboard
-from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.commands._report_sections import Items, Part, Table, sections
 
 __all__ = ["as_html"]

@@ -10,10 +10,17 @@ from typing import Any
 from optuna.study import Study
 
 from optuna_zerocost import analysis
-from optuna_zerocost._words import count, duration, estimate, reading, sources, strength
+from optuna_zerocost._words import (
+    OTHER,
+    count,
+    duration,
+    estimate,
+    reading,
+    sources,
+    strength,
+)
 from optuna_zerocost.rankings import Learned, explain
 from optuna_zerocost.records import PREFIX, TRUST, History
-from optuna_zerocost.visualization._plotly import OTHER
 
 __all__ = ["Items", "Part", "Section", "Table", "sections"]
 

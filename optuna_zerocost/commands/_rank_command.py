@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from optuna_zerocost._arguments import positive
-from optuna_zerocost.commands._errors import guarded
+from optuna_zerocost.commands._command_error import guarded
 from optuna_zerocost.commands._options import (
     add_command,
     add_pool,
@@ -56,7 +56,7 @@ def add_rank(subparsers: Subparsers) -> None:
 def _rank(arguments: argparse.Namespace) -> None:
     import optuna
 
-    from optuna_zerocost.commands._pool import rank_pool
+    from optuna_zerocost.commands._ranked_pool import rank_pool
 
     scorer = scorer_of(arguments)
     ranking = ranking_of(arguments.ranking, scorer)

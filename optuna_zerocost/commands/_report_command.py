@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optuna_zerocost.commands._errors import CommandError, guarded
+from optuna_zerocost.commands._command_error import CommandError, guarded
 from optuna_zerocost.commands._options import add_command, add_study
 
 if TYPE_CHECKING:

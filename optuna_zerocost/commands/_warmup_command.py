@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from optuna_zerocost._arguments import positive
-from optuna_zerocost.commands._errors import guarded
+from optuna_zerocost.commands._command_error import guarded
 from optuna_zerocost.commands._options import (
     add_command,
     add_pool,
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
     from optuna_zerocost.commands._options import Subparsers
-    from optuna_zerocost.commands._pool import RankedPool
+    from optuna_zerocost.commands._ranked_pool import RankedPool
 
 __all__ = ["add_warmup"]
 
@@ -57,7 +57,7 @@ def add_warmup(subparsers: Subparsers) -> None:
 
 
 def _warmup(arguments: argparse.Namespace) -> None:
-    from optuna_zerocost.commands._pool import rank_pool
+    from optuna_zerocost.commands._ranked_pool import rank_pool
     from optuna_zerocost.commands._studies import open_study
 
     scorer = scorer_of(arguments)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from optuna_zerocost.commands._errors import CommandError, guarded
+from optuna_zerocost.commands._command_error import CommandError, guarded
 from optuna_zerocost.commands._options import add_command, add_scoring, scorer_of
 from optuna_zerocost.commands._user_code import where
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from optuna.study import Study
 
-from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.rankings import Ranking, best_first
 from optuna_zerocost.records import Candidate, History
 from optuna_zerocost.samplers import PoolSource, Warmup
