@@ -8,22 +8,14 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost import analysis, visualization
-from optuna_zerocost._words import (
-    compact,
-    count,
-    duration,
-    estimate,
-    reading,
-    sources,
-    strength,
-)
+from optuna_zerocost._words import compact, count, duration, estimate, reading, sources, strength
 from optuna_zerocost.records import considered_scores, stored_pools
 from optuna_zerocost.visualization import GREY, see_through
 
@@ -191,10 +183,7 @@ def _describe_activity(study: Study) -> str:
 
 
 def _describe_objective(
-    study: Study,
-    name: str,
-    target: Callable[[FrozenTrial], float] | None,
-    direction: str | None,
+    study: Study, name: str, target: analysis.Target | None, direction: str | None
 ) -> list[str]:
     trials = [
         trial for trial in analysis.scores_of(study, target=target) if trial.value is not None
