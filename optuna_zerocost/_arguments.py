@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TypeAlias
 
-__all__ = ["HelpFormatter", "names", "natural", "positive"]
+__all__ = ["HelpFormatter", "Subparsers", "names", "natural", "positive"]
+
+# Parsers are generic in typeshed, but not when the program runs.
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def positive(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Numbers about a study in words, for notes and reports."""
+"""Numbers about a study in words, for figures, notes and reports."""
 
 from __future__ import annotations
 
@@ -6,9 +6,21 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 
 from optuna_zerocost.analysis import Activity, Estimate, ScoredTrial
-from optuna_zerocost.visualization._plotly import two_decimals
 
-__all__ = ["count", "duration", "estimate", "reading", "sources", "strength"]
+__all__ = [
+    "OTHER",
+    "compact",
+    "count",
+    "duration",
+    "estimate",
+    "reading",
+    "sources",
+    "strength",
+    "two_decimals",
+]
+
+# What stands for the source of a trial that has none.
+OTHER = "other"
 
 _WEAK, _STRONG = 0.3, 0.6
 
@@ -19,7 +31,6 @@ _SOURCES = {
     "base": "the base sampler's own suggestion",
     "enqueued": "enqueued",
 }
-
 
 # What the candidates of a move were.
 _ORIGINS = {
@@ -77,6 +88,16 @@ def estimate(found: Estimate) -> str:
         return "–"
     value, low, high = map(two_decimals, (found.value, found.low, found.high))
     return f"{value} ({low} to {high})"
+
+
+def two_decimals(value: float) -> str:
+    """Return ``value`` with two decimals, without a sign where these are zero."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
+def compact(value: float) -> str:
+    """Return ``value`` with four digits, for labels."""
+    return f"{value:.4g}".replace("-", "−")
 
 
 def count(number: int, noun: str) -> str:

@@ -1,6 +1,13 @@
 """What a study tells about its scores and its search, as numbers.
 
-Figures, the dashboard and reports show these numbers; none of them computes its own.
+Figures, the dashboard and reports show these numbers; none of them computes its own. In all
+functions,
+
+- ``study`` is any study, and a trained network is a complete trial with a finite value;
+- ``target`` goes from a complete trial to the value that is looked at. Default: the objective. A
+  study with several objectives needs a target, else there is a ``ValueError``;
+- ``direction`` is ``"maximize"`` or ``"minimize"``. Default: the study's own; with a ``target``,
+  ``"maximize"``.
 """
 
 from __future__ import annotations
@@ -9,7 +16,6 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from optuna.study import Study, StudyDirection
@@ -25,6 +31,7 @@ __all__ = [
     "Estimate",
     "ScoredTrial",
     "SearchCurves",
+    "Target",
     "activity",
     "best_first",
     "best_trial",
@@ -33,6 +40,7 @@ __all__ = [
     "has_one_value",
     "is_minimized",
     "kendall",
+    "names_in",
     "objectives",
     "score_names",
     "scores_of",
@@ -40,6 +48,7 @@ __all__ = [
     "search_curve",
     "search_curves",
     "spearman",
+    "trained",
 ]
 
 Target = Callable[[FrozenTrial], float]
@@ -132,7 +141,7 @@ class Contribution:
 
     Attributes:
         source: As in :class:`ScoredTrial`.
-        networks: Number of trained networks: complete trials with a finite value.
+        networks: Number of trained networks.
         median: The median of their values.
         best: The best of their values.
         improvements: How many of them were better than every network before.
@@ -153,15 +162,8 @@ def has_one_value(study: Study, target: Target | None) -> bool:
 def is_minimized(study: Study, target: Target | None, direction: str | None) -> bool:
     """Return whether lower values are better.
 
-    Args:
-        study: Any study.
-        target: As for :func:`scores_of`.
-        direction: ``"maximize"`` or ``"minimize"``. Default: the study's own; with a ``target``,
-            ``"maximize"``.
-
     Raises:
-        ValueError: If ``direction`` is something else, or the study has several objectives and no
-            ``target`` says which.
+        ValueError: Also if ``direction`` is no direction.
     """
     _require_one_value(study, target)
     if direction not in (None, "maximize", "minimize"):
@@ -196,15 +198,7 @@ def objectives(study: Study) -> list[tuple[str, Target | None, str | None]]:
 
 
 def scores_of(study: Study, *, target: Target | None = None) -> list[ScoredTrial]:
-    """Return every trial of ``study`` with the scores that are stored with it.
-
-    Args:
-        study: Any study; trials without scores have an empty mapping.
-        target: From a complete trial to the value that is looked at. Default: the objective.
-
-    Raises:
-        ValueError: If the study has several objectives and no ``target`` says which.
-    """
+    """Return every trial of ``study``, with the scores that are stored with it."""
     _require_one_value(study, target)
     return [
         ScoredTrial(
@@ -224,9 +218,19 @@ def scores_of_trial(trial: FrozenTrial) -> dict[str, float]:
     return stored_scores(trial.user_attrs)
 
 
+def names_in(found: Iterable[Mapping[str, object]]) -> list[str]:
+    """Return the names of all mappings, each once, in the order in which they come up."""
+    return list(dict.fromkeys(name for names in found for name in names))
+
+
 def score_names(trials: Iterable[ScoredTrial]) -> list[str]:
     """Return the names of all scores, in the order in which the trials bring them up."""
-    return list(dict.fromkeys(name for trial in trials for name in trial.scores))
+    return names_in(trial.scores for trial in trials)
+
+
+def trained(trials: Iterable[ScoredTrial]) -> list[tuple[ScoredTrial, float]]:
+    """Return the trained networks, each with its value."""
+    return [(trial, trial.value) for trial in trials if trial.value is not None]
 
 
 def correlations(
@@ -244,40 +248,21 @@ def correlations(
     these networks themselves. That narrows their range, and over random architectures a
     correlation is usually stronger.
 
-    Args:
-        study: Any study.
-        target: As for :func:`scores_of`.
-        direction: ``"maximize"`` or ``"minimize"``. Default: the study's own; with a ``target``,
-            ``"maximize"``.
-        sources: Only trials with one of these sources (see :class:`ScoredTrial`). Default: all.
-        confidence: Level of the intervals; see :func:`spearman` and :func:`kendall`.
-
-    Returns:
-        One entry a score, in the order in which the trials bring them up.
-
-    Raises:
-        ValueError: If the study has several objectives and no ``target`` says which.
+    There is one entry a score, in the order in which the trials bring them up. With ``sources``,
+    only trials with one of these count (see :class:`ScoredTrial`). ``confidence`` is the level of
+    the intervals; see :func:`spearman` and :func:`kendall`.
     """
-    sign = -1.0 if is_minimized(study, target, direction) else 1.0
+    sign = _sign(study, target, direction)
     trials = scores_of(study, target=target)
     if sources is not None:
         trials = [trial for trial in trials if trial.source in sources]
     found = []
     for name in score_names(trials):
-        pairs = [
-            (trial.scores[name], sign * trial.value)
-            for trial in trials
-            if name in trial.scores and trial.value is not None
-        ]
-        scores, values = [score for score, _ in pairs], [value for _, value in pairs]
-        found.append(
-            Correlation(
-                name,
-                len(pairs),
-                spearman(scores, values, confidence=confidence),
-                kendall(scores, values, confidence=confidence),
-            )
-        )
+        of_name = [(trial, value) for trial, value in trained(trials) if name in trial.scores]
+        scores = [trial.scores[name] for trial, _ in of_name]
+        values = [sign * value for _, value in of_name]
+        rho, tau = (f(scores, values, confidence=confidence) for f in (spearman, kendall))
+        found.append(Correlation(name, len(of_name), rho, tau))
     return found
 
 
@@ -292,58 +277,28 @@ def best_first(found: Iterable[Correlation]) -> list[Correlation]:
 def best_trial(
     study: Study, *, target: Target | None = None, direction: str | None = None
 ) -> ScoredTrial | None:
-    """Return the best trained network, the first of equals; ``None`` if there is none yet.
-
-    Args:
-        study: Any study.
-        target: As for :func:`scores_of`.
-        direction: As for :func:`correlations`.
-
-    Raises:
-        ValueError: If the study has several objectives and no ``target`` says which.
-    """
-    sign = -1.0 if is_minimized(study, target, direction) else 1.0
-    trained = [
-        (sign * trial.value, trial)
-        for trial in scores_of(study, target=target)
-        if trial.value is not None
-    ]
-    return max(trained, key=lambda pair: pair[0], default=(0.0, None))[1]
+    """Return the best trained network, the first of equals; ``None`` if there is none yet."""
+    sign = _sign(study, target, direction)
+    found = trained(scores_of(study, target=target))
+    return max(found, key=lambda pair: sign * pair[1])[0] if found else None
 
 
 def search_curve(
     study: Study, *, target: Target | None = None, direction: str | None = None
 ) -> list[float]:
-    """Return the best value so far after each trained network, in the order of the trials.
-
-    Args:
-        study: Any study. Complete trials with a finite value count as trained networks.
-        target: As for :func:`scores_of`.
-        direction: As for :func:`correlations`.
-
-    Raises:
-        ValueError: If the study has several objectives and no ``target`` says which.
-    """
+    """Return the best value so far after each trained network, in the order of the trials."""
     best = np.minimum if is_minimized(study, target, direction) else np.maximum
-    values = [trial.value for trial in scores_of(study, target=target) if trial.value is not None]
+    values = [value for _, value in trained(scores_of(study, target=target))]
     return [float(value) for value in best.accumulate(np.array(values))] if values else []
 
 
 def search_curves(
     studies: Iterable[Study], *, target: Target | None = None, direction: str | None = None
 ) -> SearchCurves:
-    """Return median and quartiles of :func:`search_curve` over ``studies``.
+    """Return median and quartiles of :func:`search_curve` over ``studies`` of one kind.
 
     The curves end with the shortest: beyond it the others alone would be another sample. Studies
     without any trained network are left out.
-
-    Args:
-        studies: Studies of one kind, e.g. with different seeds.
-        target: As for :func:`scores_of`.
-        direction: As for :func:`correlations`.
-
-    Raises:
-        ValueError: If a study has several objectives and no ``target`` says which.
     """
     curves = [search_curve(study, target=target, direction=direction) for study in studies]
     curves = [curve for curve in curves if curve]
@@ -358,26 +313,15 @@ def search_curves(
 def contributions(
     study: Study, *, target: Target | None = None, direction: str | None = None
 ) -> list[Contribution]:
-    """Return what the trials of each source brought, in the order in which the sources appear.
-
-    Args:
-        study: Any study.
-        target: As for :func:`scores_of`.
-        direction: As for :func:`correlations`.
-
-    Raises:
-        ValueError: If the study has several objectives and no ``target`` says which.
-    """
-    sign = -1.0 if is_minimized(study, target, direction) else 1.0
+    """Return what the trials of each source brought, in the order in which the sources appear."""
+    sign = _sign(study, target, direction)
     values: dict[str | None, list[float]] = {}
     improvements: Counter[str | None] = Counter()
     best = -math.inf
-    for trial in scores_of(study, target=target):
-        if trial.value is None:
-            continue
-        values.setdefault(trial.source, []).append(trial.value)
-        improvements[trial.source] += sign * trial.value > best
-        best = max(best, sign * trial.value)
+    for trial, value in trained(scores_of(study, target=target)):
+        values.setdefault(trial.source, []).append(value)
+        improvements[trial.source] += sign * value > best
+        best = max(best, sign * value)
     return [
         Contribution(
             source,
@@ -393,28 +337,29 @@ def contributions(
 def activity(study: Study) -> Activity:
     """Return what the samplers did for ``study``."""
     trials = [
-        trial for trial in study.get_trials(deepcopy=False) if _text(trial, "source") is not None
+        (source, trial)
+        for trial in study.get_trials(deepcopy=False)
+        if (source := _text(trial, "source")) is not None
     ]
-    warmup = [trial for trial in trials if _text(trial, "source") == "warmup"]
-    others = [trial for trial in trials if _text(trial, "source") != "warmup"]
+
+    warmup = [trial for source, trial in trials if source == "warmup"]
+    others = [trial for source, trial in trials if source != "warmup"]
 
     def total(name: str) -> int:
         # Every trial of the warmup names the same pool.
-        pool = max((_attribute(trial, name) for trial in warmup), default=0)
-        return int(pool + sum(_attribute(trial, name) for trial in others))
+        pool = max((_number(trial, name) for trial in warmup), default=0)
+        return int(pool + sum(_number(trial, name) for trial in others))
 
     return Activity(
-        dict(Counter(str(_text(trial, "source")) for trial in trials)),
+        dict(Counter(source for source, _ in trials)),
         dict(
             Counter(
-                _text(trial, "origin") or "base"
-                for trial in trials
-                if _text(trial, "source") == "move"
+                _text(trial, "origin") or "base" for source, trial in trials if source == "move"
             )
         ),
         candidates=total("candidates"),
         rejected=total("rejected"),
-        seconds=float(sum(_attribute(trial, "seconds") for trial in trials)),
+        seconds=float(sum(_number(trial, "seconds") for _, trial in trials)),
     )
 
 
@@ -426,19 +371,20 @@ def _require_one_value(study: Study, target: Target | None) -> None:
         )
 
 
+def _sign(study: Study, target: Target | None, direction: str | None) -> float:
+    """Return what values are multiplied with, so that higher is better."""
+    return -1.0 if is_minimized(study, target, direction) else 1.0
+
+
 def _text(trial: FrozenTrial, name: str) -> str | None:
     text = trial.user_attrs.get(f"{PREFIX}{name}")
     return text if isinstance(text, str) else None
 
 
-def _attribute(trial: FrozenTrial, name: str) -> float:
+def _number(trial: FrozenTrial, name: str) -> float:
     value = trial.user_attrs.get(f"{PREFIX}{name}", 0)
-    return float(value) if _is_number(value) else 0.0
-
-
-def _is_number(value: Any) -> bool:
     is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+    return float(value) if is_real and math.isfinite(value) else 0.0
 
 
 def _value(trial: FrozenTrial, target: Target | None) -> float | None:

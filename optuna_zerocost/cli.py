@@ -11,18 +11,17 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from optuna_zerocost._arguments import HelpFormatter, natural, positive
-from optuna_zerocost.commands._errors import FAILED, INTERRUPTED, guarded
-from optuna_zerocost.commands._rank import add_rank
-from optuna_zerocost.commands._report import add_report
-from optuna_zerocost.commands._score import add_score
-from optuna_zerocost.commands._warmup import add_warmup
-
-if TYPE_CHECKING:
-    # Parsers are generic in typeshed, but not when the program runs.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+from optuna_zerocost._arguments import HelpFormatter, Subparsers, natural, positive
+from optuna_zerocost.commands import (
+    FAILED,
+    INTERRUPTED,
+    add_rank,
+    add_report,
+    add_score,
+    add_warmup,
+    guarded,
+)
 
 __all__ = ["main"]
 

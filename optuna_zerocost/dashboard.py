@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost import analysis, visualization
-from optuna_zerocost._words import count, duration, estimate, reading, sources, strength
+from optuna_zerocost._words import compact, count, duration, estimate, reading, sources, strength
 from optuna_zerocost.records import considered_scores, stored_pools
-from optuna_zerocost.visualization._plotly import GREY, compact, see_through
+from optuna_zerocost.visualization import GREY, see_through
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -117,11 +117,9 @@ def figures(
 ) -> Iterator[tuple[str, go.Figure]]:
     """Yield an identifier and a figure, for each that :func:`publish` stores."""
     trials = study.get_trials(deepcopy=False)
-    names = list(dict.fromkeys(name for t in trials for name in analysis.scores_of_trial(t)))
-    pooled = dict.fromkeys(
-        name for pool in stored_pools(study) for c in pool.candidates for name in c.scores
-    )
-    considered = dict.fromkeys(name for t in trials for name in considered_scores(t.system_attrs))
+    names = analysis.names_in(map(analysis.scores_of_trial, trials))
+    pooled = analysis.names_in(c.scores for pool in stored_pools(study) for c in pool.candidates)
+    considered = analysis.names_in(considered_scores(trial.system_attrs) for trial in trials)
     objectives = analysis.objectives(study)
     for index, (label, target, direction) in enumerate(objectives):
         suffix = "" if len(objectives) == 1 else f"-objective-{index}"
@@ -132,12 +130,12 @@ def figures(
                     study, scores=chosen, target=target, target_name=label, direction=direction
                 ),
             )
-        for part, chosen in _parts(list(pooled)):
+        for part, chosen in _parts(pooled):
             yield (
                 f"zerocost-warmup{suffix}{part}",
                 visualization.plot_warmup(study, scores=chosen, target=target, target_name=label),
             )
-    for part, chosen in _parts(list(considered)):
+    for part, chosen in _parts(considered):
         yield f"zerocost-candidates{part}", visualization.plot_candidates(study, scores=chosen)
     if curves is not None and len(objectives) == 1:
         yield "zerocost-search-curves", visualization.plot_search_curves(curves)
@@ -185,10 +183,7 @@ def _describe_activity(study: Study) -> str:
 
 
 def _describe_objective(
-    study: Study,
-    name: str,
-    target: Callable[[FrozenTrial], float] | None,
-    direction: str | None,
+    study: Study, name: str, target: analysis.Target | None, direction: str | None
 ) -> list[str]:
     trials = [
         trial for trial in analysis.scores_of(study, target=target) if trial.value is not None

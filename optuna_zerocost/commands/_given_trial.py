@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FixedTrial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.commands._errors import CommandError
-from optuna_zerocost.samplers import CandidateTrial
+from optuna_zerocost.commands._command_error import CommandError
 
 __all__ = ["GivenTrial"]
 
 
-class GivenTrial(CandidateTrial):
+class GivenTrial(FixedTrial):
     """Answers ``suggest_*`` from ``params``; a parameter of one possible value may be left out.
 
     Args:
@@ -23,20 +22,24 @@ class GivenTrial(CandidateTrial):
     """
 
     def __init__(self, params: Mapping[str, Any]) -> None:
-        super().__init__(create_trial(state=TrialState.RUNNING), _missing, fixed=params)
+        super().__init__(dict(params))
 
-    def _value_of(self, name: str, distribution: BaseDistribution) -> Any:
-        value = super()._value_of(name, distribution)
-        try:
-            if _compat.contains(distribution, value):
-                return distribution.to_external_repr(distribution.to_internal_repr(value))
-        except (TypeError, ValueError):
-            pass  # of another kind than the distribution's values
-        raise CommandError(f"the parameter {name!r} is {value!r}, but {_allowed(distribution)}.")
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self._params:
+            if not distribution.single():
+                raise CommandError(f"the parameter {name!r} is missing; {_allowed(distribution)}.")
+            self._params[name] = _compat.single_value(distribution)
+        self._params[name] = _checked(name, self._params[name], distribution)
+        return super()._suggest(name, distribution)
 
 
-def _missing(trial: FrozenTrial, name: str, distribution: BaseDistribution) -> Any:
-    raise CommandError(f"the parameter {name!r} is missing; {_allowed(distribution)}.")
+def _checked(name: str, value: Any, distribution: BaseDistribution) -> Any:
+    try:
+        if _compat.contains(distribution, value):
+            return distribution.to_external_repr(distribution.to_internal_repr(value))
+    except (TypeError, ValueError):
+        pass  # of another kind than the distribution's values
+    raise CommandError(f"the parameter {name!r} is {value!r}, but {_allowed(distribution)}.")
 
 
 def _allowed(distribution: BaseDistribution) -> str:

@@ -7,14 +7,11 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from optuna_zerocost._arguments import HelpFormatter, names, natural, positive
-from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost._arguments import HelpFormatter, Subparsers, names, natural, positive
+from optuna_zerocost.commands._command_error import CommandError, guarded
 from optuna_zerocost.commands._user_code import is_reference, load_function
 
 if TYPE_CHECKING:
-    # Parsers are generic in typeshed, but not when the program runs.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
-
     from optuna_zerocost.rankings import Ranking
     from optuna_zerocost.scoring import Limits, ModelScorer
 
@@ -43,16 +40,24 @@ class _Formatter(argparse.RawDescriptionHelpFormatter, HelpFormatter):
 
 
 def add_command(
-    subparsers: Subparsers, name: str, *, summary: str, description: str, example: str
+    subparsers: Subparsers,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    *,
+    summary: str,
+    description: str,
+    example: str,
 ) -> argparse.ArgumentParser:
-    """Add a subcommand whose help ends with an example."""
-    return subparsers.add_parser(
+    """Add a subcommand that does ``run``, and whose help ends with an example."""
+    parser = subparsers.add_parser(
         name,
         help=summary,
         description=textwrap.fill(description, _WIDTH),
         epilog=f"example:\n{example}",
         formatter_class=_Formatter,
     )
+    parser.set_defaults(command=guarded(run))
+    return parser
 
 
 def add_scoring(parser: argparse.ArgumentParser) -> None:
@@ -151,7 +156,7 @@ def scorer_of(arguments: argparse.Namespace) -> ModelScorer:
     Raises:
         CommandError: If one of them does not fit.
     """
-    from optuna_zerocost.commands._batch import load_batch
+    from optuna_zerocost.commands._given_batch import load_batch
     from optuna_zerocost.scoring import ModelScorer
 
     build_model = load_function(arguments.builder)

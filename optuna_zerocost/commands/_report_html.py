@@ -8,8 +8,8 @@ from html import escape
 from optuna.study import Study
 
 from optuna_zerocost import dashboard
-from optuna_zerocost.commands._errors import CommandError
-from optuna_zerocost.commands._report_sections import Items, Part, Table, sections
+from optuna_zerocost.commands._command_error import CommandError
+from optuna_zerocost.commands._report_sections import Part, Table, sections
 
 __all__ = ["as_html"]
 
@@ -67,8 +67,8 @@ def _part(part: Part) -> str:
     if isinstance(part, Table):
         lines = [_row("th", part.header), *(_row("td", row) for row in part.rows)]
         return '<div class="wide"><table>\n' + "\n".join(lines) + "\n</table></div>"
-    if isinstance(part, Items):
-        return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in part.lines) + "\n</ul>"
+    if isinstance(part, list):
+        return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in part) + "\n</ul>"
     return f"<p>{escape(part)}</p>"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,12 +11,11 @@ from typing import Any
 from optuna.study import Study
 
 from optuna_zerocost import analysis
-from optuna_zerocost._words import count, duration, estimate, reading, sources, strength
+from optuna_zerocost._words import OTHER, count, duration, estimate, reading, sources, strength
 from optuna_zerocost.rankings import Learned, explain
 from optuna_zerocost.records import PREFIX, TRUST, History
-from optuna_zerocost.visualization._plotly import OTHER
 
-__all__ = ["Items", "Part", "Section", "Table", "sections"]
+__all__ = ["Part", "Section", "Table", "sections"]
 
 # After how many trained networks the best so far is told; the last one is always there.
 _CHECKPOINTS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
@@ -30,14 +30,8 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-@dataclass(frozen=True)
-class Items:
-    """A list of sentences."""
-
-    lines: Sequence[str]
-
-
-Part = str | Table | Items
+# A paragraph, a list of sentences, or a table.
+Part = str | list[str] | Table
 
 
 @dataclass(frozen=True)
@@ -71,7 +65,7 @@ def _overview(study: Study) -> list[Part]:
         ]
     return [
         f"{count(len(trials), 'trial')} ({told}). Where they come from:",
-        Items([f"{source}: {number}, {meaning}" for source, number, meaning in sources(activity)]),
+        [f"{source}: {number}, {meaning}" for source, number, meaning in sources(activity)],
         f"{count(activity.candidates, 'architecture')} scored without training, "
         f"{count(activity.rejected, 'draw')} rejected"
         # Trials that were enqueued by the command ``warmup`` do not tell.
@@ -138,7 +132,7 @@ def _correlations(
                 for one in found
             ],
         ),
-        Items([f"{', '.join(names)}: {words}" for words, names in alike.items()]),
+        [f"{', '.join(names)}: {words}" for words, names in alike.items()],
         reading(analysis.scores_of(study, target=target)),
     ]
 
@@ -161,13 +155,10 @@ def _learned(study: Study) -> list[Part]:
         score_directions={name: proxies.describe(name).direction for name in proxies.names()},
     )
     parts: list[Part] = []
-    for line in explain(Learned(), history).splitlines():
-        if not line.startswith(_BULLET):
-            parts.append(line)
-        elif parts and isinstance(parts[-1], Items):
-            parts[-1] = Items([*parts[-1].lines, line.removeprefix(_BULLET)])
-        else:
-            parts.append(Items([line.removeprefix(_BULLET)]))
+    lines = explain(Learned(), history).splitlines()
+    for is_list, group in itertools.groupby(lines, lambda line: line.startswith(_BULLET)):
+        told = [line.removeprefix(_BULLET) for line in group]
+        parts += [told] if is_list else told
     return parts
 
 

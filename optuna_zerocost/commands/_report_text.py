@@ -6,7 +6,7 @@ import textwrap
 
 from optuna.study import Study
 
-from optuna_zerocost.commands._report_sections import Items, Part, Section, Table, sections
+from optuna_zerocost.commands._report_sections import Part, Section, Table, sections
 
 __all__ = ["as_text"]
 
@@ -28,10 +28,10 @@ def _section(section: Section) -> str:
 def _part(part: Part) -> str:
     if isinstance(part, Table):
         return _table(part)
-    if isinstance(part, Items):
+    if isinstance(part, list):
         return "\n".join(
             textwrap.fill(line, _WIDTH, initial_indent="- ", subsequent_indent="  ")
-            for line in part.lines
+            for line in part
         )
     return textwrap.fill(part, _WIDTH)
 

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
-from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.commands._command_error import CommandError
 
 __all__ = ["open_study"]
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.commands._command_error import CommandError
 
 __all__ = ["is_reference", "load", "load_function", "where"]
 

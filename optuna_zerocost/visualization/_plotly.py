@@ -10,33 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 from optuna.study import Study
 
+from optuna_zerocost._words import OTHER
+from optuna_zerocost.analysis import Target, has_one_value
+
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 __all__ = [
     "GREY",
     "Grid",
-    "OTHER",
     "PALETTE",
     "SOURCES",
-    "compact",
     "empty_figure",
     "graph_objects",
     "marker_style",
-    "name_in_legend",
     "needs_target",
+    "scatter",
     "see_through",
     "set_layout",
     "shortened",
-    "two_decimals",
 ]
 
 # Okabe and Ito's colours, which colour-blind people tell apart, without those that are too pale on
 # white or too dark on black.
 PALETTE = ("#D55E00", "#2A8FD0", "#009E73", "#CC79A7", "#B8860B", "#8C6BB1")
 GREY = "#8C8C8C"
-
-OTHER = "other"
 
 # source → colour and symbol; one of them is enough to tell the sources apart
 SOURCES = {
@@ -95,9 +93,13 @@ class Grid:
 
     Attributes:
         figure: The figure.
+
+    Raises:
+        ImportError: If plotly is not installed.
     """
 
     def __init__(self, titles: Sequence[str], *, columns: int | None = None) -> None:
+        graph_objects()
         count = len(titles)
         # Four read better as two by two.
         self._columns = columns or min(count, 2 if count == 4 else _MOST_COLUMNS)
@@ -120,13 +122,28 @@ class Grid:
         """Add ``trace`` to panel ``index``."""
         self.figure.add_trace(trace, **self._cell(index))
 
-    def set_axes(self, index: int, x: Mapping[str, Any], y: Mapping[str, Any]) -> None:
-        """Set properties of the axes of panel ``index``; only the first column names its y."""
+    def set_axes(
+        self, index: int, x_title: str, x: Mapping[str, Any], y_title: str, y: Mapping[str, Any]
+    ) -> None:
+        """Set titles and properties of the axes of panel ``index``.
+
+        Only the first column names its y, and no axis has an empty title.
+        """
         cell = self._cell(index)
-        self.figure.update_xaxes({"title": {"standoff": 5}} | dict(x), **cell)
-        if cell["col"] > 1:
-            y = {key: value for key, value in y.items() if key != "title"}
-        self.figure.update_yaxes(dict(y), **cell)
+        named = {"text": x_title} if x_title else {}
+        self.figure.update_xaxes({**x, "title": {**named, "standoff": 5}}, **cell)
+        title = {"title": {"text": y_title}} if cell["col"] == 1 else {}
+        self.figure.update_yaxes({**y, **title}, **cell)
+
+    def finished(self, title: str, subtitle: str) -> go.Figure:
+        """Return the figure with its title, and with each group of traces once in the legend."""
+        seen = set()
+        for trace in self.figure.data:
+            trace.showlegend = trace.legendgroup not in seen
+            seen.add(trace.legendgroup)
+        self.figure.update_layout(showlegend=True)
+        set_layout(self.figure, title, subtitle)
+        return self.figure
 
     def _cell(self, index: int) -> dict[str, int]:
         return {"row": index // self._columns + 1, "col": index % self._columns + 1}
@@ -149,22 +166,43 @@ def set_layout(figure: go.Figure, title: str, subtitle: str, *, height: int | No
         figure.update_layout(height=height)
 
 
-def name_in_legend(figure: go.Figure) -> None:
-    """Let the legend have each group of traces once."""
-    named = set()
-    for trace in figure.data:
-        trace.showlegend = trace.legendgroup not in named
-        named.add(trace.legendgroup)
-    figure.update_layout(showlegend=True)
-
-
 def marker_style(count: int) -> dict[str, Any]:
     """Return size and opacity of each of ``count`` points, so that many still show their heaps."""
     return {"size": 9, "opacity": 0.9} if count <= 100 else {"size": 5, "opacity": 0.6}
 
 
-def needs_target(study: Study) -> str:
-    """Return what is missing to plot a study with several objectives."""
+def scatter(
+    x: Sequence[float],
+    y: Sequence[float],
+    style: Mapping[str, Any],
+    *,
+    group: str,
+    name: str | None = None,
+    hover: str = "",
+    data: Sequence[object] = (),
+) -> Any:
+    """Return a trace.
+
+    Args:
+        x: Where its points are.
+        y: Where its points are.
+        style: Its other properties.
+        group: The traces that share an entry of the legend.
+        name: The name of this entry.
+        hover: Template of what is told of a point; without it, nothing is.
+        data: The numbers of each point that the template names.
+    """
+    told: dict[str, Any] = {"hoverinfo": "skip"}
+    if hover:
+        told = {"hovertemplate": f"{hover}<extra></extra>", "customdata": data}
+    place = {"x": x, "y": y, "legendgroup": group, "name": name}
+    return graph_objects().Scatter({**place, **told, **style})
+
+
+def needs_target(study: Study, target: Target | None) -> str:
+    """Return what is missing to plot one value of each trial, or nothing."""
+    if has_one_value(study, target):
+        return ""
     return (
         f"The study has {len(study.directions)} objectives. Say which value to show, for example "
         "by target=lambda trial: trial.values[0]."
@@ -175,16 +213,6 @@ def see_through(color: str, opacity: float) -> str:
     """Return ``color``, as ``#RRGGBB``, with an opacity from 0 to 1."""
     red, green, blue = (int(color[start : start + 2], 16) for start in (1, 3, 5))
     return f"rgba({red},{green},{blue},{opacity})"
-
-
-def compact(value: float) -> str:
-    """Return ``value`` with four digits, for labels."""
-    return f"{value:.4g}".replace("-", "−")
-
-
-def two_decimals(value: float) -> str:
-    """Return ``value`` with two decimals, without a sign where these are zero."""
-    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def shortened(name: str) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from optuna_zerocost._arguments import positive
-from optuna_zerocost.commands._errors import guarded
+from optuna_zerocost._arguments import Subparsers, positive
 from optuna_zerocost.commands._options import (
     add_command,
     add_pool,
@@ -19,8 +18,8 @@ from optuna_zerocost.commands._options import (
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from optuna_zerocost.commands._options import Subparsers
-    from optuna_zerocost.commands._pool import RankedPool
+    from optuna_zerocost.records import Pool
+    from optuna_zerocost.scoring import ModelScorer
 
 __all__ = ["add_warmup"]
 
@@ -30,6 +29,7 @@ def add_warmup(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "warmup",
+        _warmup,
         summary="enqueue the best of many architectures in a study",
         description=(
             "Score random architectures without training and enqueue the best of them in a "
@@ -53,11 +53,10 @@ def add_warmup(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--trials", type=positive, default=64, metavar="K", help="how many are enqueued"
     )
-    parser.set_defaults(command=guarded(_warmup))
 
 
 def _warmup(arguments: argparse.Namespace) -> None:
-    from optuna_zerocost.commands._pool import rank_pool
+    from optuna_zerocost.commands._ranked_pool import rank_pool
     from optuna_zerocost.commands._studies import open_study
 
     scorer = scorer_of(arguments)
@@ -76,14 +75,14 @@ def _warmup(arguments: argparse.Namespace) -> None:
             wanted=arguments.trials,
             seed=arguments.seed,
         )
-        enqueued, known = _enqueue(study, pool, arguments.trials)
+        enqueued, known = _enqueue(study, scorer, pool, arguments.trials)
     print(
         f"{enqueued} trials enqueued in {arguments.study!r}"
         + (f"; {known} of the best are there already" if known else "")
     )
 
 
-def _enqueue(study: Study, pool: RankedPool, count: int) -> tuple[int, int]:
+def _enqueue(study: Study, scorer: ModelScorer, pool: Pool, count: int) -> tuple[int, int]:
     """Enqueue the best ``count`` that the study does not have; return how many it was and not."""
     from optuna_zerocost import _compat
     from optuna_zerocost.records import PREFIX, KnownArchitectures
@@ -91,15 +90,16 @@ def _enqueue(study: Study, pool: RankedPool, count: int) -> tuple[int, int]:
     known = KnownArchitectures(_compat.all_trials(study))
     best = pool.candidates[:count]
     new = [candidate for candidate in best if candidate.key not in known]
+    told = {
+        "source": "warmup",
+        "candidates": len(pool.candidates),
+        "rejected": pool.rejected + pool.outside,
+        **({} if scorer.limits is None else {"feasible": pool.feasible}),
+    }
     for candidate in new:
+        attributes = {**candidate.scores, **told}
         study.enqueue_trial(
             dict(candidate.params),
-            user_attrs={
-                **{f"{PREFIX}{name}": score for name, score in candidate.scores.items()},
-                f"{PREFIX}source": "warmup",
-                f"{PREFIX}candidates": len(pool.candidates),
-                f"{PREFIX}rejected": pool.rejected,
-                **({} if pool.feasible is None else {f"{PREFIX}feasible": pool.feasible}),
-            },
+            user_attrs={f"{PREFIX}{name}": value for name, value in attributes.items()},
         )
     return len(new), len(best) - len(new)

@@ -10,8 +10,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from optuna_zerocost._arguments import positive
-from optuna_zerocost.commands._errors import guarded
+from optuna_zerocost._arguments import Subparsers, positive
 from optuna_zerocost.commands._options import (
     add_command,
     add_pool,
@@ -21,7 +20,6 @@ from optuna_zerocost.commands._options import (
 )
 
 if TYPE_CHECKING:
-    from optuna_zerocost.commands._options import Subparsers
     from optuna_zerocost.records import Candidate
 
 __all__ = ["add_rank"]
@@ -34,6 +32,7 @@ def add_rank(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "rank",
+        _rank,
         summary="the best of many random architectures",
         description=(
             "Draw random architectures from what the function suggests, score each without "
@@ -50,13 +49,12 @@ def add_rank(subparsers: Subparsers) -> None:
         "--top", type=positive, default=20, metavar="K", help="how many are printed"
     )
     parser.add_argument("--format", choices=["text", "csv", "json"], default="text")
-    parser.set_defaults(command=guarded(_rank))
 
 
 def _rank(arguments: argparse.Namespace) -> None:
     import optuna
 
-    from optuna_zerocost.commands._pool import rank_pool
+    from optuna_zerocost.commands._ranked_pool import rank_pool
 
     scorer = scorer_of(arguments)
     ranking = ranking_of(arguments.ranking, scorer)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from optuna_zerocost.analysis import scores_of_trial
+from optuna_zerocost._words import compact
+from optuna_zerocost.analysis import names_in, scores_of_trial
 from optuna_zerocost.records import PREFIX, considered_scores
 from optuna_zerocost.visualization._axis import Axis, axis_for
 from optuna_zerocost.visualization._plotly import (
     GREY,
     SOURCES,
     Grid,
-    compact,
     empty_figure,
-    graph_objects,
     marker_style,
-    name_in_legend,
+    scatter,
     see_through,
-    set_layout,
     shortened,
 )
 
@@ -59,11 +57,10 @@ def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.
     Raises:
         ImportError: If plotly is not installed.
     """
-    graph_objects()
     trials = study.get_trials(deepcopy=False)
-    moves = [trial for trial in trials if considered_scores(trial.system_attrs)]
-    considered = [considered_scores(trial.system_attrs) for trial in moves]
-    stored = dict.fromkeys(name for of_trial in considered for name in of_trial)
+    considered = [(trial, considered_scores(trial.system_attrs)) for trial in trials]
+    moves = [(trial, among) for trial, among in considered if among]
+    stored = names_in(among for _, among in moves)
     names = [name for name in stored if scores is None or name in scores]
     if not names:
         return empty_figure(_TITLE, _missing(len(trials), len(moves), scores))
@@ -72,23 +69,22 @@ def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.
         of_name = [
             _Move(
                 trial.number,
-                of_trial[name],
+                among[name],
                 scores_of_trial(trial).get(name),
                 trial.user_attrs.get(f"{PREFIX}source", "move"),
             )
-            for trial, of_trial in zip(moves, considered, strict=True)
-            if of_trial.get(name)
+            for trial, among in moves
+            if among.get(name)
         ]
         axis = axis_for([score for move in of_name for score in move.among])
         draw = _draw_singly if len(of_name) <= _MOST_DRAWN_SINGLY else _draw_bands
         for trace in [*draw(of_name, axis), *_chosen(of_name, name, axis)]:
             grid.add(index, trace)
-        x_title = {"title": {"text": "trial", "standoff": 5}} if name == names[-1] else {}
-        grid.set_axes(index, x_title, {**axis.layout, "title": {"text": "score"}})
-    grid.figure.update_xaxes(range=_trial_range([trial.number for trial in moves]))
-    name_in_legend(grid.figure)
-    set_layout(grid.figure, _TITLE, _subtitle(moves))
-    return grid.figure
+        grid.set_axes(index, "trial" if name == names[-1] else "", {}, "score", axis.layout)
+    numbers = [trial.number for trial, _ in moves]
+    margin = max(1.0, 0.03 * (max(numbers) - min(numbers)))
+    grid.figure.update_xaxes(range=[min(numbers) - margin, max(numbers) + margin])
+    return grid.finished(_TITLE, _subtitle([trial for trial, _ in moves]))
 
 
 class _Move(NamedTuple):
@@ -100,67 +96,35 @@ class _Move(NamedTuple):
     source: str
 
 
-def _draw_singly(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
-    points = [(move.number, score) for move in of_name for score in move.among]
-    return [
-        graph_objects().Scatter(
-            x=[number for number, _ in points],
-            y=axis.place([score for _, score in points]),
-            mode="markers",
-            marker={"color": GREY, "size": 5, "opacity": 0.5},
-            name="candidates",
-            legendgroup="candidates",
-            hoverinfo="skip",
-        )
-    ]
+def _draw_singly(of_name: Sequence[_Move], axis: Axis) -> Iterator[Any]:
+    yield scatter(
+        [move.number for move in of_name for _ in move.among],
+        axis.place([score for move in of_name for score in move.among]),
+        {"mode": "markers", "marker": {"color": GREY, "size": 5, "opacity": 0.5}},
+        group="candidates",
+        name="candidates",
+    )
 
 
-def _draw_bands(of_name: Sequence[_Move], axis: Axis) -> list[Any]:
-    go = graph_objects()
+def _draw_bands(of_name: Sequence[_Move], axis: Axis) -> Iterator[Any]:
     size = math.ceil(len(of_name) / _MOST_STEPS)
     steps = [of_name[start : start + size] for start in range(0, len(of_name), size)]
     numbers = [float(np.mean([move.number for move in step])) for step in steps]
-    quantiles = np.array(
-        [
-            np.quantile(
-                [score for move in step for score in move.among],
-                [0, 0.25, 0.5, 0.75, 1],
-                method="nearest",
-            )
-            for step in steps
-        ]
-    ).T
-    low, lower, median, upper, high = (axis.place(row) for row in quantiles)
-
-    def band(bottom: list[float], top: list[float], label: str, opacity: float) -> Any:
-        return go.Scatter(
-            x=numbers + numbers[::-1],
-            y=bottom + top[::-1],
-            fill="toself",
-            fillcolor=see_through(GREY, opacity),
-            line={"width": 0},
-            name=label,
-            legendgroup=label,
-            hoverinfo="skip",
-        )
-
-    return [
-        band(low, high, "all candidates", 0.2),
-        band(lower, upper, "their middle half", 0.35),
-        go.Scatter(
-            x=numbers,
-            y=median,
-            mode="lines",
-            line={"color": GREY, "width": 1},
-            name="their median",
-            legendgroup="their median",
-            hoverinfo="skip",
-        ),
-    ]
+    among = [[score for move in step for score in move.among] for step in steps]
+    quantiles = [np.quantile(a, [0, 0.25, 0.5, 0.75, 1], method="nearest") for a in among]
+    low, lower, median, upper, high = (axis.place(row) for row in np.array(quantiles).T)
+    for label, bottom, top, opacity in (
+        ("all candidates", low, high, 0.2),
+        ("their middle half", lower, upper, 0.35),
+    ):
+        area = {"fill": "toself", "fillcolor": see_through(GREY, opacity), "line": {"width": 0}}
+        there_and_back = numbers + numbers[::-1]
+        yield scatter(there_and_back, bottom + top[::-1], area, group=label, name=label)
+    line = {"mode": "lines", "line": {"color": GREY, "width": 1}}
+    yield scatter(numbers, median, line, group="their median", name="their median")
 
 
-def _chosen(of_name: Sequence[_Move], name: str, axis: Axis) -> list[Any]:
-    traces = []
+def _chosen(of_name: Sequence[_Move], name: str, axis: Axis) -> Iterator[Any]:
     for source, label in _CHOSEN.items():
         moves = [
             (move, move.score)
@@ -170,30 +134,22 @@ def _chosen(of_name: Sequence[_Move], name: str, axis: Axis) -> list[Any]:
         if not moves:
             continue
         color, symbol = SOURCES[source]
-        traces.append(
-            graph_objects().Scatter(
-                x=[move.number for move, _ in moves],
-                y=axis.place([score for _, score in moves]),
-                mode="markers",
-                marker={"color": color, "symbol": symbol, **marker_style(len(of_name))},
-                name=label,
-                legendgroup=label,
-                customdata=[
-                    [compact(score), compact(move.among[0]), compact(move.among[-1])]
-                    for move, score in moves
-                ],
-                hovertemplate=(
-                    f"trial %{{x}}<br>{name}: %{{customdata[0]}}<br>"
-                    "candidates: %{customdata[1]} to %{customdata[2]}<extra></extra>"
-                ),
-            )
+        marker = {"color": color, "symbol": symbol, **marker_style(len(of_name))}
+        yield scatter(
+            [move.number for move, _ in moves],
+            axis.place([score for _, score in moves]),
+            {"mode": "markers", "marker": marker},
+            group=label,
+            name=label,
+            hover=(
+                f"trial %{{x}}<br>{name}: %{{customdata[0]}}<br>"
+                "candidates: %{customdata[1]} to %{customdata[2]}"
+            ),
+            data=[
+                [compact(score), compact(move.among[0]), compact(move.among[-1])]
+                for move, score in moves
+            ],
         )
-    return traces
-
-
-def _trial_range(numbers: Sequence[int]) -> list[float]:
-    margin = max(1.0, 0.03 * (max(numbers) - min(numbers)))
-    return [min(numbers) - margin, max(numbers) + margin]
 
 
 def _subtitle(moves: Sequence[FrozenTrial]) -> str:

@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optuna_zerocost.commands._errors import CommandError, guarded
+from optuna_zerocost._arguments import Subparsers
+from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.commands._options import add_command, add_study
 
 if TYPE_CHECKING:
     from optuna.study import Study
 
-    from optuna_zerocost.commands._options import Subparsers
 
 __all__ = ["add_report"]
 
@@ -24,6 +24,7 @@ def add_report(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "report",
+        _report,
         summary="what the scores of a study were worth",
         description=(
             "Report on a study that is under way or done: how the scores go with the objective, "
@@ -44,7 +45,6 @@ def add_report(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--output", metavar="FILE", help="write to a file instead of the standard output"
     )
-    parser.set_defaults(command=guarded(_report))
 
 
 def _report(arguments: argparse.Namespace) -> None:
@@ -81,14 +81,8 @@ def _copy(study: Study) -> Study:
 
 
 def _render(study: Study, form: str) -> str:
-    if form == "csv":
-        from optuna_zerocost.commands._report_csv import as_csv
-
-        return as_csv(study)
-    if form == "html":
-        from optuna_zerocost.commands._report_html import as_html
-
-        return as_html(study)
+    from optuna_zerocost.commands._report_csv import as_csv
+    from optuna_zerocost.commands._report_html import as_html
     from optuna_zerocost.commands._report_text import as_text
 
-    return as_text(study)
+    return {"text": as_text, "csv": as_csv, "html": as_html}[form](study)

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
+from optuna_zerocost._words import OTHER, compact, two_decimals
 from optuna_zerocost.analysis import (
     Correlation,
     Estimate,
     ScoredTrial,
+    Target,
     correlations,
-    has_one_value,
     is_minimized,
     score_names,
     scores_of,
+    trained,
 )
 from optuna_zerocost.visualization._axis import axis_for
 from optuna_zerocost.visualization._plotly import (
-    OTHER,
     SOURCES,
     Grid,
-    compact,
     empty_figure,
-    graph_objects,
     marker_style,
-    name_in_legend,
     needs_target,
-    set_layout,
+    scatter,
     shortened,
-    two_decimals,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +45,7 @@ def plot_proxy_correlation(
     study: Study,
     *,
     scores: Sequence[str] | None = None,
-    target: Callable[[FrozenTrial], float] | None = None,
+    target: Target | None = None,
     target_name: str = "Objective Value",
     direction: str | None = None,
 ) -> go.Figure:
@@ -75,65 +72,67 @@ def plot_proxy_correlation(
     Raises:
         ImportError: If plotly is not installed.
     """
-    go = graph_objects()
-    if not has_one_value(study, target):
-        return empty_figure(_TITLE, needs_target(study))
+    if missing := needs_target(study, target):
+        return empty_figure(_TITLE, missing)
     trials = scores_of(study, target=target)
     found = {
-        correlation.score: correlation
-        for correlation in correlations(study, target=target, direction=direction)
-        if correlation.count > 0
+        one.score: one
+        for one in correlations(study, target=target, direction=direction)
+        if one.count > 0
     }
     names = [name for name in (found if scores is None else scores) if name in found]
-    trained = [t for t in trials if t.value is not None and not set(names).isdisjoint(t.scores)]
-    if not trained:
+    networks = [
+        (trial, value)
+        for trial, value in trained(trials)
+        if not set(names).isdisjoint(trial.scores)
+    ]
+    if not networks:
         return empty_figure(_TITLE, _missing(trials, scores))
     minimized = is_minimized(study, target, direction)
-    vertical = axis_for([trial.value for trial in trained if trial.value is not None])
-    kinds = Counter(_kind(trial) for trial in trained)
+    vertical = axis_for([value for _, value in networks])
+    upwards = {"autorange": "reversed"} if minimized else {}
+    kinds = Counter(_kind(trial) for trial, _ in networks)
     grid = Grid([_panel_title(found[name]) for name in names])
     for index, name in enumerate(names):
-        shown = [trial for trial in trained if name in trial.scores]
-        horizontal = axis_for([trial.scores[name] for trial in shown])
+        shown = [
+            (_kind(trial), trial.number, trial.scores[name], value)
+            for trial, value in networks
+            if name in trial.scores
+        ]
+        horizontal = axis_for([score for _, _, score, _ in shown])
         # The fewest come last, on top of the others.
-        for kind, _ in kinds.most_common():
-            points = [trial for trial in shown if _kind(trial) == kind]
+        for kind, count in kinds.most_common():
+            points = [point for point in shown if point[0] == kind]
             if not points:
                 continue
             color, symbol = SOURCES[kind]
-            grid.add(
-                index,
-                go.Scatter(
-                    x=horizontal.place([trial.scores[name] for trial in points]),
-                    y=vertical.place([trial.value for trial in points if trial.value is not None]),
-                    mode="markers",
-                    marker={"color": color, "symbol": symbol, **marker_style(len(trained))},
-                    name=f"{kind} ({kinds[kind]})",
-                    legendgroup=kind,
-                    legendrank=list(SOURCES).index(kind),
-                    customdata=[
-                        [trial.number, compact(trial.scores[name]), compact(trial.value)]
-                        for trial in points
-                        if trial.value is not None
-                    ],
-                    hovertemplate=(
-                        f"trial %{{customdata[0]}} ({kind})<br>{name}: %{{customdata[1]}}<br>"
-                        f"{target_name}: %{{customdata[2]}}<extra></extra>"
-                    ),
+            marker = {"color": color, "symbol": symbol, **marker_style(len(networks))}
+            trace = scatter(
+                horizontal.place([score for _, _, score, _ in points]),
+                vertical.place([value for _, _, _, value in points]),
+                {"mode": "markers", "marker": marker, "legendrank": list(SOURCES).index(kind)},
+                group=kind,
+                name=f"{kind} ({count})",
+                hover=(
+                    f"trial %{{customdata[0]}} ({kind})<br>{name}: %{{customdata[1]}}<br>"
+                    f"{target_name}: %{{customdata[2]}}"
                 ),
+                data=[
+                    [number, compact(score), compact(value)] for _, number, score, value in points
+                ],
             )
+            grid.add(index, trace)
         grid.set_axes(
-            index,
-            {**horizontal.layout, "title": {"text": shortened(name), "standoff": 5}},
-            {
-                **vertical.layout,
-                "title": {"text": target_name},
-                **({"autorange": "reversed"} if minimized else {}),
-            },
+            index, shortened(name), horizontal.layout, target_name, {**vertical.layout, **upwards}
         )
-    name_in_legend(grid.figure)
-    set_layout(grid.figure, _TITLE, _subtitle(trials, trained, minimized=minimized))
-    return grid.figure
+    better = "lower values are better and further up" if minimized else "higher values are better"
+    subtitle = (
+        f"{len(networks)} trained networks; {better}. Spearman ρ and Kendall τ with 95 % "
+        "intervals, positive where better networks scored higher."
+    )
+    if left_out := _left_out(trials, {trial.number for trial, _ in networks}):
+        subtitle += f" Left out: {left_out}."
+    return grid.finished(_TITLE, subtitle)
 
 
 def _kind(trial: ScoredTrial) -> str:
@@ -156,20 +155,7 @@ def _interval(estimate: Estimate) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def _subtitle(
-    trials: Sequence[ScoredTrial], trained: Sequence[ScoredTrial], *, minimized: bool
-) -> str:
-    better = "lower values are better and further up" if minimized else "higher values are better"
-    text = (
-        f"{len(trained)} trained networks; {better}. Spearman ρ and Kendall τ with 95 % "
-        "intervals, positive where better networks scored higher."
-    )
-    left_out = _left_out(trials, trained)
-    return f"{text} Left out: {left_out}." if left_out else text
-
-
-def _left_out(trials: Sequence[ScoredTrial], trained: Sequence[ScoredTrial]) -> str:
-    shown = {trial.number for trial in trained}
+def _left_out(trials: Sequence[ScoredTrial], shown: Collection[int]) -> str:
     counts = Counter(_why_left_out(trial) for trial in trials if trial.number not in shown)
     return ", ".join(f"{count} {why}" for why, count in counts.items())
 
@@ -185,7 +171,7 @@ def _missing(trials: Sequence[ScoredTrial], scores: Sequence[str] | None) -> str
         return "The study has no trials yet."
     text = (
         f"None of the {len(trials)} trials is complete and has scores"
-        f"{'' if scores is None else f' named {list(scores)}'} ({_left_out(trials, [])})."
+        f"{'' if scores is None else f' named {list(scores)}'} ({_left_out(trials, ())})."
     )
     if not score_names(trials):
         text += " Scores are stored by ZeroCostSampler."

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from optuna.study import Study
 
-from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.rankings import Ranking, best_first
-from optuna_zerocost.records import Candidate, History
+from optuna_zerocost.records import History, Pool
 from optuna_zerocost.samplers import PoolSource, Warmup
 from optuna_zerocost.scoring import ModelScorer
 
-__all__ = ["RankedPool", "rank_pool"]
-
-
-@dataclass(frozen=True)
-class RankedPool:
-    """A scored pool in order.
-
-    Attributes:
-        candidates: Best first, each architecture once.
-        rejected: Draws that could not be scored, or were outside of the limits.
-        feasible: Share of the draws that were within the limits; ``None`` without limits.
-    """
-
-    candidates: Sequence[Candidate]
-    rejected: int
-    feasible: float | None
+__all__ = ["rank_pool"]
 
 
 def rank_pool(
@@ -41,10 +25,11 @@ def rank_pool(
     candidates: int,
     wanted: int,
     seed: int | None,
-) -> RankedPool:
-    """Draw and score a pool that is stored with ``study``; what is stored is not scored again.
+) -> Pool:
+    """Return a scored pool that is stored with ``study``, the best first.
 
-    What was done is told on the standard error stream, where a terminal has a progress bar too.
+    What is stored already is not scored again. What was done is told on the standard error
+    stream, where a terminal has a progress bar too.
 
     Raises:
         CommandError: If the numbers do not fit, or no draw can be scored.
@@ -83,8 +68,4 @@ def rank_pool(
     )
     if pool.rejected:
         print(f"  the first because of {' '.join(pool.reason.split())}", file=sys.stderr)
-    return RankedPool(
-        [pool.candidates[index] for index in order],
-        pool.rejected + pool.outside,
-        pool.feasible if scorer.limits is not None else None,
-    )
+    return dataclasses.replace(pool, candidates=[pool.candidates[index] for index in order])

@@ -6,14 +6,12 @@ import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from optuna_zerocost.commands._errors import CommandError, guarded
+from optuna_zerocost._arguments import Subparsers
+from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.commands._options import add_command, add_scoring, scorer_of
 from optuna_zerocost.commands._user_code import where
-
-if TYPE_CHECKING:
-    from optuna_zerocost.commands._options import Subparsers
 
 __all__ = ["add_score"]
 
@@ -23,6 +21,7 @@ def add_score(subparsers: Subparsers) -> None:
     parser = add_command(
         subparsers,
         "score",
+        _score,
         summary="score one architecture",
         description="Build the network of given parameters and score it without training.",
         example=(
@@ -39,7 +38,6 @@ def add_score(subparsers: Subparsers) -> None:
         help="the architecture: parameter names and values; @FILE reads them from a file",
     )
     parser.add_argument("--format", choices=["text", "csv", "json"], default="text")
-    parser.set_defaults(command=guarded(_score))
 
 
 def _score(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from optuna_zerocost.commands._errors import CommandError
+from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.commands._user_code import is_reference, load, where
 from optuna_zerocost.proxies import Minibatches
 

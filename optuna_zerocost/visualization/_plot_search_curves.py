@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial
 
-from optuna_zerocost.analysis import has_one_value, is_minimized, search_curves
+from optuna_zerocost.analysis import Target, is_minimized, search_curves
 from optuna_zerocost.visualization._axis import axis_for
 from optuna_zerocost.visualization._plotly import (
     PALETTE,
     empty_figure,
     graph_objects,
     needs_target,
+    scatter,
     see_through,
     set_layout,
 )
@@ -31,7 +31,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 def plot_search_curves(
     studies: Mapping[str, Study | Sequence[Study]],
     *,
-    target: Callable[[FrozenTrial], float] | None = None,
+    target: Target | None = None,
     target_name: str = "Objective Value",
     direction: str | None = None,
 ) -> go.Figure:
@@ -53,15 +53,15 @@ def plot_search_curves(
         ImportError: If plotly is not installed.
         ValueError: If some studies maximize and others minimize.
     """
-    go = graph_objects()
     groups = {
         label: [group] if isinstance(group, Study) else list(group)
         for label, group in studies.items()
     }
-    for study in (study for group in groups.values() for study in group):
-        if not has_one_value(study, target):
-            return empty_figure(_TITLE, needs_target(study))
-    directions = {is_minimized(s, target, direction) for group in groups.values() for s in group}
+    every = [study for group in groups.values() for study in group]
+    for study in every:
+        if missing := needs_target(study, target):
+            return empty_figure(_TITLE, missing)
+    directions = {is_minimized(study, target, direction) for study in every}
     if len(directions) > 1:
         raise ValueError(
             "Some of the studies maximize and some minimize, so one figure cannot show what is "
@@ -75,53 +75,47 @@ def plot_search_curves(
     if not shown:
         return empty_figure(_TITLE, "None of the studies has a complete trial.")
     axis = axis_for([value for c in shown.values() for value in (*c.lower, *c.upper)])
-    figure = go.Figure()
+    figure = graph_objects().Figure()
     for index, (label, curve) in enumerate(shown.items()):
         color, dash = PALETTE[index % len(PALETTE)], _DASHES[index % len(_DASHES)]
-        trained = list(range(1, len(curve.median) + 1))
+        steps = list(range(1, len(curve.median) + 1))
+        edge = {
+            "mode": "lines",
+            "line": {"width": 0, "shape": "hv"},
+            "fillcolor": see_through(color, 0.2),
+            "showlegend": False,
+        }
         if curve.studies > 1:
             for quartile, fill in ((curve.lower, None), (curve.upper, "tonexty")):
-                figure.add_trace(
-                    go.Scatter(
-                        x=trained,
-                        y=axis.place(quartile),
-                        mode="lines",
-                        fill=fill,
-                        fillcolor=see_through(color, 0.2),
-                        line={"width": 0, "shape": "hv"},
-                        hoverinfo="skip",
-                        legendgroup=label,
-                        showlegend=False,
-                    )
-                )
+                place = axis.place(quartile)
+                figure.add_trace(scatter(steps, place, {**edge, "fill": fill}, group=label))
         counted = "1 study" if curve.studies == 1 else f"{curve.studies} studies"
+        line = {
+            "mode": "lines+markers" if len(steps) == 1 else "lines",
+            "line": {"color": color, "dash": dash, "width": 2.5, "shape": "hv"},
+        }
         figure.add_trace(
-            go.Scatter(
-                x=trained,
-                y=axis.place(curve.median),
-                mode="lines+markers" if len(trained) == 1 else "lines",
-                line={"color": color, "dash": dash, "width": 2.5, "shape": "hv"},
+            scatter(
+                steps,
+                axis.place(curve.median),
+                line,
+                group=label,
                 name=f"{label} ({counted})",
-                legendgroup=label,
-                customdata=list(curve.median),
-                hovertemplate=f"{label}: %{{customdata:.4g}} after %{{x}}<extra></extra>",
+                hover=f"{label}: %{{customdata:.4g}} after %{{x}}",
+                data=list(curve.median),
             )
         )
     # The last step of a curve would else lie on the edge.
     longest = max(len(curve.median) for curve in shown.values())
     figure.update_xaxes(title="trained networks", range=[0, 1.02 * longest])
     figure.update_yaxes(title=f"best {target_name} so far", **axis.layout)
-    several = any(curve.studies > 1 for curve in shown.values())
     figure.update_layout(showlegend=True)
-    absent = [label for label in curves if label not in shown]
-    set_layout(
-        figure,
-        _TITLE,
-        ("Lines: median over the studies; bands: from the lower to the upper quartile. " * several)
-        + ("Lower" if directions == {True} else "Higher")
-        + " is better."
-        + (f" Without a complete trial: {', '.join(absent)}." if absent else ""),
-        height=450,
-    )
+    subtitle = f"{'Lower' if directions == {True} else 'Higher'} is better."
+    if any(curve.studies > 1 for curve in shown.values()):
+        bands = "Lines: median over the studies; bands: from the lower to the upper quartile."
+        subtitle = f"{bands} {subtitle}"
+    if absent := [label for label in curves if label not in shown]:
+        subtitle += f" Without a complete trial: {', '.join(absent)}."
+    set_layout(figure, _TITLE, subtitle, height=450)
     figure.update_layout(legend={"itemsizing": "trace"})  # whole dashes
     return figure
