@@ -1,4 +1,4 @@
-"""Difference of the samples in the units that they switch on."""
+"""Differences between the samples in the units that they switch on."""
 
 from __future__ import annotations
 

@@ -110,8 +110,8 @@ STAGE_GAINS: Quantity[tuple[Tensor, ...]] = Quantity(
 def az_expressivity(measured: Measured) -> float:
     """Σ_l E_l, E_l = −Σ p log(p + 1e-8), p the eigenvalues of cov(features_l) over their sum.
 
-    l runs over the network's stages, told above, the covariance over samples
-    and positions.
+    l runs over the stages, which the module's docstring defines, the covariance over samples and
+    positions.
 
     Raises:
         UndefinedScoreError: If the features of a stage are constant.
