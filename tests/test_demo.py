@@ -10,7 +10,7 @@ from optuna.trial import FixedTrial, TrialState, create_trial
 
 from optuna_zerocost import Warmup, ZeroCostSampler, analysis, demo
 from optuna_zerocost.cli import main
-from optuna_zerocost.demo import _studies
+from optuna_zerocost.demo import _arms
 from optuna_zerocost.proxies import score_network
 from tests.dashboard_api import study_detail
 
@@ -84,7 +84,7 @@ def test_command_prints_the_comparison_and_keeps_the_studies(tmp_path, monkeypat
 
 
 def test_arms_train_equally_many_networks(arms):
-    assert [(arm.name, arm.seed) for arm in arms] == [(name, 7) for name in _studies.ARMS]
+    assert [(arm.name, arm.seed) for arm in arms] == [(name, 7) for name in _arms.ARMS]
     for arm in arms:
         assert len(arm.study.trials) == len(arm.training) == SMALL.trials
         assert all(0 < trial.value <= 1 for trial in arm.study.trials)
@@ -145,7 +145,7 @@ def test_no_trial_runs_on_when_a_process_was_ended(tmp_path, monkeypatch):
         optuna.load_study(study_name=study_name, storage=storage).ask()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_studies, "_run_study", end)
+    monkeypatch.setattr(_arms, "_run_study", end)
     with demo.open_storage(f"sqlite:///{tmp_path / 'ended.db'}") as storage:
         with pytest.raises(KeyboardInterrupt):
             list(demo.run(SMALL, storage))
@@ -160,7 +160,7 @@ def test_no_trial_runs_on_when_a_process_was_ended(tmp_path, monkeypatch):
 def test_threads_and_verbosity_are_put_back():
     torch.set_num_threads(2)
     verbosity = optuna.logging.get_verbosity()
-    with _studies._one_quiet_thread():
+    with _arms._one_quiet_thread():
         assert torch.get_num_threads() == 1
         assert optuna.logging.get_verbosity() == optuna.logging.ERROR
     assert (torch.get_num_threads(), optuna.logging.get_verbosity()) == (2, verbosity)
@@ -243,7 +243,7 @@ def rendered(base, rank_sum, learned, *, choosing=0.1):
     """Return the tables of two seeds; a training takes 1 s, choosing 0.1 s for TPE alone."""
     arms = []
     for seed in (1, 0):
-        for name, accuracies in zip(_studies.ARMS, (base, rank_sum, learned), strict=True):
+        for name, accuracies in zip(_arms.ARMS, (base, rank_sum, learned), strict=True):
             study = optuna.create_study(study_name=f"{name}{seed}", direction="maximize")
             for number, accuracy in enumerate(accuracies):
                 scores = dict.fromkeys(demo.PROXIES, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import pathlib
@@ -29,8 +30,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "pruners": ("records", "scoring", "rankings", "samplers"),
     "proxy_table": ("proxies",),
     "analysis": CORE,
-    "visualization": (*CORE, "analysis"),
-    "_words": (*CORE, "analysis", "visualization"),
+    "_words": ("analysis",),
+    "visualization": (*CORE, "analysis", "_words"),
     "dashboard": (*CORE, "analysis", "visualization", "_words"),
     "demo": (*CORE, "analysis", "visualization", "dashboard"),
     "commands": (*CORE, "analysis", "visualization", "dashboard", "_words", "_arguments"),
@@ -53,9 +54,14 @@ def room_of(file: pathlib.Path) -> str:
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@functools.cache
+def tree_of(file: pathlib.Path) -> ast.Module:
+    return ast.parse(file.read_text())
+
+
 def imports_of(file: pathlib.Path) -> Iterator[tuple[str, str | None]]:
     """Yield (module, name) of each import at any place of the source."""
-    for node in ast.walk(ast.parse(file.read_text())):
+    for node in ast.walk(tree_of(file)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

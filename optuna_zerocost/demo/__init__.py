@@ -6,12 +6,12 @@ Small convolutional networks are trained on scikit-learn's handwritten digits: t
 ``optuna-zerocost demo``.
 """
 
+from optuna_zerocost.demo._arms import PROXIES, SCORES, Arm, Settings, publish, run
 from optuna_zerocost.demo._digits import Digits, load_digits, train_and_validate
-from optuna_zerocost.demo._errors import DemoError
+from optuna_zerocost.demo._failure import DemoError
 from optuna_zerocost.demo._networks import build_model, seeded_network, suggest_training
 from optuna_zerocost.demo._report import describe_arm, describe_settings, explain, render
 from optuna_zerocost.demo._storage import open_storage
-from optuna_zerocost.demo._studies import PROXIES, SCORES, Arm, Settings, publish, run
 
 __all__ = [
     "PROXIES",

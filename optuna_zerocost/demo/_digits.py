@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from optuna_zerocost.demo._errors import DemoError
+from optuna_zerocost.demo._failure import DemoError
 
 __all__ = ["Digits", "load_digits", "train_and_validate"]
 

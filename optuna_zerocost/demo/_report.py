@@ -11,7 +11,7 @@ from math import isnan, nan
 from statistics import fmean
 
 from optuna_zerocost import ZeroCostSampler, analysis
-from optuna_zerocost.demo._studies import ARMS, LEARNED, PROXIES, SCORES, TPE, Arm, Settings
+from optuna_zerocost.demo._arms import ARMS, LEARNED, PROXIES, SCORES, TPE, Arm, Settings
 
 __all__ = ["describe_arm", "describe_settings", "explain", "render"]
 

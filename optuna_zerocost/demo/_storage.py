@@ -10,7 +10,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from optuna_zerocost.demo._errors import DemoError
+from optuna_zerocost.demo._failure import DemoError
 
 __all__ = ["open_storage"]
 
