@@ -18,7 +18,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_refnode
 
 import optuna_zerocost
-from optuna_zerocost import cli, proxies, proxy_table
+from optuna_zerocost import cli, proxies, proxy_table, records
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # zerocost_bench
@@ -102,6 +102,22 @@ class QuantityTable(SphinxDirective):
         return [_table(["quantity", "pass", "what it is"], rows)]
 
 
+class AttributeTable(SphinxDirective):
+    """``{attribute-table} user`` or ``system``: what is stored with trials and studies."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        is_user = self.arguments[0] == "user"
+        attributes = records.ATTRIBUTES if is_user else records.HIDDEN_ATTRIBUTES
+        rows = [
+            [nodes.literal(text=f"{records.PREFIX}{name}"), nodes.inline("", "", *_prose(text))]
+            for name, text in attributes.items()
+        ]
+        return [_table(["attribute", "meaning"], rows)]
+
+
 class CommandHelp(SphinxDirective):
     """``{command-help}``: what a subcommand of ``optuna-zerocost`` answers to ``--help``."""
 
@@ -119,6 +135,12 @@ class CommandHelp(SphinxDirective):
             else:
                 cli.main([command, *words, "--help"])
         return [nodes.literal_block(text=printed.getvalue(), language="text")]
+
+
+def _prose(text: str) -> list[nodes.Node]:
+    """Return ``text`` with what stands in backticks as code."""
+    parts = text.split("`")
+    return [nodes.literal(text=p) if i % 2 else nodes.Text(p) for i, p in enumerate(parts)]
 
 
 def _cell(row: proxy_table.Row, column: str) -> nodes.Node:
@@ -171,5 +193,6 @@ def setup(app: Sphinx) -> None:
     """Add what only this documentation needs."""
     app.add_directive("proxy-table", ProxyTable)
     app.add_directive("quantity-table", QuantityTable)
+    app.add_directive("attribute-table", AttributeTable)
     app.add_directive("command-help", CommandHelp)
     app.connect("missing-reference", resolve_other_home)

@@ -61,7 +61,10 @@ ATTRIBUTES: Mapping[str, str] = {
         "architectures as between any others"
     ),
     "otherwise": ("with `Learned`: what would have been chosen without scores; empty if the same"),
-    "verdict": "with `ZeroCostPruner`: `kept`, `pruned` or `not scored`",
+    "verdict": (
+        "with `ZeroCostPruner`: `pruned`, `kept`, `too few trials`, `no correlation` or "
+        "`not scored`"
+    ),
     "verdict_reason": "with `ZeroCostPruner`: why, in a sentence",
     "verdict_trials": "with `ZeroCostPruner`: number of complete trials with scores by then",
     "verdict_correlation": "with `ZeroCostPruner`: Spearman ρ of their scores with the objective",
