@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from optuna.exceptions import ExperimentalWarning
-from optuna.samplers import BaseSampler, NSGAIISampler, QMCSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from optuna_zerocost import (
     AgingEvolutionSampler,
@@ -33,22 +30,8 @@ from optuna.testing.pytest_samplers import (
     SingleOnlySamplerTestCase,
 )
 
-# The suites use Optuna's experimental QMC sampler, and provoke warnings on purpose.
+# The suites use experimental samplers of Optuna, and provoke warnings on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
-
-BASES: dict[str, Callable[[], BaseSampler]] = {
-    "random": RandomSampler,
-    "tpe": lambda: TPESampler(n_startup_trials=0),
-    "nsga2": lambda: NSGAIISampler(population_size=4),
-    "qmc": QMCSampler,
-    "evolution": lambda: AgingEvolutionSampler(2, 2),
-}
-# These are for one objective.
-SINGLE_BASES: dict[str, Callable[[], BaseSampler]] = {"reinforce": ReinforceSampler}
-WAYS: dict[str, dict[str, Any]] = {
-    "moves": {"warmup": None, "moves": 4},
-    "both": {"warmup": Warmup(candidates=20, trials=5), "moves": 4},
-}
 
 
 def score(trial: Any) -> dict[str, float]:
@@ -56,18 +39,13 @@ def score(trial: Any) -> dict[str, float]:
     return {"size": depth * trial.suggest_categorical("width", [16, 32])}
 
 
-def make(make_base: Callable[[], BaseSampler], way: str) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)
-        return ZeroCostSampler(score, base_sampler=make_base(), **WAYS[way])
+def around(make_base: Callable[[], BaseSampler], **options: Any) -> Callable[[], BaseSampler]:
+    return lambda: ZeroCostSampler(score, base_sampler=make_base(), **options)
 
 
-def wrapped(bases: dict[str, Callable[[], BaseSampler]]) -> dict[str, Callable[[], BaseSampler]]:
-    return {
-        f"{base}-{way}": functools.partial(make, bases[base], way)
-        for base in bases
-        for way in WAYS
-    }
+def evolution() -> BaseSampler:
+    # One finished trial is enough for the first mutation.
+    return AgingEvolutionSampler(1, 1)
 
 
 def small_predictor() -> BaseSampler:
@@ -76,14 +54,33 @@ def small_predictor() -> BaseSampler:
     )
 
 
+# Each arm runs code that no other does. What else base samplers may do as such, and which scores
+# and warmups there are, is tested in tests/samplers: these suites ask about any of them the same.
 SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
+    # the package's own samplers, without a wrapper
+    "evolution": evolution,
     "predictor": small_predictor,
-    "predictor-both": functools.partial(make, small_predictor, "both"),
-    # One finished trial is enough for the first mutation.
-    "evolution": lambda: AgingEvolutionSampler(1, 1),
-    **wrapped(BASES),
+    # the default: a base sampler with a joint space, a warmup, then what the trials teach
+    "tpe-learned": around(
+        lambda: TPESampler(n_startup_trials=0),
+        warmup=Warmup(candidates=20, trials=5),
+        moves=4,
+    ),
+    # a base sampler that keeps its own state with the trials; a surrogate for each objective from
+    # the first trial on, without a pool
+    "nsga2-learned": around(lambda: NSGAIISampler(population_size=4), warmup=None, moves=4),
+    # a fixed ranking: the pool is used up in its order, then the best draw counts; no joint space
+    "random-by-score": around(
+        RandomSampler, ranking="size", warmup=Warmup(candidates=20, trials=5), moves=4
+    ),
+    # candidates that are one edit away from the parent that the base sampler mutates
+    "evolution-neighbours": around(evolution, ranking="size", warmup=None, moves="neighbours"),
 }
-SINGLE_SAMPLERS: dict[str, Callable[[], BaseSampler]] = {**SINGLE_BASES, **wrapped(SINGLE_BASES)}
+# These are for one objective: alone, and as a base sampler that learns from what is not its own.
+SINGLE_SAMPLERS: dict[str, Callable[[], BaseSampler]] = {
+    "reinforce": ReinforceSampler,
+    "reinforce-learned": around(ReinforceSampler, warmup=Warmup(candidates=20, trials=5), moves=4),
+}
 
 
 @pytest.fixture(params=SAMPLERS)
