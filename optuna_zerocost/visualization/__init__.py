@@ -1,6 +1,8 @@
 """Figures of a study's scores and of what they brought, in the manner of optuna.visualization.
 
-They need plotly: ``pip install "optuna-zerocost[visualization]"``.
+Each function returns a figure; where there is nothing to show, one that says what is missing. All
+of them need plotly, ``pip install "optuna-zerocost[visualization]"``, and raise ``ImportError``
+without it.
 """
 
 from optuna_zerocost.visualization._plot_candidates import plot_candidates

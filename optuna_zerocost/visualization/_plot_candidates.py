@@ -1,4 +1,4 @@
-"""What each move chose among."""
+"""The candidates of each move, and the chosen one."""
 
 from __future__ import annotations
 
@@ -50,12 +50,6 @@ def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.
     Args:
         study: Any study.
         scores: Names of the scores to show. Default: all that were stored.
-
-    Returns:
-        A figure; where there is nothing to show, one that says what is missing.
-
-    Raises:
-        ImportError: If plotly is not installed.
     """
     trials = study.get_trials(deepcopy=False)
     considered = [(trial, considered_scores(trial.system_attrs)) for trial in trials]

@@ -58,12 +58,6 @@ def plot_warmup(
         target: From a complete trial to the value that gives the colour. Default: the objective.
             A study with several objectives needs it.
         target_name: How the value is called.
-
-    Returns:
-        A figure; where there is nothing to show, one that says what is missing.
-
-    Raises:
-        ImportError: If plotly is not installed.
     """
     if missing := needs_target(study, target):
         return empty_figure(_TITLE, missing)

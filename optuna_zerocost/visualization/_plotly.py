@@ -1,4 +1,4 @@
-"""What all figures share: plotly itself, colours, titles, panels."""
+"""Parts that all figures share: plotly itself, colours, titles, panels, traces."""
 
 from __future__ import annotations
 
