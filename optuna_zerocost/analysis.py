@@ -40,7 +40,6 @@ __all__ = [
     "has_one_value",
     "is_minimized",
     "kendall",
-    "names_in",
     "objectives",
     "score_names",
     "scores_of",
