@@ -15,10 +15,12 @@ from optuna_zerocost._words import OTHER, compact, two_decimals
 from optuna_zerocost.visualization._axis import axis_for
 from optuna_zerocost.visualization._plotly import (
     SOURCES,
-    Grid,
+    Panel,
     empty_figure,
+    figure_of,
     marker_style,
     needs_target,
+    panel_title,
     scatter,
     shortened,
 )
@@ -76,14 +78,15 @@ def plot_proxy_correlation(
     vertical = axis_for([value for _, value in networks])
     upwards = {"autorange": "reversed"} if minimized else {}
     kinds = Counter(_kind(trial) for trial, _ in networks)
-    grid = Grid([_panel_title(found[name]) for name in names])
-    for index, name in enumerate(names):
+    panels = []
+    for name in names:
         shown = [
             (_kind(trial), trial.number, trial.scores[name], value)
             for trial, value in networks
             if name in trial.scores
         ]
         horizontal = axis_for([score for _, _, score, _ in shown])
+        traces = []
         # The fewest come last, on top of the others.
         for kind, count in kinds.most_common():
             points = [point for point in shown if point[0] == kind]
@@ -91,24 +94,25 @@ def plot_proxy_correlation(
                 continue
             color, symbol = SOURCES[kind]
             marker = {"color": color, "symbol": symbol, **marker_style(len(networks))}
-            trace = scatter(
-                horizontal.place([score for _, _, score, _ in points]),
-                vertical.place([value for _, _, _, value in points]),
-                {"mode": "markers", "marker": marker, "legendrank": list(SOURCES).index(kind)},
-                group=kind,
-                name=f"{kind} ({count})",
-                hover=(
-                    f"trial %{{customdata[0]}} ({kind})<br>{name}: %{{customdata[1]}}<br>"
-                    f"{target_name}: %{{customdata[2]}}"
-                ),
-                data=[
-                    [number, compact(score), compact(value)] for _, number, score, value in points
-                ],
+            traces.append(
+                scatter(
+                    horizontal.place([score for _, _, score, _ in points]),
+                    vertical.place([value for _, _, _, value in points]),
+                    {"mode": "markers", "marker": marker, "legendrank": list(SOURCES).index(kind)},
+                    group=kind,
+                    name=f"{kind} ({count})",
+                    hover=(
+                        f"trial %{{customdata[0]}} ({kind})<br>{name}: %{{customdata[1]}}<br>"
+                        f"{target_name}: %{{customdata[2]}}"
+                    ),
+                    data=[
+                        [number, compact(score), compact(value)]
+                        for _, number, score, value in points
+                    ],
+                )
             )
-            grid.add(index, trace)
-        grid.set_axes(
-            index, shortened(name), horizontal.layout, target_name, {**vertical.layout, **upwards}
-        )
+        title, y = _panel_title(found[name]), {**vertical.layout, **upwards}
+        panels.append(Panel(title, traces, shortened(name), horizontal.layout, target_name, y))
     better = "lower values are better and further up" if minimized else "higher values are better"
     subtitle = (
         f"{len(networks)} trained networks; {better}. Spearman ρ and Kendall τ with 95 % "
@@ -116,7 +120,7 @@ def plot_proxy_correlation(
     )
     if left_out := _left_out(trials, {trial.number for trial, _ in networks}):
         subtitle += f" Left out: {left_out}."
-    return grid.finished(_TITLE, subtitle)
+    return figure_of(panels, _TITLE, subtitle)
 
 
 def _kind(trial: analysis.ScoredTrial) -> str:
@@ -129,9 +133,7 @@ def _panel_title(correlation: analysis.Correlation) -> str:
         numbers = f"ρ and τ undefined: {reason}"
     else:
         numbers = f"ρ {_interval(correlation.spearman)}   τ {_interval(correlation.kendall)}"
-    return (
-        f'<b>{shortened(correlation.score)}</b><br><span style="font-size:11px">{numbers}</span>'
-    )
+    return f'{panel_title(correlation.score)}<br><span style="font-size:11px">{numbers}</span>'
 
 
 def _interval(estimate: analysis.Estimate) -> str:
