@@ -1,4 +1,4 @@
-"""What the command line's parsers share: types of arguments, and how help is printed."""
+"""Types of arguments and the form of the help, for all parsers of the command line."""
 
 from __future__ import annotations
 

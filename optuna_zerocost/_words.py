@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping
 
-from optuna_zerocost.analysis import Activity, Estimate, ScoredTrial
+from optuna_zerocost.analysis import Activity, Correlation, Estimate, ScoredTrial
 
 __all__ = [
+    "CORRELATION_HEADER",
     "OTHER",
     "compact",
+    "correlation_row",
     "count",
     "duration",
     "estimate",
@@ -18,6 +20,8 @@ __all__ = [
     "strength",
     "two_decimals",
 ]
+
+CORRELATION_HEADER = ("score", "networks", "Spearman ρ (95 %)", "Kendall τ (95 %)")
 
 # What stands for the source of a trial that has none.
 OTHER = "other"
@@ -98,6 +102,11 @@ def two_decimals(value: float) -> str:
 def compact(value: float) -> str:
     """Return ``value`` with four digits, for labels."""
     return f"{value:.4g}".replace("-", "−")
+
+
+def correlation_row(found: Correlation) -> list[str]:
+    """Return the cells of a correlation below :data:`CORRELATION_HEADER`."""
+    return [found.score, str(found.count), estimate(found.spearman), estimate(found.kendall)]
 
 
 def count(number: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""What a study tells about its scores and its search, as numbers.
+"""Numbers that a study holds about its scores and its search.
 
 Figures, the dashboard and reports show these numbers; none of them computes its own. In all
 functions,
@@ -40,7 +40,6 @@ __all__ = [
     "has_one_value",
     "is_minimized",
     "kendall",
-    "names_in",
     "objectives",
     "score_names",
     "scores_of",
@@ -83,7 +82,7 @@ class ScoredTrial:
 
 @dataclass(frozen=True)
 class Correlation:
-    """How one score goes with the objective.
+    """Agreement of one score with the objective.
 
     Attributes:
         score: The score's name.
@@ -117,7 +116,7 @@ class SearchCurves:
 
 @dataclass(frozen=True)
 class Activity:
-    """What the samplers did for a study.
+    """The samplers' work for a study.
 
     Attributes:
         trials: Source → number of trials; trials without a source are not counted.
@@ -137,7 +136,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class Contribution:
-    """What the trials of one source brought.
+    """Results of the trials of one source.
 
     Attributes:
         source: As in :class:`ScoredTrial`.

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from optuna_zerocost import analysis, visualization
-from optuna_zerocost._words import compact, count, duration, estimate, reading, sources, strength
+from optuna_zerocost import _words, analysis, visualization
 from optuna_zerocost.records import considered_scores, stored_pools
 from optuna_zerocost.visualization import GREY, see_through
 
@@ -168,18 +167,19 @@ def fit(figure: go.Figure) -> None:
 
 def _describe_activity(study: Study) -> str:
     activity = analysis.activity(study)
-    trials = len(study.get_trials(deepcopy=False))
+    trials = _words.count(len(study.get_trials(deepcopy=False)), "trial")
     if not activity.trials:
-        return f"No zero-cost sampler has had to do with the {count(trials, 'trial')} so far."
+        return f"No zero-cost sampler has had to do with the {trials} so far."
     kinds = [
-        f"- **{number}** {meaning} (`{source}`)" for source, number, meaning in sources(activity)
+        f"- **{number}** {meaning} (`{source}`)"
+        for source, number, meaning in _words.sources(activity)
     ]
     looked = (
         f"**{activity.candidates:,}** architectures were scored without training, "
         f"{activity.rejected:,} draws were rejected, and drawing and scoring took "
-        f"{duration(activity.seconds)} in all."
+        f"{_words.duration(activity.seconds)} in all."
     )
-    return "\n".join([f"Of {count(trials, 'trial')} so far:", "", *kinds, "", looked])
+    return "\n".join([f"Of {trials} so far:", "", *kinds, "", looked])
 
 
 def _describe_objective(
@@ -193,22 +193,16 @@ def _describe_objective(
     title = f"### How the proxies fare: {name}"
     if not found or best is None or best.value is None:
         return [title, "No complete trial has a score and a value yet."]
-    table = [
-        "| score | networks | Spearman ρ (95 %) | Kendall τ (95 %) | in words |",
-        "| --- | --- | --- | --- | --- |",
-        *(
-            f"| {_escaped(c.score)} | {c.count} | {estimate(c.spearman)} "
-            f"| {estimate(c.kendall)} | {strength(c.spearman)} |"
-            for c in found
-        ),
-    ]
+    header = [*_words.CORRELATION_HEADER, "in words"]
+    rows = [[*_words.correlation_row(one), _words.strength(one.spearman)] for one in found]
+    table = [header, ["---"] * len(header), *rows]
     origin = f" (`{best.source}`)" if best.source else ""
     return [
         title,
-        f"Best of {count(len(trials), 'trained network')}: {compact(best.value)} in trial "
-        f"{best.number}{origin}.",
-        "\n".join(table),
-        reading(trials),
+        f"Best of {_words.count(len(trials), 'trained network')}: {_words.compact(best.value)} in "
+        f"trial {best.number}{origin}.",
+        "\n".join(f"| {' | '.join(map(_escaped, row))} |" for row in table),
+        _words.reading(trials),
     ]
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from optuna_zerocost import Warmup, ZeroCostSampler, analysis
-from optuna_zerocost.records._pool import stored_pools
+from optuna_zerocost.records import stored_pools
 from tests.spaces import BASES, SPACES, Recorder
 
 FEW = st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=2, max_size=12)

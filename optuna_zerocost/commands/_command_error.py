@@ -1,4 +1,4 @@
-"""What goes wrong in a command, and what becomes of it: one line and an exit code."""
+"""The end of a command that fails: one line and an exit code."""
 
 from __future__ import annotations
 

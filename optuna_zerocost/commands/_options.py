@@ -62,7 +62,8 @@ def add_command(
 
 def add_scoring(parser: argparse.ArgumentParser) -> None:
     """Add what names the networks, and what says how they are scored."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "builder",
         type=_reference,
         metavar="MODULE:FUNCTION",
@@ -71,7 +72,7 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
             f"the path of a .py file. {_EXECUTED}"
         ),
     )
-    parser.add_argument(
+    add(
         "--batch",
         required=True,
         help=(
@@ -79,38 +80,35 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
             ".pt, or MODULE:NAME of a function that returns (inputs, targets)"
         ),
     )
-    parser.add_argument(
-        "--classes", type=positive, default=10, metavar="C", help="classes of random labels"
-    )
-    parser.add_argument(
+    add("--classes", type=positive, default=10, metavar="C", help="classes of random labels")
+    add(
         "--proxies",
         type=_some_names,
         default=",".join(PROXIES),
         metavar="NAMES",
         help="proxies, separated by commas; optuna-zerocost proxies lists them",
     )
-    parser.add_argument(
+    add(
         "--loss",
         type=_reference,
         metavar="MODULE:FUNCTION",
         help="function (outputs, targets) -> mean loss; without it, cross-entropy",
     )
-    parser.add_argument("--device", help="where networks are scored, e.g. cuda")
-    parser.add_argument(
-        "--seed", type=natural, default=0, metavar="S", help="seeds weights and random choices"
-    )
+    add("--device", help="where networks are scored, e.g. cuda")
+    add("--seed", type=natural, default=0, metavar="S", help="seeds weights and random choices")
 
 
 def add_pool(parser: argparse.ArgumentParser) -> None:
     """Add how many architectures are drawn and how they are ordered."""
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "--candidates",
         type=positive,
         default=1000,
         metavar="N",
         help="random architectures that are scored",
     )
-    parser.add_argument(
+    add(
         "--ranking",
         metavar="R",
         help=(
@@ -118,7 +116,7 @@ def add_pool(parser: argparse.ArgumentParser) -> None:
             "better, written --ranking=-NAME. Without it, ranksum if there are several"
         ),
     )
-    parser.add_argument(
+    add(
         "--limit",
         type=_limit,
         action="append",
@@ -130,19 +128,14 @@ def add_pool(parser: argparse.ArgumentParser) -> None:
             "is not scored, but drawn again"
         ),
     )
-    parser.add_argument(
-        "--jobs",
-        type=natural,
-        default=1,
-        metavar="J",
-        help="processes that score; 0: one a core",
-    )
+    add("--jobs", type=natural, default=1, metavar="J", help="processes that score; 0: one a core")
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
     """Add what names a study and where it is."""
-    parser.add_argument("--study", required=True, metavar="NAME", help="the study's name")
-    parser.add_argument(
+    add = parser.add_argument
+    add("--study", required=True, metavar="NAME", help="the study's name")
+    add(
         "--storage",
         required=True,
         metavar="URL",
@@ -189,11 +182,8 @@ def ranking_of(text: str | None, scorer: ModelScorer) -> Ranking:
     measured = scorer.limits.names if scorer.limits is not None else ()
     if text is None:
         text = "ranksum" if len(scores) > 1 else scores[0]
-    combined: dict[str, Callable[..., Ranking]] = {
-        "ranksum": RankSum,
-        "vote": Vote,
-        "pareto": Pareto,
-    }
+    combined: dict[str, Callable[..., Ranking]]
+    combined = {"ranksum": RankSum, "vote": Vote, "pareto": Pareto}
     try:
         named = combined[text](*scores) if text in combined else text
         ranking = as_ranking(named, scores, measured=measured)
@@ -242,8 +232,8 @@ def _limits_of(given: Sequence[tuple[str, Any]] | None) -> Limits | None:
 
     if not given:
         return None
-    names = [name for name, _ in given]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    limited = [name for name, _ in given]
+    if twice := sorted({name for name in limited if limited.count(name) > 1}):
         raise CommandError(
             f"--limit {twice[0]} is given more than once; for a minimum and a maximum write "
             f"--limit {twice[0]}=MIN:MAX."

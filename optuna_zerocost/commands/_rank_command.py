@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import textwrap
 from collections.abc import Sequence
@@ -72,7 +70,7 @@ def _rank(arguments: argparse.Namespace) -> None:
 
 
 def _as_text(best: Sequence[Candidate]) -> str:
-    names = _score_names(best)
+    names = list(dict.fromkeys(name for candidate in best for name in candidate.scores))
     width = max(map(len, [*names, "-1.234e+100"])) + 2
     lines = ["rank" + "".join(f"{name:>{width}}" for name in names)]
     for rank, candidate in enumerate(best, start=1):
@@ -88,21 +86,10 @@ def _as_text(best: Sequence[Candidate]) -> str:
 
 
 def _as_csv(best: Sequence[Candidate]) -> str:
-    scores = _score_names(best)
-    params = list(dict.fromkeys(name for candidate in best for name in candidate.params))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    # The names of Optuna's own DataFrame: a parameter may be called as a score is.
-    writer.writerow(["rank", *(f"score_{n}" for n in scores), *(f"params_{n}" for n in params)])
-    for rank, candidate in enumerate(best, start=1):
-        writer.writerow(
-            [
-                rank,
-                *(candidate.scores.get(name, "") for name in scores),
-                *(candidate.params.get(name, "") for name in params),
-            ]
-        )
-    return text.getvalue().rstrip("\n")
+    from optuna_zerocost.commands._csv_table import csv_table
+
+    lines = [([rank], one.scores, one.params) for rank, one in enumerate(best, start=1)]
+    return csv_table(["rank"], lines)
 
 
 def _as_json(best: Sequence[Candidate]) -> str:
@@ -112,7 +99,3 @@ def _as_json(best: Sequence[Candidate]) -> str:
     ]
     # Choices may be objects that JSON does not have, such as classes.
     return json.dumps(found, indent=2, default=repr)
-
-
-def _score_names(best: Sequence[Candidate]) -> list[str]:
-    return list(dict.fromkeys(name for candidate in best for name in candidate.scores))

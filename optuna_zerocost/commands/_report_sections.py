@@ -1,4 +1,4 @@
-"""What a report says about a study, before it is text or HTML."""
+"""The content of a report on a study, before it is text or HTML."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 
 from optuna.study import Study
 
-from optuna_zerocost import analysis
-from optuna_zerocost._words import OTHER, count, duration, estimate, reading, sources, strength
+from optuna_zerocost import _words, analysis
 from optuna_zerocost.rankings import Learned, explain
 from optuna_zerocost.records import PREFIX, TRUST, History
 
@@ -60,16 +59,17 @@ def _overview(study: Study) -> list[Part]:
     activity = analysis.activity(study)
     if not activity.trials:
         return [
-            count(len(trials), "trial") + f" ({told})" * bool(told) + ".",
+            _words.count(len(trials), "trial") + f" ({told})" * bool(told) + ".",
             "No zero-cost sampler has had to do with them so far.",
         ]
     return [
-        f"{count(len(trials), 'trial')} ({told}). Where they come from:",
-        [f"{source}: {number}, {meaning}" for source, number, meaning in sources(activity)],
-        f"{count(activity.candidates, 'architecture')} scored without training, "
-        f"{count(activity.rejected, 'draw')} rejected"
+        f"{_words.count(len(trials), 'trial')} ({told}). Where they come from:",
+        [f"{source}: {number}, {meaning}" for source, number, meaning in _words.sources(activity)],
+        f"{_words.count(activity.candidates, 'architecture')} scored without training, "
+        f"{_words.count(activity.rejected, 'draw')} rejected"
         # Trials that were enqueued by the command ``warmup`` do not tell.
-        + f"; drawing and scoring took {duration(activity.seconds)}" * (activity.seconds > 0)
+        + f"; drawing and scoring took {_words.duration(activity.seconds)}"
+        * (activity.seconds > 0)
         + ".",
     ]
 
@@ -87,7 +87,7 @@ def _objective(
     yield Section(
         f"Best so far{of}",
         [
-            f"{_number(best.value)} in trial {best.number} ({best.source or OTHER}): "
+            f"{_number(best.value)} in trial {best.number} ({best.source or _words.OTHER}): "
             f"{_parameters(params)}.",
             Table(["trained networks", "best"], [[str(n), _number(curve[n - 1])] for n in shown]),
         ],
@@ -99,7 +99,7 @@ def _objective(
                 ["source", "networks", "median", "best", "new records"],
                 [
                     [
-                        one.source or OTHER,
+                        one.source or _words.OTHER,
                         str(one.networks),
                         _number(one.median),
                         _number(one.best),
@@ -123,17 +123,11 @@ def _correlations(
         return ["No trained network has a score, so there is nothing to compare."]
     alike: dict[str, list[str]] = {}
     for one in found:
-        alike.setdefault(strength(one.spearman), []).append(one.score)
+        alike.setdefault(_words.strength(one.spearman), []).append(one.score)
     return [
-        Table(
-            ["score", "networks", "Spearman ρ (95 %)", "Kendall τ (95 %)"],
-            [
-                [one.score, str(one.count), estimate(one.spearman), estimate(one.kendall)]
-                for one in found
-            ],
-        ),
+        Table(_words.CORRELATION_HEADER, [_words.correlation_row(one) for one in found]),
         [f"{', '.join(names)}: {words}" for words, names in alike.items()],
-        reading(analysis.scores_of(study, target=target)),
+        _words.reading(analysis.scores_of(study, target=target)),
     ]
 
 

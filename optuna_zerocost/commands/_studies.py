@@ -28,10 +28,6 @@ _FORMS = (
 _DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
 
 
-class _Missing(CommandError):
-    """There is no such file."""
-
-
 @contextlib.contextmanager
 def open_study(
     name: str, url: str, *, direction: str | None = None, may_make: str = ""
@@ -50,10 +46,7 @@ def open_study(
     """
     # One process: what Optuna says about its studies would be in the way of the output.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        storage = _open_storage(url, may_create=direction is not None)
-    except _Missing as error:
-        raise CommandError(f"{error} {may_make}".rstrip()) from error
+    storage = _open_storage(url, direction is not None, may_make)
     try:
         yield _study(name, url, storage, direction, may_make)
     except (SQLAlchemyError, StorageInternalError) as error:
@@ -64,9 +57,10 @@ def open_study(
             storage.engine.dispose()
 
 
-def _open_storage(url: str, *, may_create: bool) -> BaseStorage:
+def _open_storage(url: str, may_create: bool, may_make: str) -> BaseStorage:
     if url.endswith(".log") and "://" not in url:
-        return _open_journal(url, may_create=may_create)
+        _require_file(url, may_create, may_make)
+        return _open_journal(url)
     try:
         parsed = make_url(url)
     except ArgumentError as error:
@@ -75,7 +69,7 @@ def _open_storage(url: str, *, may_create: bool) -> BaseStorage:
         if parsed.database in (None, "", ":memory:"):
             raise CommandError(f"the storage {url!r} is in memory and empty. {_FORMS}")
         if "uri" not in parsed.query:
-            _require_file(str(parsed.database), may_create=may_create)
+            _require_file(str(parsed.database), may_create, may_make)
     try:
         return RDBStorage(url)
     except NoSuchModuleError as error:
@@ -87,8 +81,7 @@ def _open_storage(url: str, *, may_create: bool) -> BaseStorage:
         raise _unusable(url, error) from error
 
 
-def _open_journal(path: str, *, may_create: bool) -> BaseStorage:
-    _require_file(path, may_create=may_create)
+def _open_journal(path: str) -> BaseStorage:
     try:
         _require_journal(Path(path))
         return JournalStorage(JournalFileBackend(path))
@@ -110,7 +103,7 @@ def _require_journal(file: Path) -> None:
         raise CommandError(f"the file {str(file)!r} is no journal of Optuna's. {_FORMS}")
 
 
-def _require_file(path: str, *, may_create: bool) -> None:
+def _require_file(path: str, may_create: bool, may_make: str) -> None:
     # Optuna would make an empty one.
     file = Path(path)
     if may_create and not file.parent.is_dir():
@@ -119,7 +112,9 @@ def _require_file(path: str, *, may_create: bool) -> None:
             "Make it first."
         )
     if not may_create and not file.is_file():
-        raise _Missing(f"there is no file {path!r}, seen from {Path.cwd()}. {_FORMS}")
+        raise CommandError(
+            f"there is no file {path!r}, seen from {Path.cwd()}. {_FORMS} {may_make}".rstrip()
+        )
 
 
 def _study(

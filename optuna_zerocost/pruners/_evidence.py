@@ -15,7 +15,6 @@ from optuna_zerocost.records import (
     chosen_values,
     stored_pools,
 )
-from optuna_zerocost.samplers import ZeroCostSampler
 from optuna_zerocost.scoring import BaseScorer
 
 __all__ = ["Evidence"]
@@ -32,18 +31,22 @@ def _is_whole(trial: FrozenTrial) -> bool:
 
 
 class Evidence:
-    """What is stored of scores, besides those of the trial itself; nothing is scored for it.
+    """The stored scores besides those of the trial itself; nothing is scored for it.
 
     Args:
         study: The study; all of it, whatever bracket a pruner shows.
         trial: The trial that is to be judged.
         scorer: Whose pool is looked for.
+        is_enough: Tells whether the scores that are needed are all there.
 
     Attributes:
         history: The finished trials, as a ranking may know them.
     """
 
-    def __init__(self, study: Study, trial: FrozenTrial, scorer: BaseScorer) -> None:
+    def __init__(
+        self, study: Study, trial: FrozenTrial, scorer: BaseScorer, is_enough: IsEnough
+    ) -> None:
+        self._is_enough = is_enough
         others = [other for other in _compat.all_trials(study) if other.number != trial.number]
         self.history = History(
             trials=[other for other in others if other.state.is_finished()],
@@ -51,37 +54,37 @@ class Evidence:
             score_directions=scorer.score_directions,
         )
         self._trials = [(other, architecture_of(other)) for other in others if _is_whole(other)]
-        sampler = study.sampler
-        base_sampler = sampler.base_sampler if isinstance(sampler, ZeroCostSampler) else sampler
+        # A sampler around another one shows it by this name.
+        base_sampler = getattr(study.sampler, "base_sampler", study.sampler)
         # The largest, should there be several seeds.
         fixed = _compat.fixed_parameters(base_sampler)
         pools = stored_pools(study, scorer.fingerprint, fixed=fixed)
         self._pool = pools[0].candidates if pools else []
 
-    def find(self, architecture: Candidate, is_enough: IsEnough) -> Candidate | None:
+    def find(self, architecture: Candidate) -> Candidate | None:
         """Return the same architecture with scores, if there is one with enough of them.
 
         Args:
             architecture: May have more parameters than the one that is found: a builder that is
                 given the same values asks for the same parameters.
-            is_enough: Tells whether the scores are all there.
         """
         assigned = dict(architecture.key)
         for other in [*self._pool, *(candidate for _, candidate in self._trials)]:
-            if is_enough(other.scores) and all(assigned.get(n) == value for n, value in other.key):
+            is_same = all(assigned.get(name) == value for name, value in other.key)
+            if is_same and self._is_enough(other.scores):
                 return other
         return None
 
-    def complete(self, is_enough: IsEnough) -> tuple[list[Candidate], list[float]]:
+    def complete(self) -> tuple[list[Candidate], list[float]]:
         """Return the architectures of the complete trials with scores, and the trials' values."""
         complete = [
             (candidate, other.values[0])
             for other, candidate in self._trials
-            if other.state == TrialState.COMPLETE and is_enough(candidate.scores)
+            if other.state == TrialState.COMPLETE and self._is_enough(candidate.scores)
         ]
         return [candidate for candidate, _ in complete], [value for _, value in complete]
 
-    def seen(self, is_enough: IsEnough) -> list[Candidate]:
+    def seen(self) -> list[Candidate]:
         """Return what a trial is compared with, each architecture once.
 
         The pool is an even sample of the space, where trials gather in its better part, so a
@@ -90,7 +93,7 @@ class Evidence:
         of_trials = {
             candidate.key: candidate
             for other, candidate in self._trials
-            if other.state != TrialState.FAIL and is_enough(candidate.scores)
+            if other.state != TrialState.FAIL and self._is_enough(candidate.scores)
         }
-        of_pool = [candidate for candidate in self._pool if is_enough(candidate.scores)]
+        of_pool = [candidate for candidate in self._pool if self._is_enough(candidate.scores)]
         return max(of_pool, list(of_trials.values()), key=len)

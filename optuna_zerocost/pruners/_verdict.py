@@ -1,4 +1,4 @@
-"""Whether a trial's scores are reason enough to prune it: a function of numbers, no study."""
+"""The verdict on a trial's scores: a function of numbers, no study."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Criterion", "Verdict", "merits_of", "share_not_better"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of a trial, and why.
+    """The fate of a trial, and the reason for it.
 
     Attributes:
         verdict: ``"pruned"``, ``"kept"``, ``"too few trials"``, ``"no correlation"`` or
@@ -38,7 +38,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Criterion:
-    """When scores are to be trusted.
+    """The condition on which scores are trusted.
 
     Attributes:
         min_trials: Complete trials with scores that there must be.
@@ -79,7 +79,11 @@ def merits_of(
     Returns:
         Array of shape (candidates,).
     """
-    rows = [_scores_read(ranking, candidate) for candidate in candidates]
+    names = getattr(ranking, "names", None)
+    rows = [
+        tuple(candidate.scores[name] for name in names or sorted(candidate.scores))
+        for candidate in candidates
+    ]
     first: dict[tuple[float, ...], Candidate] = {}
     for row, candidate in zip(rows, candidates, strict=True):
         first.setdefault(row, candidate)
@@ -87,11 +91,6 @@ def merits_of(
     distinct = list(first)
     merit = {distinct[index]: -float(position) for position, index in enumerate(order)}
     return np.array([merit[row] for row in rows])
-
-
-def _scores_read(ranking: Ranking, candidate: Candidate) -> tuple[float, ...]:
-    names = getattr(ranking, "names", None) or sorted(candidate.scores)
-    return tuple(candidate.scores[name] for name in names)
 
 
 def share_not_better(

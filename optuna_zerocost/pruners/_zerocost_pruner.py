@@ -169,14 +169,14 @@ class ZeroCostPruner(BasePruner):
         return judged.verdict
 
     def _judge(self, study: Study, trial: FrozenTrial) -> Verdict:
-        evidence = Evidence(study, trial, self._scorer)
+        evidence = Evidence(study, trial, self._scorer, self._is_enough)
         try:
             candidate = self._scored(study, trial, evidence)
         except CandidateRejected as error:
             self._warn(trial, str(error))
             return Verdict("not scored", f"It could not be scored because of {error}.")
         ranking, history = self._ranking, evidence.history
-        architectures, values = evidence.complete(self._is_enough)
+        architectures, values = evidence.complete()
         sign = history.value_sign()
         merits = merits_of(ranking, architectures, history)
         rho = spearman(merits.tolist(), [sign * value for value in values]).value
@@ -185,7 +185,7 @@ class ZeroCostPruner(BasePruner):
         if objection is not None:
             return objection
         if self._quantile is not None:
-            seen = evidence.seen(self._is_enough)
+            seen = evidence.seen()
             share = share_not_better(ranking, candidate, seen, history) if seen else 1.0
             is_below = share < self._quantile
             reason = (
@@ -214,7 +214,7 @@ class ZeroCostPruner(BasePruner):
         candidate = architecture_of(trial)
         if self._is_enough(candidate.scores):
             return candidate
-        candidate = evidence.find(candidate, self._is_enough) or self._evaluate(trial)
+        candidate = evidence.find(candidate) or self._evaluate(trial)
         set_user_attributes(study, trial, candidate.scores)
         if chosen_values(trial) is None:
             choose(study, trial, candidate)
@@ -266,7 +266,7 @@ class ZeroCostPruner(BasePruner):
 
 
 class _AroundHyperband(ZeroCostPruner, _compat.HyperbandStandIn):
-    """What :class:`ZeroCostPruner` is with a ``HyperbandPruner`` inside.
+    """A :class:`ZeroCostPruner` with a ``HyperbandPruner`` inside.
 
     Optuna asks a study's pruner for brackets only if it is a Hyperband pruner.
     """

@@ -19,7 +19,7 @@ _FARTHEST = 30
 
 @dataclass(frozen=True)
 class Axis:
-    """How numbers are placed.
+    """Placement of numbers on an axis.
 
     Attributes:
         layout: Properties of a plotly axis.

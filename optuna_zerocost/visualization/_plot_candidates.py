@@ -1,4 +1,4 @@
-"""What each move chose among."""
+"""The candidates of each move, and the chosen one."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from optuna_zerocost.visualization._axis import Axis, axis_for
 from optuna_zerocost.visualization._plotly import (
     GREY,
     SOURCES,
-    Grid,
+    Panel,
     empty_figure,
+    figure_of,
     marker_style,
+    panel_title,
     scatter,
     see_through,
-    shortened,
 )
 
 if TYPE_CHECKING:
@@ -50,12 +51,6 @@ def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.
     Args:
         study: Any study.
         scores: Names of the scores to show. Default: all that were stored.
-
-    Returns:
-        A figure; where there is nothing to show, one that says what is missing.
-
-    Raises:
-        ImportError: If plotly is not installed.
     """
     trials = study.get_trials(deepcopy=False)
     considered = [(trial, considered_scores(trial.system_attrs)) for trial in trials]
@@ -64,8 +59,11 @@ def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.
     names = [name for name in stored if scores is None or name in scores]
     if not names:
         return empty_figure(_TITLE, _missing(len(trials), len(moves), scores))
-    grid = Grid([f"<b>{shortened(name)}</b>" for name in names], columns=1)
-    for index, name in enumerate(names):
+    numbers = [trial.number for trial, _ in moves]
+    margin = max(1.0, 0.03 * (max(numbers) - min(numbers)))
+    x = {"range": [min(numbers) - margin, max(numbers) + margin]}
+    panels = []
+    for name in names:
         of_name = [
             _Move(
                 trial.number,
@@ -78,13 +76,10 @@ def plot_candidates(study: Study, *, scores: Sequence[str] | None = None) -> go.
         ]
         axis = axis_for([score for move in of_name for score in move.among])
         draw = _draw_singly if len(of_name) <= _MOST_DRAWN_SINGLY else _draw_bands
-        for trace in [*draw(of_name, axis), *_chosen(of_name, name, axis)]:
-            grid.add(index, trace)
-        grid.set_axes(index, "trial" if name == names[-1] else "", {}, "score", axis.layout)
-    numbers = [trial.number for trial, _ in moves]
-    margin = max(1.0, 0.03 * (max(numbers) - min(numbers)))
-    grid.figure.update_xaxes(range=[min(numbers) - margin, max(numbers) + margin])
-    return grid.finished(_TITLE, _subtitle([trial for trial, _ in moves]))
+        traces = [*draw(of_name, axis), *_chosen(of_name, name, axis)]
+        x_title = "trial" if name == names[-1] else ""
+        panels.append(Panel(panel_title(name), traces, x_title, x, "score", axis.layout))
+    return figure_of(panels, _TITLE, _subtitle([trial for trial, _ in moves]), columns=1)
 
 
 class _Move(NamedTuple):

@@ -10,25 +10,17 @@ from typing import TYPE_CHECKING
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from optuna_zerocost import analysis
 from optuna_zerocost._words import OTHER, compact, two_decimals
-from optuna_zerocost.analysis import (
-    Correlation,
-    Estimate,
-    ScoredTrial,
-    Target,
-    correlations,
-    is_minimized,
-    score_names,
-    scores_of,
-    trained,
-)
 from optuna_zerocost.visualization._axis import axis_for
 from optuna_zerocost.visualization._plotly import (
     SOURCES,
-    Grid,
+    Panel,
     empty_figure,
+    figure_of,
     marker_style,
     needs_target,
+    panel_title,
     scatter,
     shortened,
 )
@@ -45,7 +37,7 @@ def plot_proxy_correlation(
     study: Study,
     *,
     scores: Sequence[str] | None = None,
-    target: Target | None = None,
+    target: analysis.Target | None = None,
     target_name: str = "Objective Value",
     direction: str | None = None,
 ) -> go.Figure:
@@ -65,41 +57,36 @@ def plot_proxy_correlation(
         target_name: How the value is called.
         direction: Whether to ``"maximize"`` or ``"minimize"`` the value. Default: the study's own
             direction; with a ``target``, ``"maximize"``.
-
-    Returns:
-        A figure; where there is nothing to show, one that says what is missing.
-
-    Raises:
-        ImportError: If plotly is not installed.
     """
     if missing := needs_target(study, target):
         return empty_figure(_TITLE, missing)
-    trials = scores_of(study, target=target)
+    trials = analysis.scores_of(study, target=target)
     found = {
         one.score: one
-        for one in correlations(study, target=target, direction=direction)
+        for one in analysis.correlations(study, target=target, direction=direction)
         if one.count > 0
     }
     names = [name for name in (found if scores is None else scores) if name in found]
     networks = [
         (trial, value)
-        for trial, value in trained(trials)
+        for trial, value in analysis.trained(trials)
         if not set(names).isdisjoint(trial.scores)
     ]
     if not networks:
         return empty_figure(_TITLE, _missing(trials, scores))
-    minimized = is_minimized(study, target, direction)
+    minimized = analysis.is_minimized(study, target, direction)
     vertical = axis_for([value for _, value in networks])
     upwards = {"autorange": "reversed"} if minimized else {}
     kinds = Counter(_kind(trial) for trial, _ in networks)
-    grid = Grid([_panel_title(found[name]) for name in names])
-    for index, name in enumerate(names):
+    panels = []
+    for name in names:
         shown = [
             (_kind(trial), trial.number, trial.scores[name], value)
             for trial, value in networks
             if name in trial.scores
         ]
         horizontal = axis_for([score for _, _, score, _ in shown])
+        traces = []
         # The fewest come last, on top of the others.
         for kind, count in kinds.most_common():
             points = [point for point in shown if point[0] == kind]
@@ -107,24 +94,25 @@ def plot_proxy_correlation(
                 continue
             color, symbol = SOURCES[kind]
             marker = {"color": color, "symbol": symbol, **marker_style(len(networks))}
-            trace = scatter(
-                horizontal.place([score for _, _, score, _ in points]),
-                vertical.place([value for _, _, _, value in points]),
-                {"mode": "markers", "marker": marker, "legendrank": list(SOURCES).index(kind)},
-                group=kind,
-                name=f"{kind} ({count})",
-                hover=(
-                    f"trial %{{customdata[0]}} ({kind})<br>{name}: %{{customdata[1]}}<br>"
-                    f"{target_name}: %{{customdata[2]}}"
-                ),
-                data=[
-                    [number, compact(score), compact(value)] for _, number, score, value in points
-                ],
+            traces.append(
+                scatter(
+                    horizontal.place([score for _, _, score, _ in points]),
+                    vertical.place([value for _, _, _, value in points]),
+                    {"mode": "markers", "marker": marker, "legendrank": list(SOURCES).index(kind)},
+                    group=kind,
+                    name=f"{kind} ({count})",
+                    hover=(
+                        f"trial %{{customdata[0]}} ({kind})<br>{name}: %{{customdata[1]}}<br>"
+                        f"{target_name}: %{{customdata[2]}}"
+                    ),
+                    data=[
+                        [number, compact(score), compact(value)]
+                        for _, number, score, value in points
+                    ],
+                )
             )
-            grid.add(index, trace)
-        grid.set_axes(
-            index, shortened(name), horizontal.layout, target_name, {**vertical.layout, **upwards}
-        )
+        title, y = _panel_title(found[name]), {**vertical.layout, **upwards}
+        panels.append(Panel(title, traces, shortened(name), horizontal.layout, target_name, y))
     better = "lower values are better and further up" if minimized else "higher values are better"
     subtitle = (
         f"{len(networks)} trained networks; {better}. Spearman ρ and Kendall τ with 95 % "
@@ -132,47 +120,45 @@ def plot_proxy_correlation(
     )
     if left_out := _left_out(trials, {trial.number for trial, _ in networks}):
         subtitle += f" Left out: {left_out}."
-    return grid.finished(_TITLE, subtitle)
+    return figure_of(panels, _TITLE, subtitle)
 
 
-def _kind(trial: ScoredTrial) -> str:
+def _kind(trial: analysis.ScoredTrial) -> str:
     return trial.source if trial.source in SOURCES else OTHER
 
 
-def _panel_title(correlation: Correlation) -> str:
+def _panel_title(correlation: analysis.Correlation) -> str:
     if math.isnan(correlation.spearman.value):
         reason = "one network" if correlation.count == 1 else "all equal"
         numbers = f"ρ and τ undefined: {reason}"
     else:
         numbers = f"ρ {_interval(correlation.spearman)}   τ {_interval(correlation.kendall)}"
-    return (
-        f'<b>{shortened(correlation.score)}</b><br><span style="font-size:11px">{numbers}</span>'
-    )
+    return f'{panel_title(correlation.score)}<br><span style="font-size:11px">{numbers}</span>'
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: analysis.Estimate) -> str:
     value, low, high = map(two_decimals, (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 
-def _left_out(trials: Sequence[ScoredTrial], shown: Collection[int]) -> str:
+def _left_out(trials: Sequence[analysis.ScoredTrial], shown: Collection[int]) -> str:
     counts = Counter(_why_left_out(trial) for trial in trials if trial.number not in shown)
     return ", ".join(f"{count} {why}" for why, count in counts.items())
 
 
-def _why_left_out(trial: ScoredTrial) -> str:
+def _why_left_out(trial: analysis.ScoredTrial) -> str:
     if trial.state != TrialState.COMPLETE:
         return "failed" if trial.state == TrialState.FAIL else trial.state.name.lower()
     return "without scores" if trial.value is not None else "without a finite value"
 
 
-def _missing(trials: Sequence[ScoredTrial], scores: Sequence[str] | None) -> str:
+def _missing(trials: Sequence[analysis.ScoredTrial], scores: Sequence[str] | None) -> str:
     if not trials:
         return "The study has no trials yet."
     text = (
         f"None of the {len(trials)} trials is complete and has scores"
         f"{'' if scores is None else f' named {list(scores)}'} ({_left_out(trials, ())})."
     )
-    if not score_names(trials):
+    if not analysis.score_names(trials):
         text += " Scores are stored by ZeroCostSampler."
     return text

@@ -46,11 +46,7 @@ def plot_search_curves(
         target_name: How the value is called.
         direction: As for :func:`plot_proxy_correlation`.
 
-    Returns:
-        A figure; where there is nothing to show, one that says what is missing.
-
     Raises:
-        ImportError: If plotly is not installed.
         ValueError: If some studies maximize and others minimize.
     """
     groups = {

@@ -15,12 +15,13 @@ from optuna_zerocost.visualization._axis import Axis, axis_for
 from optuna_zerocost.visualization._plotly import (
     GREY,
     PALETTE,
-    Grid,
+    Panel,
     empty_figure,
+    figure_of,
     graph_objects,
     needs_target,
+    panel_title,
     scatter,
-    shortened,
 )
 
 if TYPE_CHECKING:
@@ -58,12 +59,6 @@ def plot_warmup(
         target: From a complete trial to the value that gives the colour. Default: the objective.
             A study with several objectives needs it.
         target_name: How the value is called.
-
-    Returns:
-        A figure; where there is nothing to show, one that says what is missing.
-
-    Raises:
-        ImportError: If plotly is not installed.
     """
     if missing := needs_target(study, target):
         return empty_figure(_TITLE, missing)
@@ -89,8 +84,8 @@ def plot_warmup(
             _TITLE,
             f"The pool has no score named {list(scores or ())}; it has {_names(pool)}.",
         )
-    grid = Grid([f"<b>{shortened(name)}</b>" for name in names])
-    for index, name in enumerate(names):
+    panels = []
+    for name in names:
         falling = sorted(c.scores[name] for c in pool.candidates if name in c.scores)[::-1]
         axis = axis_for(falling)
         ranks = _evenly(len(falling))
@@ -101,20 +96,21 @@ def plot_warmup(
             group="pool",
             name=f"pool ({len(pool.candidates)})",
         )
-        for trace in (line, *_chosen(chosen, name, falling, axis, target_name)):
-            grid.add(index, trace)
+        traces = [line, *_chosen(chosen, name, falling, axis, target_name)]
         ends = {"range": [1 - 0.03 * len(falling), 1.03 * len(falling)]}
-        grid.set_axes(index, "architectures by falling score", ends, "score", axis.layout)
-    if any(trial.value is not None for trial in chosen):
-        bar = {"title": {"text": target_name, "side": "right"}, "thickness": 14}
-        grid.figure.update_layout(coloraxis={"colorscale": "Viridis", "colorbar": bar})
+        by = "architectures by falling score"
+        panels.append(Panel(panel_title(name), traces, by, ends, "score", axis.layout))
     subtitle = (
         f"{len(pool.candidates)} architectures were scored, {pool.rejected} draws rejected, and "
         f"{len(chosen)} chosen for training."
     )
     if len(pools) > 1:
         subtitle += f" The study has {len(pools)} pools; this is the one that was used most."
-    return grid.finished(_TITLE, subtitle)
+    figure = figure_of(panels, _TITLE, subtitle)
+    if any(trial.value is not None for trial in chosen):
+        bar = {"title": {"text": target_name, "side": "right"}, "thickness": 14}
+        figure.update_layout(coloraxis={"colorscale": "Viridis", "colorbar": bar})
+    return figure
 
 
 def _chosen(

@@ -1,12 +1,12 @@
-"""What all figures share: plotly itself, colours, titles, panels."""
+"""Parts that all figures share: plotly itself, colours, titles, panels, traces."""
 
 from __future__ import annotations
 
 import importlib
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from optuna.study import Study
 
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GREY",
-    "Grid",
     "PALETTE",
+    "Panel",
     "SOURCES",
     "empty_figure",
+    "figure_of",
     "graph_objects",
     "marker_style",
     "needs_target",
+    "panel_title",
     "scatter",
     "see_through",
     "set_layout",
@@ -84,72 +86,61 @@ def empty_figure(title: str, missing: str) -> go.Figure:
     return figure
 
 
-class Grid:
-    """A figure of panels, filled row by row.
+class Panel(NamedTuple):
+    """A panel of a figure: what stands over it, its traces, its axes' titles and properties."""
+
+    title: str
+    traces: Iterable[Any]
+    x_title: str
+    x: Mapping[str, Any]
+    y_title: str
+    y: Mapping[str, Any]
+
+
+def figure_of(
+    panels: Sequence[Panel], title: str, subtitle: str, *, columns: int | None = None
+) -> go.Figure:
+    """Return a figure of panels, row by row, with each group of traces once in the legend.
 
     Args:
-        titles: What stands over each panel.
+        panels: The panels, at least one. Only those of the first column name their y.
+        title: The figure's title.
+        subtitle: A line below it.
         columns: Number of columns. Default: what suits the number of panels.
-
-    Attributes:
-        figure: The figure.
-
-    Raises:
-        ImportError: If plotly is not installed.
     """
-
-    def __init__(self, titles: Sequence[str], *, columns: int | None = None) -> None:
-        graph_objects()
-        count = len(titles)
-        # Four read better as two by two.
-        self._columns = columns or min(count, 2 if count == 4 else _MOST_COLUMNS)
-        rows = math.ceil(count / self._columns)
-        gap = _GAP if self._columns > 1 else _GAP_IN_COLUMN
-        inner = max(_LEAST_HEIGHT - _TOP - _BOTTOM, rows * _PANEL_HEIGHT)
-        subplots = importlib.import_module("plotly.subplots")
-        self.figure: go.Figure = subplots.make_subplots(
-            rows=rows,
-            cols=self._columns,
-            subplot_titles=list(titles),
-            horizontal_spacing=0.08,
-            vertical_spacing=gap / inner if rows > 1 else 0,
-            shared_xaxes=columns == 1,
-        )
-        self.figure.update_annotations(font={"size": 13})
-        self.figure.update_layout(height=inner + _TOP + _BOTTOM)
-
-    def add(self, index: int, trace: Any) -> None:
-        """Add ``trace`` to panel ``index``."""
-        self.figure.add_trace(trace, **self._cell(index))
-
-    def set_axes(
-        self, index: int, x_title: str, x: Mapping[str, Any], y_title: str, y: Mapping[str, Any]
-    ) -> None:
-        """Set titles and properties of the axes of panel ``index``.
-
-        Only the first column names its y, and no axis has an empty title.
-        """
-        cell = self._cell(index)
-        named = {"text": x_title} if x_title else {}
-        self.figure.update_xaxes({**x, "title": {**named, "standoff": 5}}, **cell)
-        title = {"title": {"text": y_title}} if cell["col"] == 1 else {}
-        self.figure.update_yaxes({**y, **title}, **cell)
-
-    def finished(self, title: str, subtitle: str) -> go.Figure:
-        """Return the figure with its title, and with each group of traces once in the legend."""
-        seen = set()
-        for trace in self.figure.data:
-            trace.showlegend = trace.legendgroup not in seen
-            seen.add(trace.legendgroup)
-        self.figure.update_layout(showlegend=True)
-        set_layout(self.figure, title, subtitle)
-        return self.figure
-
-    def _cell(self, index: int) -> dict[str, int]:
-        return {"row": index // self._columns + 1, "col": index % self._columns + 1}
+    graph_objects()  # says how to install it
+    count = len(panels)
+    # Four read better as two by two.
+    width = columns or min(count, 2 if count == 4 else _MOST_COLUMNS)
+    rows = math.ceil(count / width)
+    gap = _GAP if width > 1 else _GAP_IN_COLUMN
+    inner = max(_LEAST_HEIGHT - _TOP - _BOTTOM, rows * _PANEL_HEIGHT)
+    figure: go.Figure = importlib.import_module("plotly.subplots").make_subplots(
+        rows=rows,
+        cols=width,
+        subplot_titles=[panel.title for panel in panels],
+        horizontal_spacing=0.08,
+        vertical_spacing=gap / inner if rows > 1 else 0,
+        shared_xaxes=columns == 1,
+    )
+    figure.update_annotations(font={"size": 13})
+    named = set()
+    for index, panel in enumerate(panels):
+        cell = {"row": index // width + 1, "col": index % width + 1}
+        for trace in panel.traces:
+            trace.showlegend = trace.legendgroup not in named
+            named.add(trace.legendgroup)
+            figure.add_trace(trace, **cell)
+        x_title = {"text": panel.x_title} if panel.x_title else {}
+        y_title = {"title": {"text": panel.y_title}} if cell["col"] == 1 else {}
+        figure.update_xaxes({**panel.x, "title": {**x_title, "standoff": 5}}, **cell)
+        figure.update_yaxes({**panel.y, **y_title}, **cell)
+    figure.update_layout(showlegend=True)
+    set_layout(figure, title, subtitle, height=inner + _TOP + _BOTTOM)
+    return figure
 
 
-def set_layout(figure: go.Figure, title: str, subtitle: str, *, height: int | None = None) -> None:
+def set_layout(figure: go.Figure, title: str, subtitle: str, *, height: int) -> None:
     """Set the title, a line below it, and a legend at the foot, wherever the figure ends."""
     text = f"<b>{title}</b>"
     lines = textwrap.wrap(subtitle, _LINE)
@@ -161,9 +152,8 @@ def set_layout(figure: go.Figure, title: str, subtitle: str, *, height: int | No
         legend={"orientation": "h", "yref": "container", "y": 0.01, "yanchor": "bottom"}
         | {"xref": "paper", "x": 0, "xanchor": "left", "itemsizing": "constant"},
         margin={"l": 70, "r": 30, "t": _TOP - 20 * (2 - len(lines)), "b": _BOTTOM},
+        height=height,
     )
-    if height is not None:
-        figure.update_layout(height=height)
 
 
 def marker_style(count: int) -> dict[str, Any]:
@@ -218,3 +208,8 @@ def see_through(color: str, opacity: float) -> str:
 def shortened(name: str) -> str:
     """Return ``name`` as it fits over a panel."""
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+
+
+def panel_title(name: str) -> str:
+    """Return ``name`` as it stands over a panel."""
+    return f"<b>{shortened(name)}</b>"

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState, create_trial
 
 from optuna_zerocost import Learned, RankSum, Sources, Warmup, ZeroCostSampler
-from optuna_zerocost.records._considered import considered_scores
-from optuna_zerocost.records._pool import stored_pools
+from optuna_zerocost.records import considered_scores, stored_pools
 from optuna_zerocost.visualization import (
     plot_candidates,
     plot_proxy_correlation,
