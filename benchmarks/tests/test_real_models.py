@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from optuna_zerocost import proxies
+from zerocost_bench import model_zoo, outcomes
 from zerocost_bench.experiments import real_models
 
 TYPED = {error.__name__ for error in proxies.ProxyError.__subclasses__()} | {
@@ -33,13 +34,13 @@ pytestmark = [
 
 
 def check(name: str) -> None:
-    settings = real_models.Settings(batch=4, imagenet_batch=2)
-    subject = real_models.load(name, settings)
-    loss = next(names for names in real_models.passes() if "snip" in names)
+    settings = model_zoo.Settings(batch=4, imagenet_batch=2)
+    subject = model_zoo.load(name, settings)
+    loss = next(names for names in outcomes.passes() if "snip" in names)
     for names in (*CHEAP, loss):
-        outcomes = real_models.outcomes_of(name, subject, names, settings.seed)
-        assert [outcome.proxy for outcome in outcomes] == list(names)
-        for outcome in outcomes:
+        found = outcomes.outcomes_of(name, subject, names, settings.seed)
+        assert [outcome.proxy for outcome in found] == list(names)
+        for outcome in found:
             assert outcome.value or outcome.error in TYPED, outcome
 
 
@@ -68,7 +69,7 @@ def load_small(name: str, settings: object) -> object:
     if name == "absent":
         raise ModuleNotFoundError("no such package")
     torch.manual_seed(1)
-    return real_models.Subject(small_network(), (torch.randn(4, 3, 2, 2), torch.arange(4)))
+    return model_zoo.Subject(small_network(), (torch.randn(4, 3, 2, 2), torch.arange(4)))
 
 
 def test_a_change_of_the_network_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +81,7 @@ def test_a_change_of_the_network_is_a_bug(monkeypatch: pytest.MonkeyPatch) -> No
         return score(network, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(proxies, "score_network", careless)
-    (outcome,) = real_models.outcomes_of("small", subject, ["params"], 0)
+    (outcome,) = outcomes.outcomes_of("small", subject, ["params"], 0)
     assert outcome.error == "BUG" and "mode" in outcome.message
 
 
@@ -96,23 +97,23 @@ def test_nan_and_untyped_exceptions_are_bugs(
         return {name: raised for name in names}
 
     monkeypatch.setattr(proxies, "score_network", broken)
-    outcomes = real_models.outcomes_of("small", load_small("small", None), ["snip", "plain"], 0)
-    assert [outcome.error for outcome in outcomes] == ["BUG", "BUG"]
+    found = outcomes.outcomes_of("small", load_small("small", None), ["snip", "plain"], 0)
+    assert [outcome.error for outcome in found] == ["BUG", "BUG"]
 
 
 def test_only_what_raises_is_lost() -> None:
     subject = load_small("small", None)
     subject = dataclasses.replace(subject, batch=(subject.batch[0], None))
-    outcomes = real_models.outcomes_of("small", subject, ["jacob_cov", "snip"], 0)
-    assert [bool(outcome.value) for outcome in outcomes] == [True, False]
-    assert outcomes[1].error == "LabelsError"
+    found = outcomes.outcomes_of("small", subject, ["jacob_cov", "snip"], 0)
+    assert [bool(outcome.value) for outcome in found] == [True, False]
+    assert found[1].error == "LabelsError"
 
 
 def test_a_table_survives_its_file(tmp_path: pathlib.Path) -> None:
     subject = load_small("small", None)
-    table = real_models.Table(tmp_path / "table.csv", ["small"])
-    table.add(real_models.outcomes_of("small", subject, ["params", "meco"], 0))
-    again = real_models.Table(tmp_path / "table.csv", ["small"])
+    table = outcomes.Table(tmp_path / "table.csv", ["small"])
+    table.add(outcomes.outcomes_of("small", subject, ["params", "meco"], 0))
+    again = outcomes.Table(tmp_path / "table.csv", ["small"])
     again.read()
     assert again.outcomes == table.outcomes
     assert again.missing("small", ["params", "snip"]) == ["snip"]
@@ -125,10 +126,10 @@ def test_a_table_survives_its_file(tmp_path: pathlib.Path) -> None:
     [("small", "", 60), ("slow", "timeout", 2), ("absent", "build", 60), ("dying", "crash", 60)],
 )
 def test_a_model_runs_in_a_process_of_its_own(name: str, error: str, limit: float) -> None:
-    job = real_models.Job(name, load_small, real_models.Settings(), (("params",), ("snip",)))
-    outcomes = job.run(limit=limit)
-    assert [(outcome.proxy, outcome.error) for outcome in outcomes] == [
+    job = outcomes.Job(name, load_small, model_zoo.Settings(), (("params",), ("snip",)))
+    found = job.run(limit=limit)
+    assert [(outcome.proxy, outcome.error) for outcome in found] == [
         ("params", error),
         ("snip", error),
     ]
-    assert all(bool(outcome.value) != bool(error) for outcome in outcomes)
+    assert all(bool(outcome.value) != bool(error) for outcome in found)

@@ -20,6 +20,7 @@ __all__ = [
     "add_effort",
     "add_jobs",
     "add_output_folder",
+    "add_record",
     "add_score_file",
     "benchmark_of",
     "jobs_of",
@@ -157,4 +158,11 @@ def add_output_folder(parser: argparse.ArgumentParser) -> None:
         default=Path("zerocost-bench"),
         metavar="DIR",
         help="folder for the results",
+    )
+
+
+def add_record(parser: argparse.ArgumentParser) -> None:
+    """Add whether the result is one that README and documentation quote."""
+    parser.add_argument(
+        "--record", action="store_true", help="store the key figures in results/figures.toml"
     )

@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None, *, program: str = "zerocost-bench") 
             "command is given again, where it keeps what is done."
         ),
     )
-    parser.set_defaults(command_line=" ".join(["zerocost-bench", *words]))
+    told = [word for word in words if word != "--record"]
+    parser.set_defaults(command_line=" ".join(["zerocost-bench", *told]))
     subparsers = parser.add_subparsers(required=True, metavar="EXPERIMENT")
     for name, summary in EXPERIMENTS.items():
         subparser = subparsers.add_parser(name, help=summary, formatter_class=HelpFormatter)

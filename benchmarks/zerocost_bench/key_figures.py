@@ -184,9 +184,16 @@ def record_figures(
         command=command,
         commit=commit or known.commit,
         date=time.strftime("%Y-%m-%d"),
-        figures={figure: figures.get(figure, value) for figure, value in known.figures.items()},
+        figures={
+            figure: _plain(figures.get(figure, value)) for figure, value in known.figures.items()
+        },
     )
     save(results, file)
+
+
+def _plain(value: float) -> float:
+    """Return a whole number without a point, as texts write it."""
+    return int(value) if float(value).is_integer() else float(value)
 
 
 def problems(results: Mapping[str, Result]) -> list[str]:

@@ -4,8 +4,6 @@ Measured in one run, side by side: the pool of a warmup in one process (one torc
 two, and training passes (forward, backward) of such networks at batch 64, with one core and with
 all. The target: 1000 candidates on two cores take no longer than 50 training passes, and two
 processes are at least 1.7 times as fast as one.
-
-    zerocost-bench candidates [--candidates 1000] [--repeats 3]
 """
 
 from __future__ import annotations

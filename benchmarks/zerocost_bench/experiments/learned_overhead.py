@@ -3,8 +3,6 @@
 The architectures are those of NAS-Bench-201 and their scores random numbers, looked up in no time,
 so that what remains is the sampler: drawing from the base sampler, fitting, ranking the warmup's
 pool of 1000 and the other candidates, what is written to the storage.
-
-    zerocost-bench learned-overhead [--trials 100 1000 5000] [--scores 4] [--repeats 5]
 """
 
 from __future__ import annotations

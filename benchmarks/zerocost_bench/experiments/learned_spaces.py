@@ -9,8 +9,6 @@
   proxies, the same turned round, random numbers, and none;
 * NAS-Bench-201 (ImageNet16-120) with a score that is right for 60 trials and turned round after.
 
-    zerocost-bench learned-spaces [--seeds 20] [--trials 100] [--jobs 2] [--tables car,kc1]
-
 The target of a comparison is what TPE's median search has found after half of the trials; told is
 how many trials the median search needs until it is there. For the score that turns round, what is
 told is how far from the best the proposals are, in the trials before and after it.

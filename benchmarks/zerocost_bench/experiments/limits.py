@@ -18,8 +18,6 @@ For each: the share of the trained that is within, how many different networks t
 that were pruned, draws for a trained network, the depth of the first and of the last five trained
 (of a benchmark's cell, its convolutions), the best value, and the seconds that choosing a
 network took, building included.
-
-    zerocost-bench limits [--trainings 20] [--seeds 3] [--output benchmarks/results/limits]
 """
 
 from __future__ import annotations

@@ -3,9 +3,6 @@
 Prints, for several base samplers and storages, the median time of a trial of the bare base sampler
 and of ``ZeroCostSampler`` with 32 moves around it, once the history has the given length. Scoring
 and training cost nothing here: the scorer is a sum, and the objective returns it.
-
-    zerocost-bench overhead [--history 100 1000] [--moves 32] [--trials 15]
-    zerocost-bench overhead --bases gp --history 50 100 --moves 4 --trials 5
 """
 
 from __future__ import annotations

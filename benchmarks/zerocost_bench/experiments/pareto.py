@@ -11,8 +11,6 @@ For a size that is the number of parameters. For a latency it is the number of l
 in a cell: ReLU, convolution, BatchNorm and the sum at the node make four for a convolution, two
 for pooling, one for a skip connection. (Parameters and floating point operations order these
 architectures alike, and follow the latency less.)
-
-    zerocost-bench pareto [--scores SCORES.npz] [--seeds 20] [--trials 100]
 """
 
 from __future__ import annotations
@@ -20,6 +18,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import platform
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -31,8 +30,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, NSGAIISampler, RandomSampler, TPESampler
 
 from optuna_zerocost import Pareto, ZeroCostSampler
-from zerocost_bench.arguments import add_benchmark, benchmark_of
+from zerocost_bench.arguments import add_benchmark, add_record, benchmark_of
 from zerocost_bench.benchmark import Benchmark
+from zerocost_bench.key_figures import record_figures
 
 BASES: dict[str, Callable[[int], BaseSampler]] = {
     "random": lambda seed: RandomSampler(seed=seed),
@@ -102,6 +102,7 @@ def search(sampler: BaseSampler, objectives: Objectives, *, trials: int) -> floa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the experiment's arguments."""
     add_benchmark(parser)
+    add_record(parser)
     parser.add_argument("--scores", type=pathlib.Path)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -117,6 +118,7 @@ def run(arguments: argparse.Namespace) -> None:
     benchmark = benchmark_of(arguments)
     score = make_scorer(benchmark, synflow_of(benchmark, arguments.scores))
     started = time.perf_counter()
+    figures: dict[str, float] = {}
     lines = [
         f"# Two objectives on {benchmark.title}",
         "",
@@ -166,11 +168,15 @@ def run(arguments: argparse.Namespace) -> None:
                 f"| {sum(a < b for a, b in zip(alone, ours, strict=True))} of {len(ours)} |"
             )
             print(lines[-1], flush=True)
+            key = re.sub(r"\W+", "_", f"{cost}_{name}".lower())
+            figures |= {f"{key}_alone": round(before, 4), key: round(after, 4)}
     lines += [
         "",
         f"Optuna {optuna.__version__}, Python {platform.python_version()}, {platform.system()}, "
         f"one process, {(time.perf_counter() - started) / 60:.0f} minutes in all.",
     ]
+    if arguments.record:
+        record_figures("pareto", arguments.command_line, figures)
     if arguments.output:
         arguments.output.write_text("\n".join(lines) + "\n")
 

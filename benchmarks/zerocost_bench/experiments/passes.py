@@ -1,14 +1,14 @@
 """What sharing passes saves, and what the package adds to them.
 
-Measures, side by side in one run, for NAS-Bench-201 networks at batch 64 and for three others:
+Measures times side by side, for NAS-Bench-201 networks at batch 64 and for three others.
 
 (a) the paper's seven proxies together against each on its own, with and without grasp;
 (b) the same against the bare passes, written by hand with torch.autograd;
 (c) synflow, building the network included, against one training forward and backward;
 (d) for the first network, the peak memory with and without grasp, the one second derivative.
 
-Run ``zerocost-bench passes``; ``--quick`` takes four networks and a small batch, to see that
-it works. Without ``--output`` nothing is written.
+``--quick`` takes four networks and a small batch, to see that it works. Without ``--output``
+nothing is written.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from optuna_zerocost import proxies
+from zerocost_bench.nasbench201 import EDGES, OPERATIONS, build_network, live_edges
 
 WITHOUT_GRASP = ("grad_norm", "snip", "fisher", "jacob_cov", "plain", "synflow")
 SEVEN = (*WITHOUT_GRASP, "grasp")
 CLASSES = 10
 SYNFLOW_TURNS = 9
-OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 NORMALISATIONS = (nn.BatchNorm2d, nn.LayerNorm)
 
 # What is measured, and at least (or at most) what it should be. What each costs on its own, over
@@ -66,44 +65,8 @@ def relu_conv_bn(c_in: int, c_out: int, kernel: int, stride: int = 1) -> nn.Modu
     )
 
 
-def operation(name: str, channels: int) -> nn.Module:
-    if name == "nor_conv_1x1":
-        return relu_conv_bn(channels, channels, 1)
-    if name == "nor_conv_3x3":
-        return relu_conv_bn(channels, channels, 3)
-    if name == "avg_pool_3x3":
-        return nn.AvgPool2d(3, 1, 1, count_include_pad=False)
-    return nn.Identity()
-
-
-class Cell(nn.Module):
-    """A cell of NAS-Bench-201: four nodes, of which each adds up its incoming edges."""
-
-    def __init__(self, channels: int, names: tuple[str, ...]) -> None:
-        super().__init__()
-        self.edges = nn.ModuleDict(
-            {
-                f"{source}{target}": operation(name, channels)
-                for (source, target), name in zip(EDGES, names, strict=True)
-                if name != "none"
-            }
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the last node."""
-        nodes: list[Tensor | None] = [x, None, None, None]
-        for source, target in EDGES:
-            key, value = f"{source}{target}", nodes[source]
-            if key in self.edges and value is not None:
-                passed = self.edges[key](value)
-                before = nodes[target]
-                nodes[target] = passed if before is None else before + passed
-        assert nodes[3] is not None
-        return nodes[3]
-
-
 class Residual(nn.Module):
-    """Two convolutions and a shortcut; the body of a ResNet, and the reduction between cells."""
+    """Two convolutions and a shortcut."""
 
     def __init__(self, c_in: int, c_out: int, stride: int) -> None:
         super().__init__()
@@ -122,25 +85,13 @@ class Residual(nn.Module):
         return result
 
 
-def image_network(widths: list[int], block: Callable[[int], nn.Module], depth: int) -> nn.Module:
-    layers: list[nn.Module] = [
-        nn.Conv2d(3, widths[0], 3, padding=1, bias=False),
-        nn.BatchNorm2d(widths[0]),
-    ]
-    for stage, width in enumerate(widths):
-        if stage:
-            layers.append(Residual(widths[stage - 1], width, 2))
-        layers += [block(width) for _ in range(depth)]
-    head = [nn.BatchNorm2d(widths[-1]), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return nn.Sequential(*layers, *head, nn.Linear(widths[-1], CLASSES))
-
-
-def nasbench201(names: tuple[str, ...]) -> nn.Module:
-    return image_network([16, 32, 64], lambda width: Cell(width, names), 5)
-
-
 def resnet() -> nn.Module:
-    return image_network([32, 64, 128], lambda width: Residual(width, width, 1), 2)
+    layers: list[nn.Module] = [nn.Conv2d(3, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32)]
+    for narrow, width in ((32, 32), (32, 64), (64, 128)):
+        layers += [Residual(narrow, width, 2)] * (narrow < width)
+        layers += [Residual(width, width, 1) for _ in range(2)]
+    head = [nn.BatchNorm2d(128), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, *head, nn.Linear(128, CLASSES))
 
 
 class Encoder(nn.Module):
@@ -174,17 +125,13 @@ class Recurrent(nn.Module):
 
 
 def architectures(count: int, seed: int) -> Iterator[tuple[str, ...]]:
-    """Yield distinct random cells whose input reaches their output."""
+    """Yield distinct random cells with a convolution whose input reaches their output."""
     generator = random.Random(seed)
     seen: set[tuple[str, ...]] = set()
     while len(seen) < count:
         names = tuple(generator.choice(OPERATIONS) for _ in EDGES)
-        reached = {0}
-        for (source, target), name in zip(EDGES, names, strict=True):
-            if name != "none" and source in reached:
-                reached.add(target)
         convolutional = any("conv" in name for name in names)
-        if 3 in reached and convolutional and names not in seen:
+        if any(live_edges(names)) and convolutional and names not in seen:
             seen.add(names)
             yield names
 
@@ -413,7 +360,7 @@ def run(arguments: argparse.Namespace) -> None:
     images, sequences = torch.randn(size, 3, 32, 32), torch.randn(size, 32, 32)
     targets = torch.randint(0, CLASSES, (size,))
     jobs: list[tuple[str, str, Builder, Tensor]] = [
-        ("NAS-Bench-201", "/".join(names), functools.partial(nasbench201, names), images)
+        ("NAS-Bench-201", "/".join(names), functools.partial(build_network, names), images)
         for names in architectures(count, arguments.seed)
     ]
     jobs += [

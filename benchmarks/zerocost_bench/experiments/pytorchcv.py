@@ -4,11 +4,9 @@ The package's metadata tell the error rate of each trained model; the proxies se
 untrained. Prints Spearman's ρ of every proxy with the accuracy, signed, beside that of ``params``
 and ``flops``.
 
-    zerocost-bench pytorchcv [--jobs 2] [--limit 120] [--quick] [--output PATH]
-
-The images are the first of CIFAR-10 where ``cifar10_1000.npz`` is found in the folder ``data`` of
-the folder that OPTUNA_ZEROCOST_SHARED names, or of ``shared`` beside the repository; else they
-are random. Without ``--output`` nothing is written.
+The images are those of ``--images``, an ``.npz`` file with ``x`` (uint8, n×32×32×3) and ``y`` (n
+labels), such as the first of CIFAR-10; else they are random. Without ``--output`` nothing is
+written.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ import argparse
 import csv
 import functools
 import importlib
-import os
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,17 +26,13 @@ from scipy import stats
 from torch import Tensor, nn
 
 from optuna_zerocost import proxies
-from zerocost_bench.experiments.real_models import (
-    Job,
-    Settings,
-    Subject,
-    Table,
-    labels,
-    last_output,
-    measure,
-    obtained,
-)
-from zerocost_bench.experiments.real_models import passes as passes_of
+from zerocost_bench.arguments import add_record
+from zerocost_bench.experiments.real_models import obtained
+from zerocost_bench.files import open_arrays
+from zerocost_bench.key_figures import record_figures
+from zerocost_bench.model_zoo import Settings, Subject, labels, last_output
+from zerocost_bench.outcomes import Job, Table, measure
+from zerocost_bench.outcomes import passes as passes_of
 
 # What takes one pass over one sample at most, and so is measured on models of any size.
 STATIC = ("params", "flops", "l2_norm", "synflow", "logsynflow")
@@ -77,20 +70,12 @@ def builders() -> Mapping[str, Callable[[], nn.Module]]:
     return found
 
 
-def images_file() -> Path | None:
-    beside = Path(__file__).resolve().parents[2] / "shared"
-    folder = Path(os.environ.get("OPTUNA_ZEROCOST_SHARED", beside))
-    path = folder / "data" / "cifar10_1000.npz"
-    return path if path.exists() else None
-
-
 def minibatch(settings: Settings) -> tuple[Tensor, Tensor]:
     """Return the first images of CIFAR-10, normalised, with their labels; else random ones."""
-    path = images_file()
-    if path is None:
+    if settings.images is None:
         size = settings.cifar_size
         return torch.randn(settings.batch, 3, size, size), labels(settings.batch)
-    with np.load(path, allow_pickle=False) as data:
+    with open_arrays(settings.images) as data:
         pixels, classes = data["x"][: settings.batch], data["y"][: settings.batch]
     mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
     images = (torch.from_numpy(pixels).float() / 255 - mean) / deviation
@@ -192,6 +177,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--gflops", type=float, default=1.0, help="larger models get the static proxies only"
     )
     parser.add_argument("--quick", action="store_true", help="four small models, batch 8")
+    parser.add_argument("--images", metavar="FILE", help="(default: random ones)")
+    add_record(parser)
     parser.add_argument("--output", type=Path, help="write OUTPUT.csv and OUTPUT.md")
     parser.add_argument("--resume", action="store_true", help="keep what OUTPUT.csv holds")
     parser.add_argument(
@@ -205,7 +192,11 @@ def run(arguments: argparse.Namespace) -> None:
     models = tuple(name for name in known if name in builders())
     if arguments.quick:
         models = tuple(name for name in models if "net20_" in name)[:4]
-    settings = Settings(batch=8 if arguments.quick else arguments.batch, seed=arguments.seed)
+    settings = Settings(
+        batch=8 if arguments.quick else arguments.batch,
+        seed=arguments.seed,
+        images=arguments.images,
+    )
     kernel_settings = replace(settings, batch=min(KERNEL_BATCH, settings.batch))
     table = Table(arguments.output.with_suffix(".csv") if arguments.output else None, models)
     if arguments.resume or arguments.only:
@@ -236,8 +227,16 @@ def run(arguments: argparse.Namespace) -> None:
         + jobs_for(small, KERNEL, kernel_settings)
         + jobs_for(small, REDRAWN, settings)
     )
-    text = report(table, models, small, known, settings, arguments.gflops)
+    text = report(arguments.command_line, table, models, small, known, settings, arguments.gflops)
     print(text)
+    if arguments.record:
+        scores = scores_of(table, models)
+        figures: dict[str, float] = {"small_models": len(small)}
+        for name in proxies.names():
+            of = [model for model in small if name in scores[model]]
+            rho = spearman([scores[m][name] for m in of], [known[m] for m in of])
+            figures |= {name: round(rho, 2), f"{name}_models": len(of)}
+        record_figures("pytorchcv_correlation", arguments.command_line, figures)
     if arguments.output:
         arguments.output.with_suffix(".md").write_text(text)
 
@@ -251,6 +250,7 @@ def scores_of(table: Table, models: Sequence[str]) -> dict[str, dict[str, float]
 
 
 def report(
+    command: str,
     table: Table,
     models: Sequence[str],
     small: Sequence[str],
@@ -260,7 +260,7 @@ def report(
 ) -> str:
     """Return the whole result as Markdown."""
     scores = scores_of(table, models)
-    images = "the first CIFAR-10 training images" if images_file() else "random images"
+    images = "the first CIFAR-10 training images" if settings.images else "random images"
     on = (
         f"{images}, batch {settings.batch} (ntk_condition {min(KERNEL_BATCH, settings.batch)}, "
         f"swap 16 of them), 32 × 32, seed {settings.seed}, PyTorch's initial weights as "
@@ -279,7 +279,7 @@ def report(
     lines = [
         "# Zero-cost proxies and the accuracy of pytorchcv's CIFAR-10 models",
         "",
-        obtained(on),
+        obtained(command, on),
         "",
         "ρ is Spearman's, of the score of the untrained network with the CIFAR-10 test accuracy "
         "of the trained one, which is 100 % less the error rate in pytorchcv's metadata. The "

