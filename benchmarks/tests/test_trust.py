@@ -12,6 +12,7 @@ import optuna
 import pytest
 from optuna.trial import FixedTrial
 
+from optuna_zerocost.records import stored_pools
 from optuna_zerocost.samplers import ZeroCostSampler
 from zerocost_bench import nasbench201
 from zerocost_bench.command import main
@@ -61,9 +62,7 @@ def test_samplers_with_other_scores_have_the_same_random_networks() -> None:
         study = optuna.create_study(direction="maximize", sampler=arm.make_sampler(3))
         trial = study.ask()
         nasbench201.suggest_architecture(trial)
-        sampler = study.sampler
-        assert isinstance(sampler, ZeroCostSampler)
-        (pool,) = sampler._pools.values()
+        (pool,) = stored_pools(study)
         pools.append([candidate.key for candidate in pool.candidates])
     assert len(pools) == 3
     assert pools[0] == pools[1] == pools[2]

@@ -31,7 +31,8 @@ def qualified_name(function: Any) -> str:
         return f"{qualified_name(function.func)}({', '.join(bound)})"
     named = function if hasattr(function, "__qualname__") else type(function)
     # A script's own module is called __mp_main__ in the processes that multiprocessing spawns.
-    module = named.__module__.replace("__mp_main__", "__main__")
+    # And code that is executed without a name has no module.
+    module = (named.__module__ or "").replace("__mp_main__", "__main__")
     return f"{module}.{named.__qualname__}"
 
 
