@@ -63,3 +63,10 @@ def test_objects_in_a_batch_have_no_place_in_memory() -> None:
     found = [ModelScorer(build, (space, None)).fingerprint for space in (first, second)]
     assert found[0] == found[1]
     assert found[0] != ModelScorer(build, ([first], None)).fingerprint
+
+
+def test_code_that_belongs_to_no_module_is_told_apart_by_its_names() -> None:
+    names: dict[str, Any] = {}
+    exec("def one(trial): return {}\ndef other(trial): return {}", names)
+    assert names["one"].__module__ is None
+    assert fingerprint_of(names["one"]) != fingerprint_of(names["other"])
