@@ -18,7 +18,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import optuna
@@ -55,6 +55,7 @@ from optuna_zerocost import (
     ReducedTrainingScorer,
     ReinforceSampler,
     RelationPredictorSampler,
+    Scorer,
     Sources,
     Vote,
     Warmup,
@@ -117,7 +118,7 @@ class _Plan:
 
     sampler: Callable[[], BaseSampler]
     objective: Objective
-    directions: Sequence[str] = ("maximize",)
+    directions: Sequence[Literal["maximize", "minimize"]] = ("maximize",)
     pruner: Callable[[], BasePruner] = NopPruner
     prepare: Callable[[Study], None] = _nothing
     run: Callable[[Study, _Plan], None] = _optimized
@@ -291,6 +292,7 @@ def _nsga2() -> BaseSampler:
 
 
 def _grid() -> BaseSampler:
+    grid: dict[str, Sequence[str | float | int | bool | None]]
     grid = {"op0": OPERATIONS, "op1": ["conv"], "op2": OPERATIONS[1:], "width": [2, 5]}
     return GridSampler(grid, seed=3)
 
@@ -300,7 +302,7 @@ def _fixed(make: Callable[[], BaseSampler], **params: Any) -> Callable[[], BaseS
 
 
 def _sampler(
-    scorer: Callable[[Any], Mapping[str, float]] | Callable[[], Any],
+    scorer: Scorer,
     base: Callable[[], BaseSampler] = _tpe,
     *,
     ranking: Callable[[], Any] = lambda: None,
