@@ -25,6 +25,12 @@ def cell(trial: Any) -> None:
     trial.suggest_int("width", 1, 8)
 
 
+def deep(trial: Any) -> None:
+    """More parameters than can each be tried as more relevant or less."""
+    for edge in range(14):
+        trial.suggest_categorical(f"op{edge}", OPERATIONS)
+
+
 def small(trial: Any) -> None:
     """Six architectures."""
     trial.suggest_categorical("op0", OPERATIONS[:3])

@@ -67,6 +67,7 @@ from tests.recorded.spaces import (
     Scores,
     cell,
     conditional,
+    deep,
     dynamic,
     error_of,
     images,
@@ -540,6 +541,15 @@ def _plans() -> dict[str, _Plan]:
             ),
             _CELL,
         ),
+        "learned, long prior study": _Plan(
+            _sampler(
+                Scores(cell, _BOTH),
+                ranking=lambda: Learned(prior_studies=[_older(cell, 220)]),
+                warmup=None,
+            ),
+            _CELL,
+            trials=4,
+        ),
         "learned, names with signs": _Plan(
             _sampler(
                 Scores(cell, ("size", "cost", "hint")), ranking=lambda: Learned("-cost", "+hint")
@@ -553,6 +563,7 @@ def _plans() -> dict[str, _Plan]:
         "learned, noise trusted": _Plan(
             _sampler(Scores(cell, ("noise",)), ranking=lambda: Learned(trusting=4)), _CELL
         ),
+        "learned, many parameters": _Plan(_sampler(Scores(deep, _BOTH)), _value(deep)),
         "learned, no names known": _Plan(_sampler(size_and_cost_of_cell), _CELL),
         # Other rankings and small choices
         "by a negative score": _Plan(
@@ -646,6 +657,14 @@ def _plans() -> dict[str, _Plan]:
             _sampler(
                 _synflow_and_snip(limits=Limits(params=(200, 1500)), on_undefined="omit"),
                 ranking=lambda: Vote("synflow", "snip"),
+            ),
+            _value(network_space),
+        ),
+        "networks, flops and memory, by score": _Plan(
+            _sampler(
+                _synflow_and_snip(limits=Limits(flops=(500, 9000), memory_mb=0.025, draws=100)),
+                ranking=_by_name("snip"),
+                warmup=None,
             ),
             _value(network_space),
         ),
