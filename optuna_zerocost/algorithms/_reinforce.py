@@ -211,11 +211,7 @@ class ReinforceSampler(BaseSampler):
         return agent.policy(param_name, param_distribution).sample(rng)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Hand over to the independent sampler."""
         self._open.pop((study.study_name, trial.number), None)

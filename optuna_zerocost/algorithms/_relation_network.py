@@ -153,11 +153,7 @@ def win_probabilities(
 @contextlib.contextmanager
 def _own_modes() -> Iterator[None]:
     """Compute as if no user code around had switched gradients off or mixed precision on."""
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast("cpu", enabled=False),
-    ):
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
         yield
 
 

@@ -202,11 +202,7 @@ class RelationPredictorSampler(BaseSampler):
         return self._plan(study, trial).draw(param_name, param_distribution)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Forget the trial's candidates."""
         self._plans.pop(_identity(study, trial), None)
