@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -77,8 +76,11 @@ class AgingEvolutionSampler(BaseSampler):
             )
         self._population_size = population_size
         self._tournament_size = tournament_size
-        self._seed = _new_seed() if seed is None else seed
-        self._plans: dict[int, _Plan] = {}
+        self._seed = seed
+        # What is decided at a trial's first suggestion: how to draw, and what to mutate.
+        self._plans: dict[int, tuple[RandomSampler, Mutations | None]] = {}
+        if seed is None:
+            self.reseed_rng()
 
     def __getstate__(self) -> dict[str, Any]:
         # Plans live from a trial's first suggestion to its last, and can be made again.
@@ -89,7 +91,7 @@ class AgingEvolutionSampler(BaseSampler):
 
     def reseed_rng(self) -> None:
         """Take another seed; Optuna calls this in each thread of a parallel study."""
-        self._seed = _new_seed()
+        self._seed = random.Random().getrandbits(63)
 
     def parent_of(self, study: Study, trial: FrozenTrial) -> FrozenTrial | None:
         """Return the trial that ``trial`` is to be a mutation of.
@@ -97,7 +99,7 @@ class AgingEvolutionSampler(BaseSampler):
         Returns:
             The parent, the same one until ``trial`` ends; ``None`` while the population fills.
         """
-        mutations = self._plan(study, trial).mutations
+        _, mutations = self._plan(study, trial)
         return None if mutations is None else mutations.parent
 
     def infer_relative_search_space(
@@ -114,7 +116,7 @@ class AgingEvolutionSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return a mutation of the parent; what the parent does not have is drawn at random."""
-        mutations = self._plan(study, trial).mutations
+        _, mutations = self._plan(study, trial)
         mutated: Mapping[str, Any] = {}
         if mutations is not None:
             mutated = mutations.draw(search_space)
@@ -136,27 +138,22 @@ class AgingEvolutionSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw at random."""
-        sampler = self._plan(study, trial).random_sampler
+        sampler, _ = self._plan(study, trial)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Forget the parent."""
         self._plans.pop(_compat.trial_id_of(trial), None)
 
-    def _plan(self, study: Study, trial: FrozenTrial) -> _Plan:
+    def _plan(self, study: Study, trial: FrozenTrial) -> tuple[RandomSampler, Mutations | None]:
         trial_id = _compat.trial_id_of(trial)
         if trial_id not in self._plans:
             # By the trial's number: workers with one seed differ, and a resumed study goes on.
             rng = random.Random(f"{self._seed};{trial.number}")
             random_sampler = RandomSampler(seed=rng.getrandbits(32))
-            mutations = self._choose_parent(study, trial, rng)
-            self._plans[trial_id] = _Plan(random_sampler, mutations)
+            self._plans[trial_id] = random_sampler, self._choose_parent(study, trial, rng)
         return self._plans[trial_id]
 
     def _choose_parent(
@@ -181,15 +178,3 @@ class AgingEvolutionSampler(BaseSampler):
             first = first or mutations
             population = [member for member in population if member is not winner]
         return first
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Decisions about a trial, made at its first suggestion."""
-
-    random_sampler: RandomSampler
-    mutations: Mutations | None
-
-
-def _new_seed() -> int:
-    return random.Random().getrandbits(63)

@@ -26,12 +26,7 @@ _logger = logging.getLogger("optuna.zerocost")
 
 
 class GraphEncoder:
-    """Turns parameters into graphs, and checks them.
-
-    Args:
-        encode: The user's function, or ``None`` for a vector of the parameters.
-        distributions: What is known of the parameters.
-    """
+    """Turns parameters into graphs by the user's ``encode``, or into vectors, and checks them."""
 
     def __init__(
         self, encode: Encode | None, distributions: Sequence[Mapping[str, BaseDistribution]]
@@ -41,11 +36,7 @@ class GraphEncoder:
         self._features: int | None = None
 
     def of_trial(self, trial: FrozenTrial) -> Graph:
-        """Return the graph of a finished trial.
-
-        Raises:
-            ValueError: If the user's function does not give one.
-        """
+        """Return the graph of a finished trial, which ``encode`` must be able to give."""
         try:
             return self._graph(trial.params)
         except Exception as error:
@@ -77,14 +68,12 @@ class GraphEncoder:
             return np.zeros((1, 1), np.float32), self._one_hot(params)[None]
         pair = self._encode(dict(params))
         adjacency, features = (np.asarray(array, dtype=np.float32) for array in pair)
-        if (
-            features.ndim != 2
-            or adjacency.shape != (len(features), len(features))
-            or not np.isfinite(features).all()
-        ):
+        is_finite = bool(np.isfinite(features).all())
+        shape = (len(features), len(features))
+        if features.ndim != 2 or adjacency.shape != shape or not is_finite:
             raise ValueError(
                 f"The adjacency has shape {adjacency.shape} and the features {features.shape}"
-                f"{'' if np.isfinite(features).all() else ', not all of them finite'}."
+                f"{'' if is_finite else ', not all of them finite'}."
             )
         if self._features is None:
             self._features = features.shape[1]

@@ -8,7 +8,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optuna_zerocost.algorithms._neighbours import one_edits
+from optuna_zerocost.algorithms._neighbours import other_values
 from optuna_zerocost.records import architecture_key, chosen_key
 
 __all__ = ["Mutations"]
@@ -22,13 +22,9 @@ class Mutations:
     A parameter is picked uniformly among those with edits left, then one of its edits. Where
     ``ZeroCostSampler`` chose the parent's architecture, there is one edit to the architecture and
     one to the other parameters: otherwise a learning rate would hardly ever change, since a
-    candidate that differs in nothing else is no new architecture.
-
-    Args:
-        parent: A trial with parameters.
-        others: The study's other trials. What one of them has evaluated is not new.
-        rng: Draws the edits.
-        fixed: Values that are given, whatever the parent's are; they are not edited.
+    candidate that differs in nothing else is no new architecture. What one of the ``others``, the
+    study's other trials, has evaluated is not new; ``fixed`` values are given and not edited,
+    whatever the parent's are.
     """
 
     def __init__(
@@ -54,21 +50,14 @@ class Mutations:
         return bool(self._left)
 
     def neighbours(self) -> list[dict[str, Any]]:
-        """Return the parent's architecture with each of the edits that no trial has evaluated.
+        """Return the parent's architecture with each of its new edits, in random order.
 
-        Returns:
-            In random order. Where the architecture is not known, all parameters count to it.
+        Where the architecture is not known, all parameters count to it.
         """
-        architecture = {
-            name: value
-            for name, value in self.parent.params.items()
-            if name not in self._other_names
-        }
-        edited = [
-            {**architecture, name: value}
-            for name, values in self._left.items()
-            for value in values
-        ]
+        params = self.parent.params
+        architecture = {name: params[name] for name in params if name not in self._other_names}
+        left = self._left.items()
+        edited = [{**architecture, name: value} for name, values in left for value in values]
         return self._rng.sample(edited, len(edited))
 
     def draw(self, names: Collection[str]) -> dict[str, Any]:
@@ -91,22 +80,22 @@ class Mutations:
 
     def _edits(self, names: Iterable[str]) -> _Edits:
         """Return for each name the values that it can be edited to, in random order."""
-        params = {name: self.parent.params[name] for name in names}
-        edits = {}
-        for name, values in one_edits(params, self.parent.distributions, self._rng):
-            if values:
+        parent, edits = self.parent, {}
+        for name in names:
+            if values := other_values(parent.params[name], parent.distributions[name], self._rng):
                 edits[name] = self._rng.sample(values, len(values))
         return edits
 
     def _new_edits(self) -> _Edits:
+        def is_new(name: str, value: Any) -> bool:
+            (key,) = architecture_key({name: value}, self.parent.distributions)
+            return key not in self._evaluated
+
         edits = {
-            name: [value for value in values if not self._is_evaluated(name, value)]
+            name: [value for value in values if is_new(name, value)]
             for name, values in self._edits(self._names).items()
         }
         return {name: values for name, values in edits.items() if values}
-
-    def _is_evaluated(self, name: str, value: Any) -> bool:
-        return architecture_key({name: value}, self.parent.distributions)[0] in self._evaluated
 
     def _evaluated_edits(
         self, others: Iterable[FrozenTrial], fixed: Mapping[str, Any]

@@ -24,10 +24,7 @@ class OneHotEncoder:
 
     A categorical is one-hot; an integer or float is scaled to [0, 1], on a logarithmic scale if
     its distribution has one. Every parameter has one entry more, which is 1 where it is absent.
-
-    Args:
-        distributions: What is known of the parameters, e.g. the ``distributions`` of each past
-            trial. Of ranges that differ the hull is taken.
+    Of ranges that differ among the ``distributions`` of past trials the hull is taken.
     """
 
     def __init__(self, distributions: Iterable[Mapping[str, BaseDistribution]]) -> None:

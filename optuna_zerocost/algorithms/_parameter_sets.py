@@ -30,9 +30,8 @@ class ParameterSets:
     interchangeable with those seen beside the other names of the set. Such a set can still be
     wrong about what the objective will ask for.
 
-    Args:
-        trials: Past trials, at least one, each with at least one parameter.
-        fixed: Values that are given, e.g. by ``enqueue_trial``.
+    There must be at least one past trial, and each must have at least one parameter; ``fixed``
+    values are given, by ``enqueue_trial``, say.
     """
 
     def __init__(self, trials: Sequence[FrozenTrial], fixed: Mapping[str, Any]) -> None:
@@ -48,12 +47,7 @@ class ParameterSets:
         self._fixed = {name: value for name, value in fixed.items() if name in self._classes}
 
     def random(self, generator: np.random.Generator, draw: Draw) -> Candidate:
-        """Return random values for the names of a past trial; each set of names is as likely.
-
-        Args:
-            generator: Chooses the names.
-            draw: ``(name, distribution) → value``, at random.
-        """
+        """Return random values for the names of a past trial; each set of names is as likely."""
         fitting = [group for group in self._groups.values() if self._admits_fixed(group[0])]
         template = _choose(_choose(fitting or list(self._groups.values()), generator), generator)
         drawn = {name: draw(name, d) for name, d in template.distributions.items()}
@@ -89,12 +83,13 @@ class ParameterSets:
         groups: dict[frozenset[str], list[FrozenTrial]] = {}
         for trial in trials:
             groups.setdefault(frozenset(trial.params), []).append(trial)
-        admitted = {
-            names: sum(self._admits(group[0], n, value) for n, value in parent.params.items())
-            for names, group in groups.items()
-        }
-        most = max(admitted.values())
-        nearest = [groups[names] for names, count in admitted.items() if count == most]
+        admitted = [
+            sum(self._admits(group[0], name, value) for name, value in parent.params.items())
+            for group in groups.values()
+        ]
+        most = max(admitted)
+        pairs = zip(groups.values(), admitted, strict=True)
+        nearest = [group for group, count in pairs if count == most]
         chosen: FrozenTrial = _choose(_choose(nearest, generator), generator)
         return chosen
 

@@ -46,23 +46,14 @@ def count_values(distribution: BaseDistribution) -> float:
 
 @dataclass(frozen=True)
 class Policy:
-    """A softmax over the values of a distribution, with the state of its optimizer.
+    """A softmax over the values of a distribution, with the state of its optimizer."""
 
-    Attributes:
-        distribution: A categorical, an integer, or a float with a step.
-        logits: θ, one for each value.
-        prior: π₀, one probability for each value.
-        first_moment: Adam's running mean of the gradient.
-        second_moment: Adam's running mean of the squared gradient.
-        steps: How often it has learned.
-    """
-
-    distribution: BaseDistribution
-    logits: FloatArray
-    prior: FloatArray
-    first_moment: FloatArray
-    second_moment: FloatArray
-    steps: int = 0
+    distribution: BaseDistribution  # a categorical, an integer, or a float with a step
+    logits: FloatArray  # θ, one for each value
+    prior: FloatArray  # π₀, likewise
+    first_moment: FloatArray  # Adam's running mean of the gradient
+    second_moment: FloatArray  # and of the squared gradient
+    steps: int = 0  # how often it has learned
 
     @classmethod
     def untrained(cls, distribution: BaseDistribution) -> Policy:
@@ -91,14 +82,7 @@ class Policy:
     def learn(
         self, value: Any, advantage: float, *, learning_rate: float, entropy_weight: float
     ) -> Policy:
-        """Return the policy after one step.
-
-        Args:
-            value: What was drawn, as a user sees it.
-            advantage: A: how much more reward it brought than is usual.
-            learning_rate: Adam's step size.
-            entropy_weight: β.
-        """
+        """Return the policy after one step: ``value`` was drawn, and brought ``advantage`` A."""
         probabilities = self.probabilities()
         gradient = advantage * probabilities
         gradient[self._index_of(value)] -= advantage

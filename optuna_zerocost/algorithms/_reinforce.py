@@ -127,7 +127,7 @@ class ReinforceSampler(BaseSampler):
 
     def _set_transient_state(self) -> None:
         # What a sampler may lose at any time: the draws of open trials, and what was replayed.
-        self._open: dict[tuple[str, int], _Session] = {}
+        self._open: dict[tuple[str, int], tuple[_Agent, np.random.Generator]] = {}
         self._agents: deque[_Agent] = deque(maxlen=_REMEMBERED_AGENTS)
         self._lock = threading.Lock()
 
@@ -206,15 +206,12 @@ class ReinforceSampler(BaseSampler):
             return self._independent_sampler.sample_independent(
                 study, trial, param_name, param_distribution
             )
-        session = self._open.get((study.study_name, trial.number)) or self._begin(study, trial)
-        return session.agent.policy(param_name, param_distribution).sample(session.rng)
+        known = self._open.get((study.study_name, trial.number))
+        agent, rng = known or self._begin(study, trial)
+        return agent.policy(param_name, param_distribution).sample(rng)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Hand over to the independent sampler."""
         self._open.pop((study.study_name, trial.number), None)
@@ -224,15 +221,15 @@ class ReinforceSampler(BaseSampler):
         is_choice = isinstance(distribution, CategoricalDistribution)
         return is_choice or count_values(distribution) <= self._max_values
 
-    def _begin(self, study: Study, trial: FrozenTrial) -> _Session:
+    def _begin(self, study: Study, trial: FrozenTrial) -> tuple[_Agent, np.random.Generator]:
         """Fix the policies that a trial draws from, and a generator of its own for the draws."""
         seed = None if self._seed is None else [self._seed, trial.number]
-        session = _Session(self._replay(study), np.random.default_rng(seed))
+        begun = self._replay(study), np.random.default_rng(seed)
         with self._lock:
-            self._open[study.study_name, trial.number] = session
+            self._open[study.study_name, trial.number] = begun
             while len(self._open) > _OPEN_TRIALS:
                 del self._open[next(iter(self._open))]
-        return session
+        return begun
 
     def _replay(self, study: Study) -> _Agent:
         """Return the agent after all finished trials, going on from the latest that is known."""
@@ -240,10 +237,8 @@ class ReinforceSampler(BaseSampler):
         marks: list[tuple[Any, Any]] = [(study.study_name, study.direction)]
         marks += [(trial.datetime_complete, trial.number) for trial in trials]
         with self._lock:
-            agent = next(
-                (agent for agent in reversed(self._agents) if agent.has_learned_first_of(marks)),
-                _Agent(marks[:1]),
-            )
+            known = (a for a in reversed(self._agents) if a.marks == marks[: len(a.marks)])
+            agent = next(known, _Agent(marks[:1]))
             for trial in trials[len(agent.marks) - 1 :]:
                 agent = self._learn(agent, trial, study.direction)
                 self._agents.append(agent)
@@ -252,8 +247,7 @@ class ReinforceSampler(BaseSampler):
     def _learn(self, agent: _Agent, trial: FrozenTrial, direction: StudyDirection) -> _Agent:
         """Return the agent after one more trial."""
         outcome = outcome_of(trial, direction)
-        reward = agent.reward(outcome)
-        momentum = self._baseline_momentum
+        reward, momentum = agent.reward(outcome), self._baseline_momentum
         reward_sum = momentum * agent.reward_sum + (1 - momentum) * reward
         weight_sum = momentum * agent.weight_sum + (1 - momentum)
         # As published, the baseline has the new reward in it already.
@@ -281,25 +275,14 @@ class ReinforceSampler(BaseSampler):
 
 @dataclass(frozen=True)
 class _Agent:
-    """An agent that has learned from some trials. Never changed: a further trial makes another.
+    """An agent that has learned from some trials. Never changed: a further trial makes another."""
 
-    Attributes:
-        marks: Which study it was, and which trials, in the order in which they taught.
-        policies: For each parameter one policy for each distribution that it had.
-        outcomes: Of these trials, worst first.
-        reward_sum: Sum of the rewards, weighted by the moving average.
-        weight_sum: Sum of its weights.
-    """
-
-    marks: Sequence[tuple[Any, Any]]
+    marks: Sequence[tuple[Any, Any]]  # the study, and the trials in the order in which they taught
+    # For each parameter one policy for each distribution that it had.
     policies: Mapping[str, tuple[Policy, ...]] = field(default_factory=dict)
-    outcomes: Sequence[Outcome] = ()
-    reward_sum: float = 0.0
-    weight_sum: float = 0.0
-
-    def has_learned_first_of(self, marks: Sequence[tuple[Any, Any]]) -> bool:
-        """Return whether its trials are the first ones of ``marks``, in the same order."""
-        return self.marks == marks[: len(self.marks)]
+    outcomes: Sequence[Outcome] = ()  # of these trials, worst first
+    reward_sum: float = 0.0  # weighted by the moving average
+    weight_sum: float = 0.0  # of its weights
 
     def policy(self, name: str, distribution: BaseDistribution) -> Policy:
         """Return a parameter's policy, untrained where there was no trial."""
@@ -315,14 +298,6 @@ class _Agent:
         below = bisect.bisect_left(self.outcomes, outcome)
         not_above = bisect.bisect_right(self.outcomes, outcome)
         return (below + not_above) / (2 * len(self.outcomes))
-
-
-@dataclass(frozen=True)
-class _Session:
-    """An agent and a generator for the draws of one open trial."""
-
-    agent: _Agent
-    rng: np.random.Generator
 
 
 def _check_single_objective(study: Study) -> None:

@@ -27,21 +27,13 @@ Graph = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Training:
-    """Settings of a training.
-
-    Attributes:
-        steps: Number of optimizer steps.
-        batch_size: Most graphs in one step; every comparable pair of them counts.
-        learning_rate: That of the first step; it falls to zero along half a cosine.
-        weight_decay: Decoupled from the gradient.
-        dropout: Share of the hidden units that each layer leaves out.
-    """
+    """Settings of a training."""
 
     steps: int
-    batch_size: int = 64
-    learning_rate: float = 3e-3
-    weight_decay: float = 5e-4
-    dropout: float = 0.2
+    batch_size: int = 64  # at most; every comparable pair of these graphs counts
+    learning_rate: float = 3e-3  # of the first step; it falls to zero along half a cosine
+    weight_decay: float = 5e-4  # decoupled from the gradient
+    dropout: float = 0.2  # share of the hidden units that each layer leaves out
 
 
 class RelationNetwork(nn.Module):
@@ -49,13 +41,7 @@ class RelationNetwork(nn.Module):
 
     Each layer is x ← relu(layer_norm(Â x W + b)). A graph's embedding is the last state of a
     global node that is joined with all others. The log-odds that graph i is better than graph j
-    are u·hᵢ + v·hⱼ + c, for embeddings h.
-
-    Args:
-        features: Number f of features of a node.
-        layers: Number of graph convolutions.
-        hidden: Width of each.
-        generator: Draws the initial weights; the global random state is not used.
+    are u·hᵢ + v·hⱼ + c, for embeddings h. The global random state is not used.
     """
 
     def __init__(
@@ -70,20 +56,13 @@ class RelationNetwork(nn.Module):
 
         with _own_modes():
             # One feature more tells the global node from the others.
-            widths = [features + 1, *[hidden] * layers]
+            widths = [features + 1, *[hidden] * (layers - 1)]
             bound = 1 / math.sqrt(hidden)
-            self.weights = nn.ParameterList(
-                uniform(*shape, bound=bound) for shape in zip(widths[:-1], widths[1:], strict=True)
-            )
-            self.biases = nn.ParameterList(uniform(hidden, bound=bound) for _ in range(layers))
-            self.scales = nn.ParameterList(
-                nn.Parameter(torch.ones(hidden, dtype=torch.float32, device="cpu"))
-                for _ in range(layers)
-            )
-            self.shifts = nn.ParameterList(
-                nn.Parameter(torch.zeros(hidden, dtype=torch.float32, device="cpu"))
-                for _ in range(layers)
-            )
+            self.weights = nn.ParameterList(uniform(w, hidden, bound=bound) for w in widths)
+            self.biases = nn.ParameterList(uniform(hidden, bound=bound) for _ in widths)
+            one = torch.ones(hidden, dtype=torch.float32, device="cpu")
+            self.scales = nn.ParameterList(nn.Parameter(one.clone()) for _ in widths)
+            self.shifts = nn.ParameterList(nn.Parameter(torch.zeros_like(one)) for _ in widths)
             bound = 1 / math.sqrt(2 * hidden)
             self.first = uniform(hidden, bound=bound)
             self.second = uniform(hidden, bound=bound)
@@ -97,14 +76,7 @@ class RelationNetwork(nn.Module):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        """Return the embeddings of m stacked graphs; shape (m, hidden).
-
-        Args:
-            propagation: The matrices Â; see :func:`_stack`.
-            nodes: The nodes' features.
-            dropout: Share of the hidden units to leave out.
-            generator: Draws which these are.
-        """
+        """Return the embeddings, shape (m, hidden), of m graphs as :func:`_stack` gives them."""
         for weight, bias, scale, shift in zip(
             self.weights, self.biases, self.scales, self.shifts, strict=True
         ):
@@ -136,15 +108,9 @@ def train(
 ) -> RelationNetwork:
     """Return a copy of ``network`` that was trained on all comparable pairs, in both orders.
 
-    Minimizes the mean of −log P(the better one is found better).
-
-    Args:
-        network: A network, new or trained before.
-        graphs: m graphs.
-        relation: Shape (m, m): 1 where the row is better than the column, −1 where it is worse,
-            0 where they cannot be compared. It must not be zero everywhere.
-        training: How to train.
-        generator: Draws the order of the graphs and the dropout.
+    Minimizes the mean of −log P(the better one is found better). The ``relation`` of m graphs has
+    shape (m, m): 1 where the row is better than the column, −1 where it is worse, 0 where they
+    cannot be compared. It must not be zero everywhere.
     """
     with _own_modes():
         network = copy.deepcopy(network)
@@ -173,13 +139,10 @@ def train(
 def win_probabilities(
     network: RelationNetwork, graphs: Sequence[Graph]
 ) -> npt.NDArray[np.float64]:
-    """Return how probable it is that one graph is better than another.
+    """Return the probabilities that the row is better than the column, shape (m, m).
 
     The network's answer depends on the order in which it is shown a pair; the mean over both
     orders is returned, so that P(i better than j) + P(j better than i) = 1.
-
-    Returns:
-        Shape (m, m): the probability that the row is better than the column; 1/2 on the diagonal.
     """
     with _own_modes(), torch.no_grad():
         asked = torch.sigmoid(network.log_odds(network.embed(*_stack(graphs)))).double()
@@ -190,11 +153,7 @@ def win_probabilities(
 @contextlib.contextmanager
 def _own_modes() -> Iterator[None]:
     """Compute as if no user code around had switched gradients off or mixed precision on."""
-    with (
-        torch.inference_mode(False),
-        torch.enable_grad(),
-        torch.autocast("cpu", enabled=False),
-    ):
+    with torch.inference_mode(False), torch.enable_grad(), torch.autocast("cpu", enabled=False):
         yield
 
 

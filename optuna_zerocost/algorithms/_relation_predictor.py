@@ -7,7 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -159,21 +159,12 @@ class RelationPredictorSampler(BaseSampler):
         self._hidden = hidden
         self._steps = steps
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
-        self._forget()
-
-    def _forget(self) -> None:
-        """Drop what is kept for speed alone; all of it follows from the study and the seed."""
+        # Kept for speed alone: all of it follows from the study and the seed.
         self._plans: dict[tuple[int, int], _Plan] = {}
-        self._pretrained: _Last[RelationNetwork] = _Last()
-        self._trained: _Last[RelationNetwork] = _Last()
+        self._pretrained, self._trained = _Last(), _Last()
 
     def __getstate__(self) -> dict[str, Any]:
-        kept_for_speed = ("_plans", "_pretrained", "_trained")
-        return {name: v for name, v in self.__dict__.items() if name not in kept_for_speed}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
+        return {**vars(self), "_plans": {}}
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Begin the trial's random numbers anew."""
@@ -211,11 +202,7 @@ class RelationPredictorSampler(BaseSampler):
         return self._plan(study, trial).draw(param_name, param_distribution)
 
     def after_trial(
-        self,
-        study: Study,
-        trial: FrozenTrial,
-        state: TrialState,
-        values: Sequence[float] | None,
+        self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Forget the trial's candidates."""
         self._plans.pop(_identity(study, trial), None)
@@ -223,15 +210,16 @@ class RelationPredictorSampler(BaseSampler):
     def _plan(self, study: Study, trial: FrozenTrial) -> _Plan:
         identity = _identity(study, trial)
         if identity not in self._plans:
-            self._plans[identity] = _Plan.seeded(self._seed, trial.number)
+            generator = np.random.default_rng([self._seed, trial.number])
+            random_sampler = RandomSampler(seed=int(generator.integers(2**32)))
+            self._plans[identity] = _Plan(generator, random_sampler)
         return self._plans[identity]
 
     def _choose(self, study: Study, trial: FrozenTrial) -> Candidate | None:
         """Return a candidate that the study does not know; ``None`` if there is none."""
-        ranked = self._ranked(study, trial)
+        ranked, plan = self._ranked(study, trial), self._plan(study, trial)
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         known = KnownArchitectures(others)
-        plan = self._plan(study, trial)
         left = [c for c in ranked if c.key not in known and c.key not in plan.taken]
         if not left:
             return None
@@ -305,41 +293,47 @@ class RelationPredictorSampler(BaseSampler):
         features = [graph[1].shape[1] for graph in [*pool_graphs, *graphs]]
         key = _digest(pool_graphs, pool_relation) + str(features[0])
         pretrained = self._pretrained.get(
-            key, lambda: self._train(self._new(features[0]), pool_graphs, pool_relation)
+            key, lambda: self._train(None, pool_graphs, pool_relation, features[0])
         )
         return self._trained.get(
             key + _digest(graphs, relation),
-            lambda: self._train(pretrained, graphs, relation),
-        )
-
-    def _new(self, features: int) -> RelationNetwork:
-        from optuna_zerocost.algorithms._relation_network import RelationNetwork, seeded
-
-        return RelationNetwork(
-            features, layers=self._layers, hidden=self._hidden, generator=seeded(self._seed)
+            lambda: self._train(pretrained, graphs, relation, features[0]),
         )
 
     def _train(
-        self, network: RelationNetwork, graphs: Sequence[Graph], relation: Relation
+        self,
+        network: RelationNetwork | None,
+        graphs: Sequence[Graph],
+        relation: Relation,
+        features: int,
     ) -> RelationNetwork:
-        from optuna_zerocost.algorithms._relation_network import Training, seeded, train
+        from optuna_zerocost.algorithms._relation_network import (
+            RelationNetwork,
+            Training,
+            seeded,
+            train,
+        )
 
+        if network is None:
+            network = RelationNetwork(
+                features, layers=self._layers, hidden=self._hidden, generator=seeded(self._seed)
+            )
         if not relation.any():
             return network
         return train(network, graphs, relation, Training(self._steps), seeded(self._seed))
 
 
-_T = TypeVar("_T")
-
-
-class _Last(Generic[_T]):
-    """Keeps the last result of a computation for as long as the same is asked for."""
+class _Last:
+    """Keeps the last network for as long as the same one is asked for; a copy keeps none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: tuple[str, _T] | None = None
+        self._kept: tuple[str, RelationNetwork] | None = None
 
-    def get(self, key: str, compute: Callable[[], _T]) -> _T:
+    def __reduce__(self) -> tuple[type[_Last], tuple[()]]:
+        return _Last, ()
+
+    def get(self, key: str, compute: Callable[[], RelationNetwork]) -> RelationNetwork:
         # Threads of one study ask for the same at the same time.
         with self._lock:
             if self._kept is None or self._kept[0] != key:
@@ -349,29 +343,16 @@ class _Last(Generic[_T]):
 
 @dataclass
 class _Plan:
-    """Generators and candidates of one trial.
+    """Generators and candidates of one trial."""
 
-    Attributes:
-        generator: Chooses.
-        random_sampler: Draws values.
-        ranked: The candidates, best first, as soon as they were asked for.
-        incomplete: Candidates that lack a parameter that ``encode`` reads.
-        taken: What was handed out already, where the trial is asked for many draws. It need not
-            have become what it looks like, since the objective may ask for other parameters.
-        finished: How many trials had finished then.
-    """
-
-    generator: np.random.Generator
-    random_sampler: RandomSampler
-    ranked: list[Candidate] | None = None
-    incomplete: Sequence[Candidate] = ()
+    generator: np.random.Generator  # chooses
+    random_sampler: RandomSampler  # draws values
+    ranked: list[Candidate] | None = None  # best first, as soon as they were asked for
+    incomplete: Sequence[Candidate] = ()  # that lack a parameter that ``encode`` reads
+    # What was handed out already, where the trial is asked for many draws. It need not have become
+    # what it looks like, since the objective may ask for other parameters.
     taken: set[ArchitectureKey] = field(default_factory=set)
-    finished: int = 0
-
-    @classmethod
-    def seeded(cls, seed: int, number: int) -> _Plan:
-        generator = np.random.default_rng([seed, number])
-        return cls(generator, RandomSampler(seed=int(generator.integers(2**32))))
+    finished: int = 0  # trials, when the candidates were ranked
 
     def draw(self, name: str, distribution: BaseDistribution) -> Any:
         if isinstance(distribution, CategoricalDistribution):  # the same, in less time

@@ -21,12 +21,8 @@ def acquisition_values(
 ) -> _Array:
     """Return the acquisition values of m candidates, shape (m,); the highest is trained next.
 
-    Args:
-        mean: Predicted values, shape (m,).
-        deviation: Their standard deviations, shape (m,).
-        best: The value to be exceeded; ``None`` where there is none, as with several objectives.
-        exploration: Upper bounds mean + ``exploration`` · deviation instead of the expected
-            improvement. Default: where there is no value to exceed, with 0.7.
+    They are the expected improvements on ``best``; with ``exploration`` upper bounds mean +
+    exploration · deviation instead, and where there is no value to exceed those with 0.7.
     """
     if exploration is None and best is not None:
         return log_expected_improvement(mean, deviation, best)
@@ -41,11 +37,6 @@ def log_expected_improvement(mean: _Array, deviation: _Array, best: float) -> _A
     Far below the best h underflows, and its logarithm is computed as in Ament et al., "Unexpected
     Improvements to Expected Improvement for Bayesian Optimization" (NeurIPS 2023), section 4.1:
     so an order remains where all candidates are worse than the best.
-
-    Args:
-        mean: Predicted values.
-        deviation: Their standard deviations, above 0.
-        best: The value to be exceeded.
     """
     z = (mean - best) / deviation
     near = np.maximum(z, -1.0)

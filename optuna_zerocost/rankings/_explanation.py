@@ -28,23 +28,18 @@ def explain(ranking: BaseRanking, history: History) -> str:
         if math.isnan(rho.value):
             words = "there is nothing to compare yet"
         lines.append(f"- {name}: {'; '.join([words, *account.on_score(name, rho)])}.")
-    by_score = sum(map(account.is_by_score, complete))
+    narrowing = "No trial was chosen with the help of the scores."
+    if by_score := sum(map(account.is_by_score, complete)):
+        narrowing = (
+            f"{'All' if by_score == len(complete) else by_score} of the trials were chosen with "
+            "the help of the scores, which narrows their range and lowers ρ."
+        )
     lines += [
         account.on_choices(),
         "ρ is Spearman's over the complete trials, with a 95 % interval; above 0, networks with a "
-        f"better score did better. {_narrowing(by_score, len(complete))}",
+        f"better score did better. {narrowing}",
     ]
     return "\n".join(lines)
-
-
-def _narrowing(by_score: int, complete: int) -> str:
-    if not by_score:
-        return "No trial was chosen with the help of the scores."
-    which = "All" if by_score == complete else f"{by_score}"
-    return (
-        f"{which} of the trials were chosen with the help of the scores, which narrows their "
-        "range and lowers ρ."
-    )
 
 
 def _correlation(name: str, complete: Sequence[FrozenTrial], history: History) -> Estimate:

@@ -8,15 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from optuna_zerocost.rankings._account import Account
-from optuna_zerocost.rankings._ranking import BaseRanking, Ranking
-from optuna_zerocost.records import (
-    Candidate,
-    History,
-    oriented_scores,
-    parse_name,
-    stored_scores,
-)
+from optuna_zerocost.rankings._ranking import Account, BaseRanking, Ranking, by_merit
+from optuna_zerocost.records import Candidate, History, oriented_scores, parse_name, stored_scores
 
 __all__ = ["AsDrawn", "ByScore", "OnlyScore", "RankSum", "SeveralScores", "Vote", "as_ranking"]
 
@@ -42,14 +35,13 @@ class ByScore(BaseRanking):
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
-        return _best_first(oriented_scores(candidates, history, self.name))
+        return by_merit(oriented_scores(candidates, history, self.name))
 
 
 class OnlyScore(BaseRanking):
     """The order by the only score there is, of a scorer that names none before it is called.
 
-    Args:
-        measured: What is measured for limits, which is no score by which to rank.
+    What is ``measured`` for limits is no score by which to rank.
     """
 
     def __init__(self, measured: Collection[str] = ()) -> None:
@@ -59,11 +51,7 @@ class OnlyScore(BaseRanking):
         return "OnlyScore()"
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> Sequence[int]:
-        """Return the indices of ``candidates``, best first.
-
-        Raises:
-            ValueError: If there are several scores.
-        """
+        """Return the indices of ``candidates``, best first; several scores are an error."""
         names = [name for name in candidates[0].scores if name not in self._measured]
         return as_ranking(None, names)(candidates, history)
 
@@ -148,7 +136,7 @@ class RankSum(SeveralScores):
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
         ranks = self._ranks(candidates, history)
-        return _best_first(np.log(ranks / max(len(candidates), 1)).sum(axis=0))
+        return by_merit(np.log(ranks / max(len(candidates), 1)).sum(axis=0))
 
 
 class _Function(BaseRanking):
@@ -165,43 +153,20 @@ class _Function(BaseRanking):
         return self._ranking(candidates, history)
 
 
-def _best_first(merit: npt.NDArray[np.float64]) -> list[int]:
-    """Return the indices by falling ``merit``; equal ones stay in the order they were drawn."""
-    return [int(i) for i in np.argsort(-merit, kind="stable")]
-
-
 def as_ranking(
     ranking: Ranking | str | None,
     score_names: Sequence[str] | None,
     *,
     measured: Collection[str] = (),
 ) -> BaseRanking:
-    """Return the ranking that ``ranking`` stands for.
+    """Return the ranking that ``ranking`` stands for; ``None`` for the only score there is.
 
-    Args:
-        ranking: A ranking, a score's name, or ``None`` for the only score there is.
-        score_names: The scores that will be there, or ``None`` if this is not known yet.
-        measured: What is measured for limits, which a ranking may read too.
-
-    Returns:
-        The ranking, with all that one may say.
-
-    Raises:
-        ValueError: If there are several scores and no ranking, or the ranking reads a score that
-            will not be there.
-        TypeError: If ``ranking`` is none of these.
+    The ``score_names`` are those that will be there, or ``None`` if this is not known yet. What is
+    ``measured`` for limits a ranking may read too.
     """
-    if isinstance(ranking, str):
-        ranking = ByScore(ranking)
-    if ranking is not None and (isinstance(ranking, type) or not callable(ranking)):
-        raise TypeError(
-            f"ranking is {ranking!r}, but it must be a score's name such as 'synflow', or a "
-            "ranking such as Vote('synflow', 'snip') or RankSum('synflow', 'snip')."
-        )
-    if ranking is None and score_names is None:
-        return OnlyScore(measured)
     if ranking is None:
-        assert score_names is not None
+        if score_names is None:
+            return OnlyScore(measured)
         if not score_names:
             return AsDrawn()
         if len(score_names) != 1:
@@ -211,13 +176,19 @@ def as_ranking(
                 f"combine them, e.g. ranking=RankSum({', '.join(map(repr, score_names))})."
             )
         return ByScore(score_names[0])
+    if isinstance(ranking, str):
+        ranking = ByScore(ranking)
+    if isinstance(ranking, type) or not callable(ranking):
+        raise TypeError(
+            f"ranking is {ranking!r}, but it must be a score's name such as 'synflow', or a "
+            "ranking such as Vote('synflow', 'snip') or RankSum('synflow', 'snip')."
+        )
     whole = ranking if isinstance(ranking, BaseRanking) else _Function(ranking)
     known = [*(score_names or ()), *measured]
     unknown = [name for name in whole.names if name not in known]
     if unknown and score_names is not None:
         raise ValueError(
-            f"The ranking {ranking!r} reads {unknown}, but the scorer returns "
-            f"{known}. Name one of these in the ranking, or add {unknown} to the "
-            "scorer."
+            f"The ranking {ranking!r} reads {unknown}, but the scorer returns {known}. Name one "
+            f"of these in the ranking, or add {unknown} to the scorer."
         )
     return whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,25 +27,17 @@ SCEPTICISM = 0.3
 
 
 class Reading(NamedTuple):
-    """A way of reading differences of parameters.
-
-    Attributes:
-        power: Of the differences of numbers.
-        ordered: Whether choices that are numbers are read as numbers.
-    """
+    """A way of reading differences of parameters; see ``Differences.mean``."""
 
     power: float = 2.0
     ordered: bool = False
 
 
 class Comparison:
-    """A comparison of some trials with others; what several models need is computed once.
+    """A comparison of m trials with n others; what several models need is computed once.
 
-    Args:
-        differences: Of the parameters, shape (m, n).
-        scores: Of the m trials, shape (m, q).
-        others: Of the n trials, shape (n, q).
-        same_study: Whether two belong to one study, shape (m, n); ``None`` if all do.
+    They have scores of shapes (m, q) and (n, q). ``same_study``, shape (m, n), tells which two
+    belong to one study; ``None`` if all do.
     """
 
     def __init__(
@@ -58,26 +50,19 @@ class Comparison:
         self._differences = differences
         self._scores, self._others = scores, others
         self.same_study = same_study
-        self._distances: dict[tuple[Reading, _Relevance], _Array] = {}
-        self._of_parameters: dict[tuple[float, Reading, _Relevance], _Array] = {}
-        self._compared: dict[_Subset, tuple[_Array, _Array]] = {}
-        self._of_scores: dict[tuple[float, _Subset], _Array] = {}
+        self.scores = int(scores.shape[1])
+        self._known: dict[tuple[object, ...], _Array] = {}
 
     def of_parameters(self, decay: float, reading: Reading, relevance: _Relevance) -> _Array:
         """Return kₚ."""
-        key = (decay, reading, relevance)
-        if key not in self._of_parameters:
-            if key[1:] not in self._distances:
-                self._distances[key[1:]] = self._differences.mean(
-                    reading.power, relevance, ordered=reading.ordered
-                )
-            self._of_parameters[key] = np.exp(-decay * self._distances[key[1:]])
-        return self._of_parameters[key]
 
-    @property
-    def scores(self) -> int:
-        """Number of scores."""
-        return int(self._scores.shape[1])
+        def distances() -> _Array:
+            return self._differences.mean(reading.power, relevance, ordered=reading.ordered)
+
+        def similarities() -> _Array:
+            return np.exp(-decay * self._once(distances, "distances", reading, relevance))
+
+        return self._once(similarities, "parameters", decay, reading, relevance)
 
     def summed_differences(self, weights: _Array, reading: Reading) -> _Array:
         """Return for each parameter the sum of its share of the distances times ``weights``."""
@@ -85,26 +70,33 @@ class Comparison:
 
     def of_scores(self, length: float, subset: _Subset) -> _Array:
         """Return kₛ."""
-        if (length, subset) not in self._of_scores:
-            squares, _ = self._compare(subset)
-            self._of_scores[length, subset] = np.exp(-0.5 * squares / length**2)
-        return self._of_scores[length, subset]
+
+        def squares() -> _Array:
+            lengths = self.own_products(subset)[:, None] + _lengths(self._others, subset)[None, :]
+            return np.maximum(lengths - 2 * self.products(subset), 0.0)
+
+        def similarities() -> _Array:
+            return np.exp(-0.5 * self._once(squares, "squares", subset) / length**2)
+
+        return self._once(similarities, "scores", length, subset)
 
     def products(self, subset: _Subset) -> _Array:
         """Return ⟨s, s'⟩."""
-        return self._compare(subset)[1]
+
+        def products() -> _Array:
+            some, others = _chosen(self._scores, subset), _chosen(self._others, subset)
+            return some @ others.T / max(some.shape[1], 1)
+
+        return self._once(products, "products", subset)
 
     def own_products(self, subset: _Subset) -> _Array:
         """Return ⟨s, s⟩ of the m trials."""
-        scores = _chosen(self._scores, subset)
-        return (scores**2).mean(axis=1) if scores.shape[1] else np.zeros(len(scores))
+        return _lengths(self._scores, subset)
 
-    def _compare(self, subset: _Subset) -> tuple[_Array, _Array]:
-        if subset not in self._compared:
-            self._compared[subset] = _compare(
-                _chosen(self._scores, subset), _chosen(self._others, subset)
-            )
-        return self._compared[subset]
+    def _once(self, compute: Callable[[], _Array], *key: object) -> _Array:
+        if key not in self._known:
+            self._known[key] = compute()
+        return self._known[key]
 
 
 @dataclass(frozen=True)
@@ -131,13 +123,11 @@ class Kernel:
         """
         relevances = sum(math.log(r) ** 2 for r in self.relevance or ())
         ways = 1 if self.subset is None else math.comb(self.scores, len(self.subset))
-        return -SCEPTICISM * relevances - math.log(ways) - self._doubt
-
-    @property
-    def _doubt(self) -> float:
-        if not self.doubts or not self.reads_scores:
-            return 0.0
-        return sum(self.doubts if self.subset is None else (self.doubts[i] for i in self.subset))
+        doubt = 0.0
+        if self.doubts and self.reads_scores:
+            read = range(len(self.doubts)) if self.subset is None else self.subset
+            doubt = sum(self.doubts[index] for index in read)
+        return -SCEPTICISM * relevances - math.log(ways) - doubt
 
     def with_relevance(self, index: int, factor: float, count: int) -> Kernel:
         """Return the same with one of ``count`` parameters more relevant by ``factor``."""
@@ -189,12 +179,6 @@ def _chosen(scores: _Array, subset: _Subset) -> _Array:
     return scores if subset is None else scores[:, list(subset)]
 
 
-def _compare(some: _Array, others: _Array) -> tuple[_Array, _Array]:
-    """Return squared distances and inner products of scores, averaged over the scores."""
-    count = some.shape[1]
-    if count == 0:
-        nothing = np.zeros((len(some), len(others)))
-        return nothing, nothing
-    products = some @ others.T / count
-    lengths = (some**2).mean(axis=1)[:, None] + (others**2).mean(axis=1)[None, :]
-    return np.maximum(lengths - 2 * products, 0.0), products
+def _lengths(scores: _Array, subset: _Subset) -> _Array:
+    chosen = _chosen(scores, subset)
+    return (chosen**2).mean(axis=1) if chosen.shape[1] else np.zeros(len(chosen))

@@ -23,17 +23,11 @@ _FEWEST_OWN = 3
 
 @dataclass(frozen=True)
 class Data:
-    """Trials, and what became of them.
+    """Trials, and what became of them."""
 
-    Attributes:
-        comparison: Of the n trials with each other.
-        targets: Their values, shape (n,).
-        studies: See :class:`Surrogate`; ``None`` if all belong to one.
-    """
-
-    comparison: Comparison
-    targets: _Array
-    studies: npt.NDArray[np.intp] | None
+    comparison: Comparison  # of the n trials with each other
+    targets: _Array  # shape (n,)
+    studies: npt.NDArray[np.intp] | None  # see :class:`Surrogate`; ``None`` if all belong to one
 
     @functools.cached_property
     def order(self) -> npt.NDArray[np.intp] | None:

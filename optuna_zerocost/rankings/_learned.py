@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,9 +17,8 @@ from optuna_zerocost.rankings._acquisition import acquisition_values
 from optuna_zerocost.rankings._learned_account import LearnedAccount
 from optuna_zerocost.rankings._model import GaussianProcess, Model, trust_in_scores
 from optuna_zerocost.rankings._observations import Observations, observed, thinned
-from optuna_zerocost.rankings._opening import opening_order
 from optuna_zerocost.rankings._pareto import order_by_fronts
-from optuna_zerocost.rankings._ranking import BaseRanking, Sources
+from optuna_zerocost.rankings._ranking import BaseRanking, Sources, by_merit
 from optuna_zerocost.records import TRUST, Candidate, History, parse_name
 
 __all__ = ["Assessment", "Learned"]
@@ -34,28 +34,14 @@ _MOST_FITTED = 4
 
 @dataclass(frozen=True)
 class Assessment:
-    """All that was found out for one set of candidates, one history and one objective.
-
-    Attributes:
-        seen: The trials and the candidates as numbers.
-        order: Indices of the candidates, best first.
-        merits: Acquisition values of the candidates; ``None`` while nothing is learned.
-        mean: Their predicted values, on the warped scale.
-        deviation: The standard deviations of these.
-        levels: The values of all trials on the warped scale.
-    """
+    """All that was found out for one set of candidates, one history and one objective."""
 
     seen: Observations
-    order: list[int]
-    merits: _Array | None
-    mean: _Array
-    deviation: _Array
-    levels: _Array
-
-    @property
-    def is_learned(self) -> bool:
-        """True if the order comes from what was learned."""
-        return self.merits is not None
+    order: list[int]  # indices of the candidates, best first
+    merits: _Array | None  # acquisition values; ``None`` while nothing is learned
+    mean: _Array  # predicted values, on the warped scale
+    deviation: _Array  # the standard deviations of these
+    levels: _Array  # the values of all trials on the warped scale
 
     def prediction(self, index: int) -> tuple[float, float]:
         """Return the predicted value of a candidate, higher is better, and its deviation."""
@@ -164,7 +150,7 @@ class Learned(BaseRanking):
 
     def by_parameters(self, candidates: Sequence[Candidate], history: History) -> list[int]:
         """Return the indices of ``candidates``, best first, by their parameters alone."""
-        return _combined(self._assessments(candidates, history, names=()))
+        return _combined(self._assessments(candidates, history, ()))
 
     def notes(
         self, candidates: Sequence[Candidate], history: History, chosen: int
@@ -179,7 +165,7 @@ class Learned(BaseRanking):
             the same; nothing while nothing is learned.
         """
         assessments = self._assess(candidates, history)
-        if not all(assessment.is_learned for assessment in assessments):
+        if any(assessment.merits is None for assessment in assessments):
             return {}
         predictions: dict[str, float] = {}
         for objective, assessment in enumerate(assessments):
@@ -190,11 +176,12 @@ class Learned(BaseRanking):
         trust = trust_in_scores(assessments[0].seen)
         otherwise = candidates[self.by_parameters(candidates, history)[0]]
         is_same = otherwise.key == candidates[chosen].key
+        words = (f"{name}={value!r}" for name, value in otherwise.params.items())
         return {
             **predictions,
             **{f"{TRUST}{name}": value for name, value in trust.items()},
             "doubted": ", ".join(assessments[0].seen.doubted),
-            "otherwise": "" if is_same else _in_words(otherwise.params),
+            "otherwise": "" if is_same else ", ".join(words),
         }
 
     def trust(self, history: History) -> dict[str, float]:
@@ -210,27 +197,23 @@ class Learned(BaseRanking):
     def account(self, history: History) -> LearnedAccount:
         """Return what there is to tell about a study, in words."""
         return LearnedAccount(
-            history,
-            self.trust(history),
-            trusting=self._trusting,
-            trusts_noise=self._trusts_noise,
+            history, self.trust(history), trusting=self._trusting, trusts_noise=self._trusts_noise
         )
 
     def _assess(self, candidates: Sequence[Candidate], history: History) -> list[Assessment]:
         # The same question comes twice for a trial: for the order, and for the notes.
         last = self._last
-        if last is not None and last[0] is candidates and last[1] is history:
-            return last[2]
-        assessments = self._assessments(candidates, history, names=None)
-        self._last = (candidates, history, assessments)
-        return assessments
+        if last is None or last[0] is not candidates or last[1] is not history:
+            assessments = self._assessments(candidates, history, self.names or None)
+            self._last = last = (candidates, history, assessments)
+        return last[2]
 
     def _assessments(
-        self, candidates: Sequence[Candidate], history: History, *, names: Sequence[str] | None
+        self, candidates: Sequence[Candidate], history: History, names: Sequence[str] | None
     ) -> list[Assessment]:
         count = 1 if self._objectives == "first" else len(history.directions)
         return [
-            self._assessment(candidates, history, objective, names=names, has_best=count == 1)
+            self._assessment(candidates, history, names, objective, has_best=count == 1)
             for objective in range(count)
         ]
 
@@ -238,9 +221,9 @@ class Learned(BaseRanking):
         self,
         candidates: Sequence[Candidate],
         history: History,
+        names: Sequence[str] | None,
         objective: int,
         *,
-        names: Sequence[str] | None,
         has_best: bool,
     ) -> Assessment:
         values = observed(history.trials, history.directions, objective)
@@ -252,27 +235,40 @@ class Learned(BaseRanking):
                 thinned(observed(*prior, objective=objective), self._most_trials // 2)
                 for prior in self._prior
             ],
-            names=(self.names or None) if names is None else names,
+            names=names,
             sign_of_score=lambda name: self._signs.get(name) or history.score_sign(name),
         )
         begun = len(history.running) + sum(t.state != TrialState.FAIL for t in history.trials)
         mean = deviation = np.zeros(len(candidates))
         merits: _Array | None = None
         if begun < self.opening or len(seen.known) < _FEWEST_VALUES or not candidates:
-            order = opening_order(
-                candidates,
-                seen,
-                begun,
-                trusting=self._trusting,
-                trusts_noise=self._trusts_noise,
-            )
+            order = self._opening_order(candidates, seen, begun)
         else:
             mean, deviation = self._predicted(seen)
             # Without trials of this study, those of earlier ones are what there is to exceed.
             best = float(seen.values[: len(seen.own.trials) or None].max())
             merits = self._merits(seen, mean, deviation, best if has_best else None)
-            order = [int(i) for i in np.argsort(-merits, kind="stable")]
+            order = by_merit(merits)
         return Assessment(seen, order, merits, mean, deviation, seen.warp.warp(values.values))
+
+    def _opening_order(
+        self, candidates: Sequence[Candidate], seen: Observations, begun: int
+    ) -> list[int]:
+        """Return the best by the scores first; once so many trials have begun, a random order.
+
+        In turns the first score decides, and the mean rank in all of them but those that look like
+        noise: which of several scores deserves the trust is not known. What they agree about is
+        seldom much worse than the best of them, and much better than the worst.
+        """
+        if begun < self._trusting and seen.names:
+            is_noise_alone = bool(seen.is_doubted.all())
+            if not is_noise_alone or self._trusts_noise:
+                left_out = seen.is_doubted & (not is_noise_alone)
+                scores = seen.scores[seen.candidates][:, ~left_out]
+                return by_merit(scores.mean(axis=1) if begun % 2 else scores[:, 0])
+        # Random, but a function of the architectures: it does not matter how they are drawn.
+        digests = [hashlib.sha256(f"{begun};{c.key}".encode()).digest() for c in candidates]
+        return sorted(range(len(candidates)), key=digests.__getitem__)
 
     def _predicted(self, seen: Observations) -> tuple[_Array, _Array]:
         """Return means and deviations of the candidates."""
@@ -322,7 +318,3 @@ def _combined(assessments: Sequence[Assessment]) -> list[int]:
     reached = np.stack([levels for _, levels in learned], axis=1)
     ranks = rankdata(np.concatenate([merits, reached]), axis=0)
     return order_by_fronts(ranks[: len(merits)], ranks[len(merits) :])
-
-
-def _in_words(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in params.items())

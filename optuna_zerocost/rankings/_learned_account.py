@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optuna_zerocost.rankings._account import Account
 from optuna_zerocost.rankings._rank_correlation import Estimate
+from optuna_zerocost.rankings._ranking import Account
 from optuna_zerocost.records import PREFIX, TRUST, History
 
 __all__ = ["LearnedAccount"]
@@ -17,13 +17,9 @@ _NOTICEABLE = 0.05
 
 
 class LearnedAccount(Account):
-    """Words on the scores and choices of :class:`~optuna_zerocost.Learned`.
+    """Words on the scores and choices of ``Learned``, given its ``trust`` in each score.
 
-    Args:
-        history: The finished trials.
-        trust: Name → trust in a score, see ``Learned.trust``.
-        trusting: Number of first trials that trust the scores.
-        trusts_noise: Whether they do so if all scores look like noise.
+    The first ``trusting`` trials trust the scores, if all look like noise with ``trusts_noise``.
     """
 
     def __init__(

@@ -31,14 +31,7 @@ class Model(Protocol):
 
 
 class GaussianProcess:
-    """The surrogate of parameters and scores, fitted to some rows.
-
-    Args:
-        seen: The table.
-        rows: The rows that have a value.
-        values: Their values.
-        studies: For each the study that it belongs to.
-    """
+    """The surrogate of parameters and scores, fitted to the rows that have values."""
 
     def __init__(self, seen: Observations, rows: _Rows, values: _Array, studies: _Rows) -> None:
         self._rows = rows

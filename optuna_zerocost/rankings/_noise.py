@@ -39,12 +39,7 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
     have in common is left out. Where architectures are too few, or all equally different, nothing
     could be seen, and nothing is said against any score.
 
-    Args:
-        differences: Of the n architectures from each other, shape (n, n).
-        scores: Shape (n, q).
-
-    Returns:
-        Shape (q,).
+    Differences of n architectures from each other and scores of shape (n, q) give shape (q,).
     """
     count, columns = scores.shape
     if not columns or count < 3:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import rankdata
@@ -23,23 +22,16 @@ from optuna_zerocost.records import Candidate, History, sign_of, stored_scores
 __all__ = ["Observations", "Observed", "observed", "thinned"]
 
 _Array = npt.NDArray[np.float64]
-_Rows = npt.NDArray[np.intp]
-_Parameters = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
 
 _MOST_FOR_STRUCTURE = 120  # architectures that show whether a score has structure
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Trials with a value.
-
-    Attributes:
-        trials: Oldest first.
-        values: Turned so that higher is better, finite.
-    """
+    """Trials with a value, oldest first."""
 
     trials: list[FrozenTrial]
-    values: _Array
+    values: _Array  # finite, and turned so that higher is better
 
 
 def observed(
@@ -49,24 +41,19 @@ def observed(
     if objective >= len(directions):
         return Observed([], np.zeros(0))
     sign = sign_of(directions[objective])
-    complete = [
-        sign * trial.values[objective]
-        for trial in trials
-        if trial.state == TrialState.COMPLETE and not math.isnan(trial.values[objective])
-    ]
-    ceiling = float(np.median(complete)) if complete else math.inf
     found: list[tuple[FrozenTrial, float]] = []
     for trial in trials:
+        value = math.nan
         if trial.state == TrialState.COMPLETE:
             value = sign * trial.values[objective]
         elif trial.state == TrialState.PRUNED and trial.intermediate_values:
-            last = trial.intermediate_values[max(trial.intermediate_values)]
-            value = min(sign * last, ceiling)
-        else:
-            continue
+            value = sign * trial.intermediate_values[max(trial.intermediate_values)]
         if not math.isnan(value):
             found.append((trial, value))
+    is_complete = np.array([trial.state == TrialState.COMPLETE for trial, _ in found], dtype=bool)
     values = np.array([value for _, value in found], dtype=np.float64)
+    if is_complete.any():
+        values[~is_complete] = np.minimum(values[~is_complete], np.median(values[is_complete]))
     finite = values[np.isfinite(values)]
     if len(finite) < len(values):
         low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
@@ -78,31 +65,21 @@ def thinned(known: Observed, most: int) -> Observed:
     """Return at most ``most`` of them, oldest first: half the best, the others the latest."""
     if len(known.trials) <= most:
         return known
-    best = np.argsort(-known.values, kind="stable")[: most // 2]
-    others = [i for i in reversed(range(len(known.trials))) if i not in set(best.tolist())]
-    kept = sorted([*best.tolist(), *others[: most - len(best)]])
+    order = np.argsort(-known.values, kind="stable").tolist()
+    best, others = order[: most // 2], sorted(order[most // 2 :])
+    kept = sorted([*best, *others[len(best) - most :]])
     return Observed([known.trials[i] for i in kept], known.values[kept])
 
 
 class Observations:
     """Trials and candidates in one table: parameters, standardised scores, warped values.
 
-    The first rows are the trials of this study that have a value, those of earlier studies, and
-    those that other workers are at; the candidates follow.
-
-    Args:
-        candidates: The candidates.
-        history: This study's trials.
-        own: Trials of this study that have a value.
-        priors: Those of earlier studies.
-        names: The scores that are read; ``None`` for all that there are.
-        sign_of_score: ``name → 1 or -1``, so that higher is better.
+    The first rows are the trials of this study that have a value (``own``), those of earlier
+    studies (``priors``), and those that other workers are at; the candidates follow. Scores are
+    turned by ``sign_of_score``, so that higher is better; without ``names`` all are read.
 
     Attributes:
-        own: As given.
-        names: The scores that are read.
-        scores: Ranks with mean 0 and variance 1, higher is better, 0 where a score is absent;
-            shape (rows, scores).
+        scores: Ranks with mean 0 and variance 1, 0 where a score is absent; shape (rows, scores).
         parameters: Of each row.
         distance: Between the rows' parameters.
         values: Warped values of the rows that have one, higher is better.
@@ -137,10 +114,7 @@ class Observations:
             names = list(dict.fromkeys(name for known in told for name in known))
         self.names = names
         self.scores = _standardised(scores, names, sign_of_score)
-        rows: list[_Parameters] = [
-            *((trial.params, trial.distributions) for trial in trials),
-            *((candidate.params, candidate.distributions) for candidate in candidates),
-        ]
+        rows = [(row.params, row.distributions) for row in [*trials, *candidates]]
         if not candidates:
             architecture = dict.fromkeys(name for _, ds in rows for name in ds)
         self.parameters = [params for params, _ in rows]
@@ -157,8 +131,7 @@ class Observations:
     @property
     def doubted(self) -> list[str]:
         """Names of the scores that look like noise."""
-        pairs = zip(self.names, self.is_doubted, strict=True)
-        return [name for name, is_doubted in pairs if is_doubted]
+        return list(itertools.compress(self.names, self.is_doubted))
 
     @functools.cached_property
     def is_doubted(self) -> npt.NDArray[np.bool_]:

@@ -22,16 +22,11 @@ class OutputWarp:
     """Stretches values: the closer to the best, the more a difference counts.
 
     Those that it was made of have the mean 0 afterwards. The order at the top is what matters.
-
-    Attributes:
-        best: The best value.
-        unit: Distance of the median from it.
-        mean: Mean of the warped values, before it is subtracted.
     """
 
     best: float = 0.0
-    unit: float = 1.0
-    mean: float = 0.0
+    unit: float = 1.0  # distance of the median from the best value
+    mean: float = 0.0  # of the warped values, before it is subtracted
 
     @classmethod
     def of(cls, values: _Array) -> OutputWarp:

@@ -24,25 +24,14 @@ _FEWEST_IN_ORDER = 3  # choices; between two there is one difference, whatever t
 
 @dataclass(frozen=True)
 class Differences:
-    """By how much two sets of parameters differ in each parameter.
+    """By how much m sets of parameters differ from n others in each of q parameters."""
 
-    Attributes:
-        each: Shape (q, m, n) for q parameters; from 0 to 1 for choices, to 2 for numbers.
-        is_number: For each parameter whether its differences are those of numbers.
-        scale: What the sum over the parameters is multiplied by.
-        in_order: For parameters by their index: their differences where choices that are numbers
-            are read as these, each of shape (m, n).
-    """
-
-    each: _Array
-    is_number: Sequence[bool]
-    scale: float
+    each: _Array  # shape (q, m, n); from 0 to 1 for choices, to 2 for numbers
+    is_number: Sequence[bool]  # for each parameter whether its differences are those of numbers
+    scale: float  # of the sum over the parameters
+    # For parameters by their index: their differences where choices that are numbers are read as
+    # these, each of shape (m, n).
     in_order: Mapping[int, _Array] = field(default_factory=dict)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Shape (m, n)."""
-        return self.each.shape[1], self.each.shape[2]
 
     def at(self, rows: npt.NDArray[np.intp]) -> Differences:
         """Return those between ``rows``; m and n must be the same architectures."""
@@ -56,39 +45,27 @@ class Differences:
         *,
         ordered: bool = False,
     ) -> _Array:
-        """Return the distances, shape (m, n).
+        """Return the distances, shape (m, n), as means weighted by ``relevance``.
 
-        Args:
-            power: Of the differences of numbers, 2 or 1.
-            relevance: Weight of each parameter; default: 1.
-            ordered: Whether choices that are numbers are read as numbers.
+        The differences of numbers are raised to ``power``, 2 or 1. With ``ordered`` choices that
+        are numbers are read as numbers.
         """
-        count = len(self.each)
-        weights = self.scale * np.array(relevance or [1.0] * count)
         each = self._powers(power, ordered)
-        return np.asarray(weights @ each.reshape(count, -1)).reshape(self.shape)
+        weights = self.scale * np.array(relevance or [1.0] * len(each))
+        return np.asarray(weights @ each.reshape(len(each), -1)).reshape(each.shape[1:])
 
     def sums(self, weights: _Array, power: float = 2.0, *, ordered: bool = False) -> _Array:
-        """Return the derivatives by the relevances of the sum of distances times ``weights``.
-
-        Args:
-            weights: Shape (m, n).
-            power: As for :meth:`mean`.
-            ordered: As for :meth:`mean`.
-
-        Returns:
-            Shape (q,).
-        """
+        """Return the derivatives by the relevances of the sum of distances times ``weights``."""
         each = self._powers(power, ordered)
         return np.asarray(self.scale * (each.reshape(len(each), -1) @ weights.ravel()))
 
     def _powers(self, power: float, ordered: bool) -> _Array:
         if (power, ordered) not in self._known:
-            in_order = self.in_order if ordered else {}
             each: _Array = self.each.copy()
-            for index, differences in in_order.items():
+            is_number = list(self.is_number)
+            for index, differences in (self.in_order if ordered else {}).items():
                 each[index] = differences
-            is_number = [known or i in in_order for i, known in enumerate(self.is_number)]
+                is_number[index] = True
             each[is_number] **= power
             self._known[power, ordered] = each
         return self._known[power, ordered]
@@ -111,10 +88,8 @@ class ParameterDistance:
     of layers) can be read in both ways: as choices, or as numbers that are equally far from the
     next larger one, so that 16, 32, 64 and 3, 5, 7 are alike.
 
-    Args:
-        rows: ``(params, distributions)`` of each architecture; ranges and numbers of parameters
-            are taken from all of them.
-        names: The parameters that count; others are left out.
+    Ranges and numbers of parameters are taken from all rows ``(params, distributions)``.
+    Parameters without one of the ``names`` do not count.
     """
 
     def __init__(self, rows: Sequence[_Row], names: Sequence[str]) -> None:
@@ -182,16 +157,14 @@ def _places(rows: Sequence[_Row], name: str) -> _Array | None:
     kinds: list[tuple[Any, ...]] = []
     for _, distributions in rows:
         distribution = distributions.get(name)
-        if distribution is None:
-            continue
-        if not isinstance(distribution, CategoricalDistribution):
+        if isinstance(distribution, CategoricalDistribution):
+            if distribution.choices not in kinds:
+                kinds.append(distribution.choices)
+        elif distribution is not None:
             return None
-        if distribution.choices not in kinds:
-            kinds.append(distribution.choices)
-    choices = [choice for kind in kinds for choice in kind]
-    if not all(_is_finite_number(choice) for choice in choices):
+    if not all(_is_finite_number(choice) for kind in kinds for choice in kind):
         return None
-    ordered = sorted(set(choices))
+    ordered = sorted({choice for kind in kinds for choice in kind})
     if len(ordered) < _FEWEST_IN_ORDER:
         return None
     places = {choice: index / (len(ordered) - 1) for index, choice in enumerate(ordered)}

@@ -51,9 +51,8 @@ class Pareto(SeveralScores):
 def order_by_fronts(merits: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> list[int]:
     """Return the indices of ``merits`` by front, and in a front by falling crowding distance.
 
-    Args:
-        merits: Array of shape (points, scores), better when higher.
-        others: Points that are sorted along with them, such as what was trained: (others, scores).
+    Both arrays have shape (points, scores), better when higher; the ``others``, such as what was
+    trained, are sorted along.
     """
     points = np.concatenate([merits, others])
     fronts = non_domination_ranks(points)
@@ -66,14 +65,7 @@ def order_by_fronts(merits: npt.NDArray[np.float64], others: npt.NDArray[np.floa
 
 
 def non_domination_ranks(merits: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return for each point the number of its front, 0 for the points that none dominates.
-
-    Args:
-        merits: Array of shape (points, scores), better when higher.
-
-    Returns:
-        Array of shape (points,).
-    """
+    """Return for each point the number of its front, 0 for the points that none dominates."""
     count = len(merits)
     # One score at a time: points × points × scores is more memory than 3000 points deserve.
     at_least = np.ones((count, count), dtype=bool)
@@ -93,12 +85,8 @@ def non_domination_ranks(merits: npt.NDArray[np.float64]) -> npt.NDArray[np.int6
 def crowding_distances(merits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the distance between each point's two neighbours, summed over the scores.
 
-    Args:
-        merits: Array of shape (points, scores).
-
-    Returns:
-        Array of shape (points,): infinite where a point is outermost in a score; a score in which
-        another point has the same value adds nothing.
+    It is infinite where a point is outermost in a score; a score in which another point has the
+    same value adds nothing.
     """
     total = np.zeros(len(merits))
     for score in merits.T:

@@ -15,13 +15,7 @@ __all__ = ["Estimate", "kendall", "spearman"]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic with a confidence interval; NaN where it is undefined.
-
-    Attributes:
-        value: The statistic.
-        low: Lower end of the interval.
-        high: Upper end of the interval.
-    """
+    """A statistic with a confidence interval; NaN where it is undefined."""
 
     value: float
     low: float
@@ -38,21 +32,14 @@ def spearman(
     (Psychometrika 2000). It is an approximation for n of about 10 and more with few ties. Where
     ρ is 1 or -1, it is taken half a step below, a step being what swapping two neighbours changes.
 
-    Args:
-        scores: n numbers.
-        values: n numbers.
-        confidence: Level of the interval, between 0 and 1.
-
-    Returns:
-        NaN if n < 2 or one side holds nothing but equal numbers. For n < 4 the interval is
-        everything from -1 to 1.
+    ρ is NaN if n < 2 or one side holds nothing but equal numbers. For n < 4 the interval is
+    everything from -1 to 1.
     """
-    if _is_constant(scores) or _is_constant(values):
+    if _is_undefined(scores, values):
         return Estimate(math.nan, math.nan, math.nan)
     count, rho = len(scores), float(spearmanr(scores, values).statistic)
-    half_step = 6 / (count**3 - count)
     variance = (1 + rho**2 / 2) / (count - 3) if count > 3 else math.inf
-    return _fisher(rho, variance, half_step, confidence)
+    return _fisher(rho, variance, 6 / (count**3 - count), confidence)
 
 
 def kendall(
@@ -61,27 +48,17 @@ def kendall(
     """Return Kendall τ-b with a confidence interval.
 
     As for :func:`spearman`, with σ² = 0.437 / (n − 4) after Fieller, Hartley & Pearson, "Tests
-    for rank correlation coefficients. I" (Biometrika 1957).
-
-    Args:
-        scores: n numbers.
-        values: n numbers.
-        confidence: Level of the interval, between 0 and 1.
-
-    Returns:
-        NaN if n < 2 or one side holds nothing but equal numbers. For n < 5 the interval is
-        everything from -1 to 1.
+    for rank correlation coefficients. I" (Biometrika 1957); from -1 to 1 for n < 5.
     """
-    if _is_constant(scores) or _is_constant(values):
+    if _is_undefined(scores, values):
         return Estimate(math.nan, math.nan, math.nan)
     count, tau = len(scores), float(kendalltau(scores, values).statistic)
-    half_step = 2 / (count * (count - 1))
     variance = 0.437 / (count - 4) if count > 4 else math.inf
-    return _fisher(tau, variance, half_step, confidence)
+    return _fisher(tau, variance, 2 / (count * (count - 1)), confidence)
 
 
-def _is_constant(numbers: Sequence[float]) -> bool:
-    return len(set(numbers)) < 2
+def _is_undefined(scores: Sequence[float], values: Sequence[float]) -> bool:
+    return min(len(set(scores)), len(set(values))) < 2
 
 
 def _fisher(value: float, variance: float, half_step: float, confidence: float) -> Estimate:

@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
-from optuna_zerocost.rankings._account import Account
-from optuna_zerocost.records import Candidate, History
+import numpy as np
+import numpy.typing as npt
+from optuna.trial import FrozenTrial
 
-__all__ = ["BaseRanking", "Ranking", "Sources", "best_first"]
+from optuna_zerocost.rankings._rank_correlation import Estimate
+from optuna_zerocost.records import PREFIX, Candidate, History
+
+__all__ = ["Account", "BaseRanking", "Ranking", "Sources", "best_first", "by_merit"]
 
 
 @runtime_checkable
@@ -51,18 +55,36 @@ class Sources:
             raise ValueError(f"{self} cannot be: numbers of candidates are at least 0.")
 
 
-class BaseRanking(abc.ABC):
-    """A ranking with all that one may say besides an order, as it is for a fixed one.
+class Account:
+    """Words on the scores and choices of a study, as a ranking that does not learn has them."""
 
-    Attributes:
-        names: The scores that it reads; none if that is not known beforehand.
-        sources: Candidates that it wants to have besides the base sampler's draws, if any.
-        enough: Number of new candidates that are enough to choose from.
-    """
+    def __init__(self, ranking: BaseRanking) -> None:
+        self._ranking = ranking
+
+    def on_score(self, name: str, rho: Estimate) -> Sequence[str]:
+        """Return what a score did; ``rho`` is its rank correlation with the objective."""
+        return ["decides" if name in self._ranking.names else "decides nothing"]
+
+    def on_choices(self) -> str:
+        """Return a sentence on what would have been chosen otherwise."""
+        return f"The ranking is fixed, {self._ranking!r}: it does not learn from the trials."
+
+    def is_by_score(self, trial: FrozenTrial) -> bool:
+        """Return whether ``trial`` was chosen with the help of the scores."""
+        return trial.user_attrs.get(f"{PREFIX}source") in ("warmup", "move")
+
+
+class BaseRanking(abc.ABC):
+    """A ranking with all that one may say besides an order, as it is for a fixed one."""
 
     names: tuple[str, ...] = ()
+    """The scores that it reads; none if that is not known beforehand."""
+
     sources: Sources | None = None
+    """Candidates that it wants to have besides the base sampler's draws, if any."""
+
     enough: float = math.inf
+    """Number of new candidates that are enough to choose from."""
 
     @property
     def opening(self) -> int | None:
@@ -83,18 +105,17 @@ class BaseRanking(abc.ABC):
     def notes(
         self, candidates: Sequence[Candidate], history: History, chosen: int
     ) -> Mapping[str, Any]:
-        """Return what there is to tell about a choice, for the trial's attributes.
-
-        Args:
-            candidates: Those that were ordered.
-            history: What they were ordered by.
-            chosen: Index of the one that was chosen.
-        """
+        """Return what there is to tell about the ``chosen`` index, for the trial's attributes."""
         return {}
 
     def account(self, history: History) -> Account:
         """Return what there is to tell about a study, in words."""
-        return Account(repr(self), self.names)
+        return Account(self)
+
+
+def by_merit(merit: npt.NDArray[np.float64]) -> list[int]:
+    """Return the indices by falling ``merit``; equal ones stay in the order they were drawn."""
+    return [int(i) for i in np.argsort(-merit, kind="stable")]
 
 
 def best_first(ranking: Ranking, candidates: Sequence[Candidate], history: History) -> list[int]:

@@ -102,14 +102,10 @@ class Surrogate:
     by a correlation, one more hyperparameter (an intrinsic coregionalisation model, ibid., 9.1).
     The evidence is then that of the first study's trials given the others.
 
-    Args:
-        differences: Of the n trials from each other, shape (n, n).
-        scores: Standardised scores, shape (n, q); q may be 0.
-        values: What is learned, shape (n,).
-        studies: For each trial the study that it belongs to, 0 for the one that predictions are
-            made for, shape (n,). Default: all belong to it.
-        with_choices: Whether parameters may differ in relevance, and scores be left out.
-        doubts: Which scores are unlikely to tell anything, shape (q,). Default: none.
+    For n trials, differences have shape (n, n), standardised scores (n, q), where q may be 0, and
+    values (n,), as have ``studies``: 0 for the one that predictions are made for. ``with_choices``
+    parameters may differ in relevance, and scores be left out; ``doubts``, shape (q,), says which
+    scores are unlikely to tell anything.
     """
 
     def __init__(
@@ -126,44 +122,35 @@ class Surrogate:
         self._mean = float(values.mean())
         self._deviation = float(values.std()) or 1.0
         targets = (values - self._mean) / self._deviation
-        has_other_studies = studies is not None and bool(studies.any())
-        same_study = (
-            studies[:, None] == studies if studies is not None and has_other_studies else None
-        )
-        self._is_own = np.equal(studies, 0) if studies is not None and has_other_studies else None
+        if studies is not None and not studies.any():
+            studies = None
+        self._is_own = None if studies is None else np.equal(studies, 0)
         models = _models(
             _readings(differences),
             has_scores=scores.shape[1] > 0,
-            has_other_studies=has_other_studies,
+            has_other_studies=studies is not None,
         )
         if doubts is not None and doubts.any():
             nats = tuple((_DOUBT * doubts).tolist())
             models = [dataclasses.replace(model, doubts=nats) for model in models]
         count = len(differences.each) if with_choices else 0
-        observed = Data(Comparison(differences, scores, scores, same_study), targets, studies)
+        observed = _data(differences, scores, targets, studies)
         if len(values) > _MANY:
             few = np.linspace(0, len(values) - 1, _MANY).astype(np.intp)
-            same = None if same_study is None else same_study[np.ix_(few, few)]
-            some = Data(
-                Comparison(differences.at(few), scores[few], scores[few], same),
-                targets[few],
-                None if studies is None else studies[few],
-            )
+            studies = None if studies is None else studies[few]
+            some = _data(differences.at(few), scores[few], targets[few], studies)
             chosen = _refined(models, some, count)[:_MOST_MODELS_OF_MANY]
             fits = [Fit(fit.model, observed) for fit in chosen]
         else:
             fits = _refined(models, observed, count)[:_MOST_MODELS]
-        fits = sorted(fits, key=lambda fit: -fit.evidence)
-        weights = np.exp([fit.evidence - fits[0].evidence for fit in fits])
-        self._fits = fits
+        self._fits = sorted(fits, key=lambda fit: -fit.evidence)
+        weights = np.exp([fit.evidence - self._fits[0].evidence for fit in self._fits])
         self._weights = weights / weights.sum()
 
     def predict(self, differences: Differences, scores: _Array) -> tuple[_Array, _Array]:
         """Return mean and standard deviation for m others, each of shape (m,).
 
-        Args:
-            differences: From the others to the n trials, shape (m, n).
-            scores: Standardised scores of the others, shape (m, q).
+        Differences from the others to the n trials have shape (m, n), their scores (m, q).
         """
         comparison = Comparison(differences, scores, self._scores, self._is_own)
         means, variances = np.stack([fit.predict(comparison) for fit in self._fits], axis=1)
@@ -180,14 +167,18 @@ class Surrogate:
         return float((predicted**2).mean())
 
 
-def _refined(models: Sequence[Kernel], observed: Data, count: int) -> list[Fit]:
-    """Fit the models, and some that differ in what they read; best first.
+def _data(
+    differences: Differences, scores: _Array, targets: _Array, studies: npt.NDArray[np.intp] | None
+) -> Data:
+    same_study = None if studies is None else studies[:, None] == studies
+    return Data(Comparison(differences, scores, scores, same_study), targets, studies)
 
-    Args:
-        models: The grid.
-        observed: The trials.
-        count: Number of parameters, whose relevances may differ (that of a single one is its
-            decay), as may the scores that are read; 0 for the grid alone.
+
+def _refined(models: Sequence[Kernel], observed: Data, count: int) -> list[Fit]:
+    """Fit the grid of models, and some that differ in what they read; best first.
+
+    The relevances of ``count`` parameters may differ (that of a single one is its decay), as may
+    the scores that are read; with 0 it is the grid alone.
     """
     fits = {model: Fit(model, observed) for model in models}
 
