@@ -7,20 +7,14 @@ reads *quantities* (the constants in capitals) that a *pass* over the network ha
 other folders of this package, which run networks too. They may change without notice.
 """
 
-# Importing a family registers its proxies, before anything else of the package can run.
+# Importing a family registers its proxies; those of which nothing else is public come first.
 from optuna_zerocost.proxies import (  # noqa: F401
     _activation_patterns,
-    _az_nas,
-    _capacity,
     _epe_nas,
     _feature_maps,
     _fisher,
-    _gradient_agreement,
     _jacob_cov,
     _saliency,
-    _swap,
-    _te_nas,
-    _zen,
 )
 from optuna_zerocost.proxies._az_nas import STAGE_FEATURES, STAGE_GAINS, StageFeatures
 from optuna_zerocost.proxies._capacity import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT

@@ -28,15 +28,7 @@ _COLUMNS = 2**20  # at a time: bounds the memory, and float32 counts exactly up 
 class ActivationWatch(FunctionMode):
     """Context manager: inside, ``note(codes, result)`` is called after each ReLU-like activation.
 
-    Codes are booleans, (N, units); the result is the activation's output.
-
-    Args:
-        samples: N, the number of samples.
-        readers: The proxies that want the codes, for the error message.
-        note: What to call.
-
-    Raises:
-        NetworkError: If an activation has no row for each sample.
+    Codes are booleans, (N, units), for N samples; the result is the activation's output.
     """
 
     def __init__(

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from optuna_zerocost.proxies._derivatives import forward_in_train_mode
 from optuna_zerocost.proxies._errors import NetworkError, UndefinedScoreError
 from optuna_zerocost.proxies._initialise import draw_kaiming
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
@@ -57,15 +56,13 @@ class StagePass(Pass):
     name = "stage"
 
     def run(self, request: Request) -> Measured:
-        """Run the forward pass, and a backward through each stage if that is wanted."""
         readers = request.who_reads(request.readers)
         draw_kaiming(request)
         request.structure.require_gradients()
-        request.structure.set_mode(training=True)
         inputs, _ = request.batch.gaussian().differentiable()
         calls: list[_Call] = []
         with _watched(request, calls):
-            result = forward_in_train_mode(request, inputs, samples=request.batch.size)
+            result = request.forward_in_train_mode(inputs, samples=request.batch.size)
         calls = [call for call in calls if call.passed_on is not result]
         if not calls or (len(calls) < 2 and request.wants(STAGE_GAINS)):
             found = ", ".join(repr(call.name) for call in calls) or "none"
@@ -258,19 +255,17 @@ def _gain(before: _Call, after: _Call, *, readers: str) -> Tensor:
         )
     inner, outer = before.by_channel(incoming), after.by_channel(outgoing)
     # The finer of both is folded to the positions of the coarser.
-    rows, columns = _folded(inner, outer.shape[2:]), _folded(outer, inner.shape[2:])
-    if rows is None and columns is None:
+    if (folded := _folded(inner, outer.shape[2:])) is not None:
+        inner = folded
+    elif (folded := _folded(outer, inner.shape[2:])) is not None:
+        outer = folded
+    else:
         raise UndefinedScoreError(
             f"the stage {after.name!r} takes {tuple(inner.shape[2:])} positions to "
             f"{tuple(outer.shape[2:])}, and {readers} compares gradients position by position; "
             "pad, so that a stage divides or multiplies its positions by a whole number"
         )
-    if rows is None:
-        rows = inner
-    else:
-        columns = outer
-    assert columns is not None
-    rows, columns = (value.movedim(1, -1).flatten(0, -2) for value in (rows, columns))
+    rows, columns = (value.movedim(1, -1).flatten(0, -2) for value in (inner, outer))
     return rows.T @ columns / len(rows)
 
 
@@ -282,9 +277,9 @@ def _folded(value: Tensor, positions: torch.Size) -> Tensor | None:
     inner = value.shape[2:]
     if math.prod(positions) == 1:
         return value.reshape(len(value), -1, *positions)
-    if len(inner) != len(positions):
-        return None
-    if any(size % count for size, count in zip(inner, positions, strict=True)):
+    if len(inner) != len(positions) or any(
+        size % count for size, count in zip(inner, positions, strict=True)
+    ):
         return None
     strides = [size // count for size, count in zip(inner, positions, strict=True)]
     split = [n for pair in zip(positions, strides, strict=True) for n in pair]

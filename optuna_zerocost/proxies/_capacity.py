@@ -26,9 +26,7 @@ class CountPass(Pass):
     holds_whole_batch = False  # No input is run.
 
     def run(self, request: Request) -> Measured:
-        """Count the numbers in the trainable parameters."""
-        parameters = [parameter for _, parameter in request.structure.parameters]
-        count = sum(parameter.numel() for parameter in parameters if parameter.requires_grad)
+        count = sum(p.numel() for _, p in request.structure.parameters if p.requires_grad)
         return Measured({PARAMETER_COUNT: count})
 
 
@@ -60,11 +58,10 @@ class FlopPass(Pass):
     holds_whole_batch = False  # One input is run.
 
     def run(self, request: Request) -> Measured:
-        """Run one sample under torch's counter."""
         request.structure.set_mode(training=False)
         # Without gradients torch's attention layers take a fused path that the counter misses.
         request.structure.require_gradients()
-        inputs: Any = request.batch.first_sample()
+        inputs: Any = request.batch.inputs_of(1).copied()
         fused = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
         counter = FlopCounterMode(display=False, custom_mapping=fused)
         with normalisation_bypassed(request.structure), unfused(request.structure), counter:
@@ -92,17 +89,13 @@ def flops(measured: Measured) -> float:
 
 
 def _recurrent_flops(
-    inputs: Sequence[int],
-    input_weights: Sequence[int],
-    hidden_weights: Sequence[int],
-    *_: object,
-    **__: object,
+    inputs: Sequence[int], weights: Sequence[int], recurrent: Sequence[int], *_: Any, **__: Any
 ) -> int:
     """Count one recurrent layer of oneDNN, a kernel that torch's counter does not know.
 
     Inputs have the shape (steps, N, features).
     """
-    return 2 * inputs[0] * inputs[1] * (math.prod(input_weights) + math.prod(hidden_weights))
+    return 2 * inputs[0] * inputs[1] * (math.prod(weights) + math.prod(recurrent))
 
 
 class WeightPass(Pass):
@@ -112,7 +105,6 @@ class WeightPass(Pass):
     holds_whole_batch = False  # No input is run.
 
     def run(self, request: Request) -> Measured:
-        """Return the weights that count."""
         weights = request.structure.require_weights(readers=request.who_reads([LAYER_WEIGHTS]))
         return Measured({LAYER_WEIGHTS: tuple(widened(item.tensor()) for item in weights)})
 

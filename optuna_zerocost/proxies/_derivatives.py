@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from optuna_zerocost.proxies._errors import (
-    BatchError,
     LabelsError,
     OutputError,
     SecondDerivativeError,
@@ -23,7 +22,6 @@ from optuna_zerocost.proxies._tensors import nodes_behind, widened
 
 __all__ = [
     "WeightGradient",
-    "forward_in_train_mode",
     "gradient_agreement",
     "gradients_of",
     "mean_loss",
@@ -51,21 +49,14 @@ def gradients_of(
     """Differentiate ``scalar``; None for what it does not depend on."""
     if not scalar.requires_grad or not variables:
         return [None] * len(variables)
-    return list(
-        torch.autograd.grad(
-            scalar,
-            variables,
-            retain_graph=retain_graph,
-            create_graph=create_graph,
-            allow_unused=True,
-        )
+    found = torch.autograd.grad(
+        scalar, variables, retain_graph=retain_graph, create_graph=create_graph, allow_unused=True
     )
+    return list(found)
 
 
 def with_gradients(
-    weights: Sequence[LayerWeight],
-    tensors: Sequence[Tensor],
-    gradients: Sequence[Tensor | None],
+    weights: Sequence[LayerWeight], tensors: Sequence[Tensor], gradients: Sequence[Tensor | None]
 ) -> tuple[WeightGradient, ...]:
     """Return the weights that have a gradient, with it, both detached and at least float32."""
     return tuple(
@@ -75,29 +66,8 @@ def with_gradients(
     )
 
 
-def forward_in_train_mode(request: Request, inputs: Any, *, samples: int) -> Tensor:
-    """Run the network; say what to do where BatchNorm cannot normalise a single sample."""
-    try:
-        return request.forward(inputs)
-    except ValueError as error:
-        if samples == 1 and "more than 1 value per channel" in str(error):
-            readers = request.who_reads(request.readers)
-            raise BatchError(
-                f"for {readers} the network sees one sample at a time, and a BatchNorm layer sees "
-                "one value a channel of it, which has no variance; pass at least two samples, and "
-                "leave out gradsign, which reads them one by one"
-            ) from error
-        raise
-
-
 def mean_loss(request: Request, output: Tensor, batch: Batch) -> Tensor:
-    """Return the loss, checked to be one finite number.
-
-    Raises:
-        LabelsError: If a label is not a class of the output.
-        OutputError: If the loss is not a scalar.
-        UndefinedScoreError: If it is not finite.
-    """
+    """Return the loss, checked to be one finite number."""
     targets = batch.targets
     if request.loss_fn is nn.functional.cross_entropy:
         _check_classes(output, targets)
@@ -140,35 +110,28 @@ def _check_classes(output: Tensor, targets: Any) -> None:
         )
 
 
-def gradient_agreement(gradients: Sequence[Tensor | None], *, readers: str) -> Tensor | None:
-    """Return Σ g·stop(g), whose derivative is Hg; None if the loss is linear in the weights.
+def gradient_agreement(gradients: Sequence[Tensor | None], *, readers: str) -> Tensor:
+    """Return Σ g·stop(g), whose derivative is Hg; a constant if the loss is linear in the weights.
 
-    Raises:
-        SecondDerivativeError: If an operation of the network has no second derivative.
+    Functions that are marked ``once_differentiable`` are refused here. For these torch cuts the
+    graph at a node that raises; but with ``torch.autograd.grad`` that node is not on the way to
+    any variable, so the derivative would silently lack a part.
     """
     terms = [
         torch.sum(gradient * gradient.detach())
         for gradient in gradients
         if gradient is not None and gradient.requires_grad
     ]
-    if not terms:
-        return None
-    agreement = torch.stack(terms).sum()
-    if _is_cut(agreement):
+    agreement = torch.stack(terms or [torch.zeros(())]).sum()
+    if any(node.name() == "torch::autograd::Error" for node in nodes_behind(agreement)):
         raise _no_second_derivative(readers, "its backward is marked once_differentiable")
     return agreement
 
 
 def second_derivatives(
-    agreement: Tensor | None, variables: Sequence[Tensor], *, readers: str, retain_graph: bool
+    agreement: Tensor, variables: Sequence[Tensor], *, readers: str, retain_graph: bool = False
 ) -> list[Tensor | None]:
-    """Differentiate what `gradient_agreement` returned; None for what it does not depend on.
-
-    Raises:
-        SecondDerivativeError: If an operation of the network has no second derivative.
-    """
-    if agreement is None:
-        return [None] * len(variables)
+    """Differentiate what `gradient_agreement` returned; None for what it does not depend on."""
     try:
         return gradients_of(agreement, variables, retain_graph=retain_graph)
     except RuntimeError as error:
@@ -183,12 +146,3 @@ def _no_second_derivative(readers: str, reason: str) -> SecondDerivativeError:
         f"{readers}: {reason.rstrip('.')}. Leave that proxy out for this network, or replace the "
         "operation by one that can be differentiated twice"
     )
-
-
-def _is_cut(scalar: Tensor) -> bool:
-    """Return whether ``scalar`` depends on a function that is marked ``once_differentiable``.
-
-    For these torch cuts the graph at a node that raises; but with ``torch.autograd.grad`` that
-    node is not on the way to any variable, so the derivative would silently lack a part.
-    """
-    return any(node.name() == "torch::autograd::Error" for node in nodes_behind(scalar))

@@ -12,9 +12,6 @@ from optuna_zerocost.proxies._registry import register
 
 __all__ = ["epe_nas"]
 
-_STABILISER = 1e-5
-_MANY_CLASSES = 100
-
 
 @register(
     "epe_nas",
@@ -33,11 +30,11 @@ def epe_nas(measured: Measured) -> float:
     classes = measured[CLASSES].cpu()
     labels = sorted(set(classes.tolist()))
     sums = torch.stack([_spread(correlations, classes == label) for label in labels])
-    if len(sums) <= _MANY_CLASSES:
+    if len(sums) <= 100:
         return float(sums.abs().sum())
     first, second = torch.combinations(sums).unbind(1)
     return float((first - second).abs().mean())
 
 
 def _spread(correlations: Tensor, members: Tensor) -> Tensor:
-    return torch.log(correlations[members][:, members].abs() + _STABILISER).sum()
+    return torch.log(correlations[members][:, members].abs() + 1e-5).sum()

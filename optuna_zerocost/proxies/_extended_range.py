@@ -56,9 +56,8 @@ class UnsupportedOperation(Exception):
 class ExtendedRange(FunctionMode):
     """Context manager: inside, activations may exceed float64.
 
-    Args:
-        largest: A tensor whose largest value is beyond this is scaled down, and one whose largest
-            value is below the inverse is scaled up.
+    A tensor whose largest value is beyond ``largest`` is scaled down, and one whose largest value
+    is below the inverse is scaled up.
     """
 
     def __init__(self, *, largest: float = 2.0**200) -> None:
@@ -88,18 +87,19 @@ class ExtendedRange(FunctionMode):
             args = (*args[:-1], False)
         else:
             return self._apply(func, name, list(args), named, inputs)
+        # Write into the target what the operation in place would have left there.
         target: Tensor = args[0]
         copy = target.clone()
         self._note(copy, self.exponent(target))
-        return self._written(target, self._apply(func, name, [copy, *args[1:]], named, inputs))
+        result = self._apply(func, name, [copy, *args[1:]], named, inputs)
+        if self.exponent(result) != self.exponent(target):
+            if target.nbytes != target.untyped_storage().nbytes():
+                raise UnsupportedOperation("an operation in place on a part of a tensor")
+            self._note(target, self.exponent(result))
+        return target.copy_(result)
 
     def _apply(
-        self,
-        func: Function,
-        name: str,
-        args: list[Any],
-        named: Named,
-        inputs: Sequence[Tensor],
+        self, func: Function, name: str, args: list[Any], named: Named, inputs: Sequence[Tensor]
     ) -> Any:
         """Call ``func`` so that it does to the values what it is to do."""
         exponents = [self.exponent(tensor) for tensor in inputs]
@@ -108,7 +108,8 @@ class ExtendedRange(FunctionMode):
         if name in _ADDITIVE:
             return self._add(func, args, named, inputs)
         # What follows is a function of one scaled tensor, the first.
-        if any(exponents[1:]) or not args or _is_inhomogeneous(name, args, named):
+        fill = (args[3] if len(args) > 3 else named.get("value")) if name == "pad" else None
+        if any(exponents[1:]) or not args or fill or named.get("rounding_mode") is not None:
             raise UnsupportedOperation(name)
         exponent = exponents[0]
         if name in _WITH_BIAS:
@@ -124,16 +125,16 @@ class ExtendedRange(FunctionMode):
         if name not in _ACTIVATIONS:
             raise UnsupportedOperation(name)
         data, *rest = args
-        if name in _CONSTANT_ABOVE:
+        if name in _CONSTANT_ABOVE and exponent > _HUGE:
             # Beside huge values, those within reach are 0; the slope there, in units of 2^e, is
             # infinite, and would make a NaN of the 0.
-            data = data.detach() if exponent > _HUGE else data
-            value = times_power_of_two(data, exponent).clamp(-_LARGE, _LARGE)
-            return self._noted(func(value, *rest, **named), 0, inputs)
+            data = data.detach()
         value = times_power_of_two(data, exponent).clamp(-_LARGE, _LARGE)
-        result = times_power_of_two(func(value, *rest, **named), -exponent)
+        result = func(value, *rest, **named)
+        if name in _CONSTANT_ABOVE:
+            return self._noted(result, 0, inputs)
         beyond = data - data.clamp(max=math.ldexp(_LARGE, min(-exponent, _HUGE)))
-        return self._noted(result + beyond, exponent, inputs)
+        return self._noted(times_power_of_two(result, -exponent) + beyond, exponent, inputs)
 
     def _add(self, func: Function, args: list[Any], named: Named, inputs: Sequence[Tensor]) -> Any:
         """Call ``func``, additive in its operands, with all of them at one exponent."""
@@ -176,15 +177,6 @@ class ExtendedRange(FunctionMode):
         self._note(result, exponent)
         return result
 
-    def _written(self, target: Tensor, result: Tensor) -> Tensor:
-        """Write into ``target`` what an operation in place would have left there."""
-        exponent = self.exponent(result)
-        if exponent != self.exponent(target):
-            if target.nbytes != target.untyped_storage().nbytes():
-                raise UnsupportedOperation("an operation in place on a part of a tensor")
-            self._note(target, exponent)
-        return target.copy_(result)
-
 
 def _storage(tensor: Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
@@ -196,13 +188,6 @@ def times_power_of_two(tensor: Tensor, exponent: int) -> Tensor:
         step = max(-1000, min(exponent, 1000))
         tensor, exponent = tensor * 2.0**step, exponent - step
     return tensor
-
-
-def _is_inhomogeneous(name: str, args: Sequence[Any], named: Mapping[str, Any]) -> bool:
-    """Return whether options make an operation of ``_HOMOGENEOUS`` something else."""
-    if name == "pad":
-        return bool(args[3] if len(args) > 3 else named.get("value"))
-    return named.get("rounding_mode") is not None
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:

@@ -28,7 +28,6 @@ from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode,
 __all__ = [
     "FLOW_GRADIENTS",
     "SCALED_FLOW_GRADIENTS",
-    "FlowPass",
     "ScaledGradients",
     "normalisation_bypassed",
 ]
@@ -62,22 +61,23 @@ class FlowPass(Pass):
     holds_whole_batch = False  # One input is run.
 
     def run(self, request: Request) -> Measured:
-        """Differentiate R = Σ f(1) with respect to the weights."""
         readers = request.who_reads(request.readers)
         weights = request.structure.require_weights(readers=readers)
         _make_absolute(request.structure)
         request.structure.require_gradients()
+        embeddings = request.structure.of_kind(*EMBEDDINGS)
         # In train mode, dropout would cut part of the flow at random.
         request.structure.set_mode(training=False)
         with (
             normalisation_bypassed(request.structure),
-            hooked((layer, _ones_instead) for layer in request.structure.of_kind(*EMBEDDINGS)),
+            hooked((layer, lambda *call: torch.ones_like(call[-1])) for layer in embeddings),
             contextlib.ExitStack() as stack,
             cached(),
         ):
             tensors = [weight.tensor() for weight in weights]
             # Where there is no softmax, its mode would add a tenth to the time of small layers.
-            may_attend = bool(request.structure.of_kind(*_ATTENDING))
+            attending = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d)
+            may_attend = bool(request.structure.of_kind(*attending))
             if may_attend:
                 stack.enter_context(_ConstantSoftmax())
             flow, exponent = _flow(request), 0
@@ -118,18 +118,16 @@ def _flow(request: Request) -> Tensor:
 def _flow_in_extended_range(request: Request) -> tuple[Tensor, int]:
     """Return R·2^−e and e."""
     readers = request.who_reads(request.readers)
-    beyond = (
-        "the flow through the network is beyond what float64 holds, since without its "
-        "normalisation the network is too deep or too wide"
-    )
     extended = ExtendedRange()
     try:
         with extended:
             flow = _flow(request)
     except UnsupportedOperation as error:
         raise UndefinedScoreError(
-            f"{beyond}, and the operation {str(error)!r} is not available in a wider range, which "
-            f"leaves {readers} without a value; choose other proxies for this network"
+            "the flow through the network is beyond what float64 holds, since without its "
+            "normalisation the network is too deep or too wide, and the operation "
+            f"{str(error)!r} is not available in a wider range, which leaves {readers} without a "
+            "value; choose other proxies for this network"
         ) from None
     if not bool(torch.isfinite(flow.detach())):
         raise UndefinedScoreError(
@@ -184,9 +182,6 @@ def _make_absolute(structure: Structure) -> None:
             put(part.view(tensor.shape))
 
 
-_ATTENDING = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d)
-
-
 def _passes_softmax(flow: Tensor) -> bool:
     """Return whether gradient passes a softmax, called by whatever code, on its way."""
     kinds = {type(node) for node in nodes_behind(flow)}
@@ -219,10 +214,6 @@ class _ConstantSoftmax(FunctionMode):
         return func(*args, **named)
 
 
-def _ones_instead(_layer: Any, _arguments: Any, output: Tensor) -> Tensor:
-    return torch.ones_like(output)
-
-
 @contextlib.contextmanager
 def normalisation_bypassed(structure: Structure) -> Iterator[None]:
     """Context manager: inside, normalisation layers return a copy of their input.
@@ -232,19 +223,14 @@ def normalisation_bypassed(structure: Structure) -> Iterator[None]:
     without running statistics raises for a batch of one with 1×1 maps.
     """
     layers = structure.of_kind(*NORMALISATIONS)
-    absent = object()
-    before = [vars(layer).get("forward", absent) for layer in layers]
+    own = [
+        {key: vars(layer)[key] for key in ("forward",) if key in vars(layer)} for layer in layers
+    ]
     try:
         for layer in layers:
-            vars(layer)["forward"] = _copied
+            vars(layer)["forward"] = lambda input, *_: input.clone()
         yield
     finally:
-        for layer, forward in zip(layers, before, strict=True):
-            if forward is absent:
-                vars(layer).pop("forward", None)
-            else:
-                vars(layer)["forward"] = forward
-
-
-def _copied(input: Tensor, *_: Any) -> Tensor:
-    return input.clone()
+        for layer, forward in zip(layers, own, strict=True):
+            vars(layer).pop("forward", None)
+            vars(layer).update(forward)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.parametrize import cached
 
-from optuna_zerocost.proxies._derivatives import forward_in_train_mode, gradients_of, mean_loss
+from optuna_zerocost.proxies._derivatives import gradients_of, mean_loss
 from optuna_zerocost.proxies._errors import BatchError, UndefinedScoreError
 from optuna_zerocost.proxies._minibatch import Batch
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
@@ -31,7 +31,6 @@ class MinibatchPass(Pass):
     name = "minibatch"
 
     def run(self, request: Request) -> Measured:
-        """Differentiate each minibatch's loss with respect to the weights."""
         readers = request.who_reads([MINIBATCH_GRADIENTS])
         batches = (request.batch, *request.more_batches)
         if len(batches) == 1:
@@ -100,7 +99,6 @@ class SamplePass(Pass):
     holds_whole_batch = False  # One sample is run at a time.
 
     def run(self, request: Request) -> Measured:
-        """Add up the signs of the samples' gradients."""
         sums: dict[int, Tensor] = {}
         for sample in range(request.batch.size):
             part = request.batch.part(sample, sample + 1)
@@ -146,9 +144,8 @@ def _weight_gradients(request: Request, batch: Batch) -> list[Tensor | None]:
     readers = request.who_reads(request.readers)
     weights = request.structure.require_weights(readers=readers)
     request.structure.require_gradients()
-    request.structure.set_mode(training=True)
     with cached():
-        output = forward_in_train_mode(request, batch.copied(), samples=batch.size)
+        output = request.forward_in_train_mode(batch.copied(), samples=batch.size)
         tensors = [weight.tensor() for weight in weights]
         found = gradients_of(mean_loss(request, output, batch), tensors)
     return [None if gradient is None else widened(gradient) for gradient in found]

@@ -21,20 +21,12 @@ __all__ = ["draw_gaussian", "draw_kaiming"]
 
 
 def draw_gaussian(request: Request) -> None:
-    """Draw the weights from N(0, 1).
-
-    Raises:
-        NetworkError: If there are none, or one is parametrised.
-    """
+    """Draw the weights from N(0, 1)."""
     _draw(request, lambda weight: 1.0)
 
 
 def draw_kaiming(request: Request) -> None:
-    """Draw the weights from N(0, 2/fan_in), for ReLU; fan_in as torch counts it.
-
-    Raises:
-        NetworkError: If there are none, or one is parametrised.
-    """
+    """Draw the weights from N(0, 2/fan_in), for ReLU; fan_in as torch counts it."""
     _draw(request, lambda weight: (2.0 * len(weight) / weight.numel()) ** 0.5)
 
 

@@ -12,8 +12,6 @@ from optuna_zerocost.proxies._registry import register
 
 __all__ = ["correlation", "jacob_cov"]
 
-_STABILISER = 1e-5  # k of the paper
-
 
 @register(
     "jacob_cov",
@@ -28,16 +26,12 @@ def jacob_cov(measured: Measured) -> float:
     v are the eigenvalues of the correlation, N×N, of J_n = ∂(Σ logits)/∂x_n, flattened: large
     where the network tells the samples apart.
     """
-    eigenvalues = torch.linalg.eigvalsh(correlation(measured[INPUT_GRADIENTS])) + _STABILISER
+    eigenvalues = torch.linalg.eigvalsh(correlation(measured[INPUT_GRADIENTS])) + 1e-5
     return -float(torch.sum(torch.log(eigenvalues) + 1.0 / eigenvalues))
 
 
 def correlation(gradients: Tensor) -> Tensor:
-    """Return the correlation of the rows, (N, D) to (N, N), in float64 on the CPU.
-
-    Raises:
-        UndefinedScoreError: If a row is constant up to rounding, and so has no correlation.
-    """
+    """Return the correlation of the rows, (N, D) to (N, N), in float64 on the CPU."""
     rows = gradients.cpu().double()
     deviation = torch.linalg.vector_norm(rows - rows.mean(1, keepdim=True), dim=1)
     rounding = torch.finfo(gradients.dtype).eps * torch.linalg.vector_norm(rows, dim=1)

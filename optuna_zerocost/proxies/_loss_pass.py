@@ -41,7 +41,6 @@ __all__ = [
     "LAYER_OUTPUTS",
     "WEIGHTED_GRADIENT_PRODUCT",
     "WEIGHT_GRADIENTS",
-    "LossPass",
 ]
 
 
@@ -51,7 +50,6 @@ class LossPass(Pass):
     name = "loss"
 
     def run(self, request: Request) -> Measured:
-        """Run the forward pass and return the quantities that are wanted."""
         request.require_labels()
         request.batch.check_values()
         if request.wants(INPUT_GRADIENTS):
@@ -74,70 +72,11 @@ class LossPass(Pass):
             if twice:
                 before = RandomState()
                 with contextlib.suppress(CheckpointError), preserved(request.structure):
-                    return self._differentiate(request, weights, parameters, quick=True)
+                    return _measured(request, weights, parameters, quick=True)
                 # A checkpointed part of the network is run again while torch differentiates,
                 # and then without the mode, so that it keeps other tensors than before.
                 before.restore()
-            return self._differentiate(request, weights, parameters, quick=False)
-
-    def _differentiate(
-        self,
-        request: Request,
-        weights: Sequence[LayerWeight],
-        parameters: Sequence[Tensor],
-        *,
-        quick: bool,
-    ) -> Measured:
-        measured: dict[Quantity[Any], object] = {}
-        twice = any(request.wants(key) for key in _SECOND)
-        wanted = Wanted(
-            calls=request.who_reads([LAYER_OUTPUTS]),
-            maps=request.who_reads([FEATURE_MAPS]),
-            agreements=request.who_reads([ACTIVATION_AGREEMENT]),
-            leaves=request.wants(INPUT_GRADIENTS) or request.wants(ACTIVATION_AGREEMENT),
-        )
-        scaled = parameters if quick else None
-        record, output, leaves = recorded_forward(request, wanted, scaled=scaled)
-        if request.wants(CLASSES):
-            measured[CLASSES] = _classes(request)
-        if request.wants(FEATURE_MAPS):
-            measured[FEATURE_MAPS] = record.feature_maps()
-        if request.wants(ACTIVATION_AGREEMENT):
-            measured[ACTIVATION_AGREEMENT] = record.agreement(output)
-        gradients: list[Tensor | None] = []
-        if weights:
-            variables = [*parameters, *(call.output for call in record.calls)]
-            with record.differentiating(variables):
-                gradients = gradients_of(
-                    mean_loss(request, output, request.batch),
-                    variables,
-                    retain_graph=twice or request.wants(INPUT_GRADIENTS),
-                    create_graph=twice,
-                )
-        of_parameters = gradients[: len(parameters)]
-        if request.wants(WEIGHT_GRADIENTS):
-            measured[WEIGHT_GRADIENTS] = with_gradients(weights, parameters, of_parameters)
-        if request.wants(LAYER_OUTPUTS):
-            measured[LAYER_OUTPUTS] = tuple(
-                call.with_gradient(gradient)
-                for call, gradient in zip(record.calls, gradients[len(parameters) :], strict=True)
-                if gradient is not None
-            )
-        if request.wants(INPUT_GRADIENTS):
-            with record.differentiating(leaves):
-                found = gradients_of(output.sum(), leaves, retain_graph=twice)
-            measured[INPUT_GRADIENTS] = torch.cat(
-                [
-                    (torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
-                    for leaf, gradient in zip(leaves, found, strict=True)
-                ],
-                dim=1,
-            )
-        if twice:
-            measured |= _differentiated_twice(
-                request, record, output, weights, parameters, of_parameters
-            )
-        return Measured(measured)
+            return _measured(request, weights, parameters, quick=False)
 
 
 LOSS = LossPass()
@@ -191,39 +130,81 @@ WEIGHTED_GRADIENT_PRODUCT: Quantity[float] = Quantity(
 _SECOND = (GRADIENT_PRODUCTS, WEIGHTED_GRADIENT_PRODUCT)
 
 
+def _measured(
+    request: Request, weights: Sequence[LayerWeight], parameters: Sequence[Tensor], *, quick: bool
+) -> Measured:
+    measured: dict[Quantity[Any], object] = {}
+    twice = any(request.wants(key) for key in _SECOND)
+    wanted = Wanted(
+        calls=request.who_reads([LAYER_OUTPUTS]),
+        maps=request.who_reads([FEATURE_MAPS]),
+        agreements=request.who_reads([ACTIVATION_AGREEMENT]),
+        leaves=request.wants(INPUT_GRADIENTS) or request.wants(ACTIVATION_AGREEMENT),
+    )
+    record = recorded_forward(request, wanted, scaled=parameters if quick else None)
+    if request.wants(CLASSES):
+        measured[CLASSES] = _classes(request)
+    if request.wants(FEATURE_MAPS):
+        measured[FEATURE_MAPS] = record.feature_maps()
+    if request.wants(ACTIVATION_AGREEMENT):
+        measured[ACTIVATION_AGREEMENT] = record.agreement()
+    gradients: list[Tensor | None] = []
+    if weights:
+        variables = [*parameters, *(call.output for call in record.calls)]
+        with record.quick.differentiating(variables):
+            gradients = gradients_of(
+                mean_loss(request, record.output, request.batch),
+                variables,
+                retain_graph=twice or request.wants(INPUT_GRADIENTS),
+                create_graph=twice,
+            )
+    of_parameters, of_calls = gradients[: len(parameters)], gradients[len(parameters) :]
+    if request.wants(WEIGHT_GRADIENTS):
+        measured[WEIGHT_GRADIENTS] = with_gradients(weights, parameters, of_parameters)
+    if request.wants(LAYER_OUTPUTS):
+        measured[LAYER_OUTPUTS] = tuple(
+            call.with_gradient(gradient)
+            for call, gradient in zip(record.calls, of_calls, strict=True)
+            if gradient is not None
+        )
+    if request.wants(INPUT_GRADIENTS):
+        leaves = record.leaves
+        with record.quick.differentiating(leaves):
+            found = gradients_of(record.output.sum(), leaves, retain_graph=twice)
+        rows = (
+            (torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
+            for leaf, gradient in zip(leaves, found, strict=True)
+        )
+        measured[INPUT_GRADIENTS] = torch.cat(list(rows), dim=1)
+    if twice:
+        measured |= _differentiated_twice(request, record, weights, parameters, of_parameters)
+    return Measured(measured)
+
+
 def _differentiated_twice(
     request: Request,
     record: Record,
-    output: Tensor,
     weights: Sequence[LayerWeight],
     parameters: Sequence[Tensor],
     gradients: Sequence[Tensor | None],
 ) -> dict[Quantity[Any], object]:
     """Return the quantities that are read off the derivative of Σ g·stop(g)."""
+    quick = record.quick
     agreement = gradient_agreement(gradients, readers=request.who_reads(_SECOND))
-
-    def products(
-        quantity: Quantity[Any], variables: Sequence[Tensor], *, retain_graph: bool
-    ) -> list[Tensor | None]:
-        readers = request.who_reads([quantity])
-        with record.differentiating(variables):
-            return second_derivatives(
-                agreement, variables, readers=readers, retain_graph=retain_graph
-            )
-
     measured: dict[Quantity[Any], object] = {}
     last = request.wants(WEIGHTED_GRADIENT_PRODUCT)
     if request.wants(GRADIENT_PRODUCTS):
-        found = products(GRADIENT_PRODUCTS, parameters, retain_graph=last)
+        readers = request.who_reads([GRADIENT_PRODUCTS])
+        with quick.differentiating(parameters):
+            found = second_derivatives(agreement, parameters, readers=readers, retain_graph=last)
         measured[GRADIENT_PRODUCTS] = with_gradients(weights, parameters, found)
     if last:
         # Of the weights that have a common factor by the derivative with respect to it, of the
         # other weights each with its part of Hg.
-        variables = list(parameters)
-        if record.quick is not None:
-            others = record.quick.not_only_scaled(output, parameters)
-            variables = [record.quick.scale, *others]
-        found = products(WEIGHTED_GRADIENT_PRODUCT, variables, retain_graph=False)
+        variables = [quick.scale, *quick.not_only_scaled(record.output, parameters)]
+        readers = request.who_reads([WEIGHTED_GRADIENT_PRODUCT])
+        with quick.differentiating(variables):
+            found = second_derivatives(agreement, variables, readers=readers)
         measured[WEIGHTED_GRADIENT_PRODUCT] = total(
             torch.sum(widened(variable) * widened(product)).double()
             for variable, product in zip(variables, found, strict=True)
@@ -243,20 +224,13 @@ def _check_differentiable_inputs(request: Request) -> None:
 
 
 def _classes(request: Request) -> Tensor:
-    targets = request.batch.targets
-    if (
-        not isinstance(targets, Tensor)
-        or targets.is_floating_point()
-        or targets.shape != (request.batch.size,)
-    ):
-        seen = (
-            f"of {targets.dtype} and shape {tuple(targets.shape)}"
-            if isinstance(targets, Tensor)
-            else f"a {type(targets).__name__}"
-        )
-        raise LabelsError(
-            f"the labels are {seen}, and {request.who_reads([CLASSES])} wants one class for each "
-            f"of {request.batch.size} samples, as integers; choose other proxies where samples "
-            "have no classes"
-        )
-    return targets
+    targets, samples = request.batch.targets, request.batch.size
+    seen = f"a {type(targets).__name__}"
+    if isinstance(targets, Tensor):
+        if targets.shape == (samples,) and not targets.is_floating_point():
+            return targets
+        seen = f"of {targets.dtype} and shape {tuple(targets.shape)}"
+    raise LabelsError(
+        f"the labels are {seen}, and {request.who_reads([CLASSES])} wants one class for each "
+        f"of {samples} samples, as integers; choose other proxies where samples have no classes"
+    )

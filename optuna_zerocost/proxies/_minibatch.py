@@ -36,13 +36,10 @@ class Minibatches:
 
 @dataclass(frozen=True)
 class Batch:
-    """A minibatch of inputs and, perhaps, labels.
+    """A minibatch of ``size`` samples, the length of the first input's first dimension.
 
-    Attributes:
-        inputs: A tensor, a tuple (positional arguments) or a dict (keyword arguments). What is
-            not a tensor goes to the network as it is.
-        targets: The labels, or None.
-        size: Number of samples N, the length of the first input's first dimension.
+    Inputs are a tensor, a tuple (positional arguments) or a dict (keyword arguments); what is not
+    a tensor goes to the network as it is. Targets are the labels, or None.
     """
 
     inputs: Any
@@ -51,11 +48,7 @@ class Batch:
 
     @classmethod
     def of(cls, batch: object, *, device: torch.device) -> Batch:
-        """Check what the user passed and move its tensors to ``device``.
-
-        Raises:
-            BatchError: If it is not ``(inputs, targets)``, or has no tensor or no sample.
-        """
+        """Check what the user passed and move its tensors to ``device``."""
         if (
             isinstance(batch, Tensor)
             or not isinstance(batch, Sequence)
@@ -65,8 +58,7 @@ class Batch:
                 f"batch is a {_describe(batch)}; pass the pair (inputs, targets), or "
                 "(inputs, None) without labels"
             )
-        inputs = batch[0]
-        targets = batch[1] if len(batch) == 2 else None
+        inputs, targets = (*batch, None)[:2]
         if isinstance(inputs, Mapping):
             inputs = dict(inputs)
         elif isinstance(inputs, list):
@@ -132,16 +124,8 @@ class Batch:
 
         return _map(self.inputs, attach), leaves
 
-    def first_sample(self) -> Any:
-        """Return copies of the inputs of the first sample, as a batch of one."""
-        return self.inputs_of(1).copied()
-
     def part(self, start: int, stop: int) -> Batch:
-        """Return the samples from ``start`` to ``stop`` with their labels, as a batch.
-
-        Raises:
-            BatchError: If the labels have no row for each sample.
-        """
+        """Return the samples from ``start`` to ``stop`` with their labels, as a batch."""
         for tensor in _leaves(self.targets):
             if not self._is_batched(tensor):
                 raise BatchError(
@@ -204,13 +188,7 @@ class Batch:
 def call(
     network: nn.Module, inputs: Any, forward_fn: Callable[[nn.Module, Any], Tensor] | None
 ) -> Any:
-    """Return what ``network`` makes of ``inputs``.
-
-    Args:
-        network: A network.
-        inputs: A tensor, a tuple of positional or a mapping of keyword arguments.
-        forward_fn: Is called with both instead, if it is not ``None``.
-    """
+    """Return what ``network``, or instead of it ``forward_fn``, makes of a batch's inputs."""
     if forward_fn is not None:
         return forward_fn(network, inputs)
     if isinstance(inputs, Mapping):
@@ -218,7 +196,7 @@ def call(
     return network(*inputs) if isinstance(inputs, tuple) else network(inputs)
 
 
-def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+def _map(value: Any, function: Callable[[Tensor], object]) -> Any:
     """Apply ``function`` to the tensors of a tensor, tuple, list or dict, one level deep."""
 
     def apply(item: Any) -> Any:
@@ -232,12 +210,9 @@ def _map(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
 
 
 def _leaves(value: Any) -> list[Tensor]:
-    items: Any = [value]
-    if isinstance(value, Mapping):
-        items = value.values()
-    elif isinstance(value, (tuple, list)):
-        items = value
-    return [item for item in items if isinstance(item, Tensor)]
+    found: list[Tensor] = []
+    _map(value, found.append)
+    return found
 
 
 def _describe(value: object) -> str:

@@ -13,7 +13,7 @@ import abc
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -107,25 +107,35 @@ class Request:
             )
         return output
 
+    def forward_in_train_mode(self, inputs: Any, *, samples: int) -> Tensor:
+        """Run the network so that BatchNorm normalises with the statistics of these samples."""
+        self.structure.set_mode(training=True)
+        try:
+            return self.forward(inputs)
+        except ValueError as error:
+            if samples == 1 and "more than 1 value per channel" in str(error):
+                raise BatchError(
+                    f"for {self.who_reads(self.readers)} the network sees one sample at a time, "
+                    "and a BatchNorm layer sees one value a channel of it, which has no variance; "
+                    "pass at least two samples, and leave out gradsign, which reads them one by "
+                    "one"
+                ) from error
+            raise
+
 
 @dataclass(frozen=True)
 class Pass(abc.ABC):
     """One way to run a network. Passes have no state, so two of one class are equal."""
 
+    #: Whether weights need values, which those on the meta device have not.
+    reads_values: ClassVar[bool] = True
+    #: Whether the memory that it takes grows with the minibatch.
+    holds_whole_batch: ClassVar[bool] = True
+
     @property
     @abc.abstractmethod
     def name(self) -> str:
         """The pass's name in messages."""
-
-    @property
-    def reads_values(self) -> bool:
-        """True if weights need values, which those on the meta device have not."""
-        return True
-
-    @property
-    def holds_whole_batch(self) -> bool:
-        """True if the memory that it takes grows with the minibatch."""
-        return True
 
     @abc.abstractmethod
     def run(self, request: Request) -> Measured:
@@ -186,15 +196,29 @@ class Measured:
 
 def pass_failed(source: Pass, request: Request, error: Exception) -> PassError:
     """Return the error that says which pass, for which proxies, ``error`` interrupted."""
-    proxies = request.who_reads(request.readers)
-    if is_out_of_memory(error):
-        # Whoever keeps the error would keep the activations that filled the memory.
-        traceback.clear_frames(error.__traceback__)
-        return _out_of_memory(source, request, error)
-    reason = f"{type(error).__name__}: {error}".rstrip(".: ")
-    return PassError(
-        f"the {source.name} pass (for {proxies}) failed with {reason}. "
-        "Run network(inputs) and the loss on the same batch by hand to see it alone"
+    culprit = f"the {source.name} pass (for {request.who_reads(request.readers)})"
+    reason = f"{type(error).__name__}: {error}"
+    if not is_out_of_memory(error):
+        return PassError(
+            f"{culprit} failed with {reason.rstrip('.: ')}. "
+            "Run network(inputs) and the loss on the same batch by hand to see it alone"
+        )
+    # Whoever keeps the error would keep the activations that filled the memory.
+    traceback.clear_frames(error.__traceback__)
+    cures = ["ask for fewer proxies at a time"]
+    size = f"with one sample at a time (not the batch's {request.batch.size})"
+    if source.holds_whole_batch:
+        cures.insert(0, f"pass a batch of fewer than {request.batch.size} samples")
+        size = f"at batch size {request.batch.size}"
+    if twice := [key for key in request.readers if key.needs_second_derivatives]:
+        cures.append(
+            f"leave out {request.who_reads(twice)}, whose second derivatives keep all of the "
+            "first's intermediate values"
+        )
+    return OutOfMemoryError(
+        f"{culprit} ran out of memory {size}: {reason.splitlines()[0].rstrip('.: ')}. "
+        f"To score this network, {', or '.join(cures)}, or use a device with more memory. The "
+        "batch is never split silently: with BatchNorm the scores of its parts are others"
     )
 
 
@@ -205,27 +229,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     # The allocators of the CPU (of Linux, of Windows) and of MPS raise nothing more special.
     signs = ("can't allocate memory", "not enough memory", "out of memory")
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
-
-
-def _out_of_memory(source: Pass, request: Request, error: Exception) -> OutOfMemoryError:
-    proxies = request.who_reads(request.readers)
-    reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".: ")
-    cures = ["ask for fewer proxies at a time"]
-    if source.holds_whole_batch:
-        cures.insert(0, f"pass a batch of fewer than {request.batch.size} samples")
-    twice = [quantity for quantity in request.readers if quantity.needs_second_derivatives]
-    if twice:
-        cures.append(
-            f"leave out {request.who_reads(twice)}, whose second derivatives keep all of the "
-            "first's intermediate values"
-        )
-    batch = (
-        f"at batch size {request.batch.size}"
-        if source.holds_whole_batch
-        else f"with one sample at a time (not the batch's {request.batch.size})"
-    )
-    return OutOfMemoryError(
-        f"the {source.name} pass (for {proxies}) ran out of memory {batch}: {reason}. "
-        f"To score this network, {', or '.join(cures)}, or use a device with more memory. The "
-        "batch is never split silently: with BatchNorm the scores of its parts are others"
-    )

@@ -21,49 +21,31 @@ __all__ = ["RandomState", "SeededRandomState"]
 _LOCK = threading.RLock()
 
 
-def _accelerator_states() -> list[tuple[Any, Callable[[Any], None]]]:
-    """Return the current state and a setter for each accelerator that is already in use."""
-    states: list[tuple[Any, Callable[[Any], None]]] = []
-    in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
-    if torch.cuda.is_available() and in_use:
-        states.append((torch.cuda.get_rng_state_all(), torch.cuda.set_rng_state_all))
-    if torch.backends.mps.is_available():
-        states.append((torch.mps.get_rng_state(), torch.mps.set_rng_state))
-    return states
-
-
-def _seed_torch(seed: int) -> None:
-    if any(
-        module.is_available() for module in (torch.cuda, torch.backends.mps, torch.xpu, torch.mtia)
-    ):
-        torch.manual_seed(seed)
-    else:  # a fiftieth of the time, most of which goes to remembering accelerators' seeds
-        torch.default_generator.manual_seed(seed)
-
-
 class RandomState:
     """The global random states at the moment it is made."""
 
     def __init__(self) -> None:
-        self._python = random.getstate()
-        self._numpy = np.random.get_state()
-        self._torch = torch.get_rng_state()
-        self._accelerators = _accelerator_states()
+        self._states: list[tuple[Any, Callable[[Any], None]]] = [
+            (random.getstate(), random.setstate),
+            (np.random.get_state(), np.random.set_state),
+            (torch.get_rng_state(), torch.set_rng_state),
+        ]
+        in_use = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+        if torch.cuda.is_available() and in_use:
+            self._states.append((torch.cuda.get_rng_state_all(), torch.cuda.set_rng_state_all))
+        if torch.backends.mps.is_available():
+            self._states.append((torch.mps.get_rng_state(), torch.mps.set_rng_state))
 
     def restore(self) -> None:
         """Put the global random states back to that moment's."""
-        random.setstate(self._python)
-        np.random.set_state(self._numpy)
-        torch.set_rng_state(self._torch)
-        for state, restore in self._accelerators:
+        for state, restore in self._states:
             restore(state)
 
 
 class SeededRandomState:
     """Context manager: inside, the global random states are seeded; afterwards they are as before.
 
-    Args:
-        seed: The seed of Python's, NumPy's and torch's global generators, 0 ≤ seed < 2**32.
+    The seed is for Python's, NumPy's and torch's global generators, 0 ≤ seed < 2**32.
     """
 
     def __init__(self, seed: int) -> None:
@@ -75,7 +57,11 @@ class SeededRandomState:
         self._outside = RandomState()
         random.seed(self._seed)
         np.random.seed(self._seed)
-        _seed_torch(self._seed)
+        accelerators = (torch.cuda, torch.backends.mps, torch.xpu, torch.mtia)
+        if any(module.is_available() for module in accelerators):
+            torch.manual_seed(self._seed)
+        else:  # a fiftieth of the time, most of which goes to remembering accelerators' seeds
+            torch.default_generator.manual_seed(self._seed)
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from optuna_zerocost.proxies._activations import ActivationWatch, agreement
-from optuna_zerocost.proxies._derivatives import forward_in_train_mode
 from optuna_zerocost.proxies._errors import NetworkError
 from optuna_zerocost.proxies._pass import Request
 from optuna_zerocost.proxies._preserve import preserved
@@ -55,10 +54,6 @@ class Call:
     output: Tensor
     version: int
 
-    def is_overwritten(self) -> bool:
-        """Return whether the output is no longer what the layer put out."""
-        return self.output._version != self.version
-
     def with_gradient(self, gradient: Tensor) -> LayerOutput:
         """Return the output with the gradient of the loss with respect to it."""
         activation, gradient = self._by_channel(self.output), self._by_channel(gradient)
@@ -79,58 +74,40 @@ class Call:
         return value.flatten(2)
 
 
-@dataclass
 class Record:
-    """Notes of the forward pass.
+    """A forward pass of the network, with its output, the leaves of its inputs, and notes.
 
     With ``copies`` what follows a layer gets a copy of its output, so that the output, and the
     gradient with respect to it, stay the layer's own where an operation in place overwrites it.
     """
 
-    request: Request
-    wanted: Wanted
-    copies: bool
-    quick: QuickSecondDerivatives | None
-    calls: list[Call] = field(default_factory=list)
-    maps: list[Tensor] = field(default_factory=list)
-    agreements: list[tuple[Any, Tensor]] = field(default_factory=list)
+    def __init__(
+        self, request: Request, wanted: Wanted, scaled: Sequence[Tensor] | None, *, copies: bool
+    ) -> None:
+        self.request = request
+        self.wanted = wanted
+        self.copies = copies
+        self.quick = QuickSecondDerivatives(scaled or (), copies=copies)
+        self.calls: list[Call] = []
+        self.maps: list[Tensor] = []
+        self.agreements: list[tuple[Any, Tensor]] = []
+        batch, readers = request.batch, wanted.agreements
+        inputs, self.leaves = batch.differentiable() if wanted.leaves else (batch.copied(), [])
+        watch = ActivationWatch(samples=batch.size, readers=readers, note=self._note_codes)
+        with (
+            contextlib.nullcontext() if scaled is None else self.quick,
+            watch if readers else contextlib.nullcontext(),
+            hooked(self._hooks()),
+        ):
+            self.output = request.forward_in_train_mode(inputs, samples=batch.size)
 
     def is_overwritten(self) -> bool:
         """Return whether an output that is needed is no longer what the layer put out."""
-        lost = self.quick is not None and self.quick.has_lost_output()
-        return lost or any(call.is_overwritten() for call in self.calls)
-
-    def differentiating(
-        self, variables: Sequence[Tensor]
-    ) -> contextlib.AbstractContextManager[None]:
-        """Context manager: inside, derivatives are taken with respect to ``variables``."""
-        if self.quick is None:
-            return contextlib.nullcontext()
-        return self.quick.differentiating(variables)
-
-    def run(self) -> tuple[Tensor, list[Tensor]]:
-        """Run the network and take the notes; return the output and the inputs' leaves."""
-        batch = self.request.batch
-        inputs, leaves = batch.differentiable() if self.wanted.leaves else (batch.copied(), [])
-        with contextlib.ExitStack() as stack:
-            if self.quick is not None:
-                stack.enter_context(self.quick)
-            if self.wanted.agreements:
-                stack.enter_context(
-                    ActivationWatch(
-                        samples=batch.size, readers=self.wanted.agreements, note=self._note_codes
-                    )
-                )
-            stack.enter_context(hooked(self._hooks()))
-            output = forward_in_train_mode(self.request, inputs, samples=batch.size)
-        return output, leaves
+        lost = any(call.output._version != call.version for call in self.calls)
+        return lost or self.quick.has_lost_output()
 
     def feature_maps(self) -> tuple[Tensor, ...]:
-        """Return the maps that modules put out.
-
-        Raises:
-            NetworkError: If there are none.
-        """
+        """Return the maps that modules put out."""
         if not self.maps:
             raise NetworkError(
                 f"no module of {type(self.request.network).__name__} put out a map (N, channels, "
@@ -139,13 +116,9 @@ class Record:
             )
         return tuple(self.maps)
 
-    def agreement(self, output: Tensor) -> Tensor:
-        """Return the sum of the agreements in the activations that reach the output.
-
-        Raises:
-            NetworkError: If none does.
-        """
-        reaching = {node for node, _ in self.agreements}.intersection(nodes_behind(output))
+    def agreement(self) -> Tensor:
+        """Return the sum of the agreements in the activations that reach the output."""
+        reaching = {node for node, _ in self.agreements}.intersection(nodes_behind(self.output))
         found = [agreement for node, agreement in self.agreements if node in reaching]
         if not found:
             raise NetworkError(
@@ -186,28 +159,21 @@ class Record:
 
 def recorded_forward(
     request: Request, wanted: Wanted, *, scaled: Sequence[Tensor] | None
-) -> tuple[Record, Tensor, list[Tensor]]:
-    """Run the network; return the record, the output and the inputs to differentiate by.
+) -> Record:
+    """Run the network.
 
     With ``scaled``, and these weights times a factor, for quick second derivatives.
     """
-
-    def record(*, copies: bool) -> Record:
-        quick = None if scaled is None else QuickSecondDerivatives(scaled, copies=copies)
-        return Record(request, wanted, copies, quick)
-
     in_place = any(getattr(module, "inplace", False) for module in request.structure.modules)
     # What convolutions put out is seldom overwritten, since normalisation comes between.
     is_likely = wanted.calls and in_place
     if (wanted.calls or scaled is not None) and not is_likely:
         # Copies would take memory and time, so first without them.
-        first = record(copies=False)
         before = RandomState()
         with preserved(request.structure):
-            output, leaves = first.run()
-        if not first.is_overwritten():
-            return first, output, leaves
-        del output, leaves
+            record = Record(request, wanted, scaled, copies=False)
+        if not record.is_overwritten():
+            return record
+        del record
         before.restore()
-    second = record(copies=True)
-    return second, *second.run()
+    return Record(request, wanted, scaled, copies=True)

@@ -18,7 +18,7 @@ from optuna_zerocost.proxies._errors import (
     UnknownProxyError,
 )
 from optuna_zerocost.proxies._minibatch import Batch, Minibatches
-from optuna_zerocost.proxies._pass import Pass, Quantity, Request, is_out_of_memory, pass_failed
+from optuna_zerocost.proxies._pass import Pass, Request, is_out_of_memory, pass_failed
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._registry import Proxy, describe
@@ -77,7 +77,12 @@ def score_network(
         values: dict[str, float] = {}
         for source in dict.fromkeys(proxy.source for proxy in asked):
             readers = [proxy for proxy in asked if proxy.source == source]
-            request = Request(structure, first, _wanted(readers), loss_fn, forward_fn, tuple(more))
+            wanted = {
+                key: tuple(proxy.name for proxy in readers if key in proxy.reads)
+                for proxy in readers
+                for key in proxy.reads
+            }
+            request = Request(structure, first, wanted, loss_fn, forward_fn, tuple(more))
             with preserved(structure), SeededRandomState(seed):
                 values |= _run(source, request, readers)
     return {proxy.name: values[proxy.name] for proxy in asked}
@@ -96,14 +101,6 @@ def _resolve(proxies: Sequence[str | Proxy]) -> list[Proxy]:
                 f"two different proxies are called {proxy.name!r}; rename one of them"
             )
     return list(found.values())
-
-
-def _wanted(readers: Sequence[Proxy]) -> dict[Quantity[Any], tuple[str, ...]]:
-    wanted: dict[Quantity[Any], tuple[str, ...]] = {}
-    for proxy in readers:
-        for quantity in proxy.reads:
-            wanted[quantity] = (*wanted.get(quantity, ()), proxy.name)
-    return wanted
 
 
 def _run(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[str, float]:

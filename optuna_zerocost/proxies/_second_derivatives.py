@@ -26,19 +26,16 @@ from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode,
 __all__ = ["QuickSecondDerivatives"]
 
 _aten = torch.ops.aten
-_ALL = [True, True, True]
+_CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
 
 class QuickSecondDerivatives(FunctionMode):
     """Context manager: what is run inside can be differentiated twice in less time.
 
     It applies to convolutions, and to BatchNorm with the minibatch's statistics, in float32 or
-    float64 on the CPU; all else is left as it is. Derivatives of third order raise.
-
-    Args:
-        weights: Those that are multiplied by ``scale``, a 1 to differentiate by, wherever such a
-            convolution reads them.
-        copies: Whether what follows a convolution gets a copy of its output, and may overwrite it.
+    float64 on the CPU; all else is left as it is. Derivatives of third order raise. Wherever such
+    a convolution reads one of ``weights``, it is multiplied by ``scale``, a 1 to differentiate by.
+    With ``copies`` what follows a convolution gets a copy of its output, and may overwrite it.
     """
 
     def __init__(self, weights: Iterable[Tensor] = (), *, copies: bool = True) -> None:
@@ -46,7 +43,7 @@ class QuickSecondDerivatives(FunctionMode):
         self.copies = copies
         self.scale = torch.ones((), dtype=torch.float64, requires_grad=True)
         self._scaled = {id(weight) for weight in weights if weight.is_leaf}
-        self._outputs: list[tuple[Tensor, int]] = []
+        self.outputs: list[tuple[Tensor, int]] = []  # of convolutions, with their versions
         self._variables: set[int] | None = None
 
     def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
@@ -69,16 +66,12 @@ class QuickSecondDerivatives(FunctionMode):
         finally:
             self._variables = before
 
-    def note_output(self, output: Tensor) -> None:
-        """Take note of what a convolution, which will need it again, put out."""
-        self._outputs.append((output, output._version))
-
     def has_lost_output(self) -> bool:
         """Return whether an operation in place has overwritten what a convolution needs again.
 
         Then `scale` must not be differentiated by; with ``copies`` it cannot be so.
         """
-        return any(output._version != version for output, version in self._outputs)
+        return any(output._version != version for output, version in self.outputs)
 
     def scales(self, weight: Tensor) -> bool:
         """Return whether a convolution that reads ``weight`` reads it times ``scale``."""
@@ -105,9 +98,6 @@ class QuickSecondDerivatives(FunctionMode):
             for weight in weights
             if not self.scales(weight) or id(weight) in read_as_they_are
         ]
-
-
-_CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
 
 def _is_plain(*tensors: Tensor | None) -> bool:
@@ -155,27 +145,20 @@ class _Convolution(torch.autograd.Function):
     """y = x * αW + b, where α is 1."""
 
     @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        scale: Tensor | None,
-        settings: tuple[Any, ...],
-        quick: QuickSecondDerivatives,
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None, *how: Any
     ) -> Any:
-        y = _aten.convolution(x, weight, bias, *settings)
+        ctx.settings, ctx.quick = how
+        y = _aten.convolution(x, weight, bias, *ctx.settings)
         ctx.save_for_backward(x, weight, bias, scale)
         # Not saved by autograd, which would object where y is overwritten though nobody asks for
         # the derivative by α.
         ctx.y = y.detach()
-        quick.note_output(ctx.y)
-        ctx.settings = settings
-        ctx.quick = quick
+        ctx.quick.outputs.append((ctx.y, ctx.y._version))
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # noqa: D102
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         x, weight, bias, scale = ctx.saved_tensors
         wanted = [
             needed and ctx.quick.is_variable(tensor)
@@ -200,27 +183,18 @@ class _ConvolutionBackward(torch.autograd.Function):
     """∂x, ∂(αW), ∂b for the gradient g by y."""
 
     @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any,
-        gradient: Tensor,
-        x: Tensor,
-        weight: Tensor,
-        scale: Tensor | None,
-        settings: tuple[Any, ...],
-        wanted: Sequence[bool],
-        quick: QuickSecondDerivatives,
+    def forward(
+        ctx: Any, gradient: Tensor, x: Tensor, weight: Tensor, scale: Tensor | None, *how: Any
     ) -> Any:
+        ctx.settings, wanted, ctx.quick = how
         ctx.save_for_backward(gradient, x, weight, scale)
-        ctx.settings = settings
-        ctx.quick = quick
         ctx.set_materialize_grads(False)
-        return _aten.convolution_backward(
-            gradient, x, weight, [weight.size(0)], *settings, list(wanted)
-        )
+        bias_sizes = [weight.size(0)]
+        return _aten.convolution_backward(gradient, x, weight, bias_sizes, *ctx.settings, wanted)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, u: Tensor | None, v: Tensor | None, b: Tensor | None) -> Any:  # noqa: D102
+    def backward(ctx: Any, u: Tensor | None, v: Tensor | None, b: Tensor | None) -> Any:
         gradient, x, weight, scale = ctx.saved_tensors
         by_gradient, by_x, by_weight, by_scale = (
             needed and ctx.quick.is_variable(tensor)
@@ -276,7 +250,7 @@ def _batch_norm(
             input, running_mean, running_var, weight, bias, training, momentum, eps
         )
     return _BatchNorm.apply(  # type: ignore[no-untyped-call]
-        input, weight, bias, running_mean, running_var, momentum, eps
+        input, weight, bias, running_mean, running_var, True, momentum, eps
     )
 
 
@@ -284,53 +258,36 @@ class _BatchNorm(torch.autograd.Function):
     """y = γ·x̂ + β, x̂ = (x − μ)·s, s = (σ² + ε)^-½, for each channel."""
 
     @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        running_mean: Tensor | None,
-        running_var: Tensor | None,
-        momentum: float,
-        eps: float,
-    ) -> Any:
-        y, mean, scale = _aten.native_batch_norm(
-            x, weight, bias, running_mean, running_var, True, momentum, eps
-        )
+    def forward(ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, *how: Any) -> Any:
+        y, mean, scale = _aten.native_batch_norm(x, weight, bias, *how)
         ctx.save_for_backward(x, weight, mean, scale)
-        ctx.eps = eps
+        *_, ctx.eps = how
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # noqa: D102
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         found = _BatchNormBackward.apply(gradient, *ctx.saved_tensors, ctx.eps)  # type: ignore[no-untyped-call]
         wanted = ctx.needs_input_grad[:3]
         of_inputs = (g if w else None for g, w in zip(found, wanted, strict=True))
-        return *of_inputs, None, None, None, None
+        return *of_inputs, None, None, None, None, None
 
 
 class _BatchNormBackward(torch.autograd.Function):
     """∂x = γ·s·P(g), ∂γ = Σ g·x̂, ∂β = Σ g, with P(g) = g − mean(g) − x̂·mean(g·x̂)."""
 
     @staticmethod
-    def forward(  # noqa: D102
-        ctx: Any,
-        gradient: Tensor,
-        x: Tensor,
-        weight: Tensor | None,
-        mean: Tensor,
-        scale: Tensor,
-        eps: float,
-    ) -> Any:
-        by_x, by_weight, by_bias = _backward(gradient, x, weight, mean, scale, eps)
-        ctx.save_for_backward(gradient, x, weight, mean, scale, by_weight, by_bias)
-        ctx.eps = eps
+    def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor | None, *statistics: Any) -> Any:
+        mean, scale, ctx.eps = statistics
+        by_x, by_weight, by_bias = _aten.native_batch_norm_backward(
+            g, x, weight, None, None, mean, scale, True, ctx.eps, [True] * 3
+        )
+        ctx.save_for_backward(g, x, weight, mean, scale, by_weight, by_bias)
         ctx.set_materialize_grads(False)
         return by_x, by_weight, by_bias
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, u: Tensor | None, p: Tensor | None, q: Tensor | None) -> Any:  # noqa: D102
+    def backward(ctx: Any, u: Tensor | None, p: Tensor | None, q: Tensor | None) -> Any:
         """Differentiate S = ⟨u, ∂x⟩ + ⟨p, ∂γ⟩ + ⟨q, ∂β⟩.
 
         With T = Σ u·g − Σu·Σg / M − Σ u·x̂·Σ g·x̂ / M for the M values of a channel,
@@ -339,7 +296,9 @@ class _BatchNormBackward(torch.autograd.Function):
         """
         gradient, x, weight, mean, scale, sum_gx, sum_g = ctx.saved_tensors
         u = torch.zeros_like(x) if u is None else u
-        of_gradient, sum_ux, sum_u = _backward(u, x, weight, mean, scale, ctx.eps)
+        of_gradient, sum_ux, sum_u = _aten.native_batch_norm_backward(
+            u, x, weight, None, None, mean, scale, True, ctx.eps, [True] * 3
+        )
         others = [dim for dim in range(x.dim()) if dim != 1]
         count = x.numel() / x.size(1)
         sum_ug = (u * gradient).sum(others)
@@ -364,12 +323,3 @@ class _BatchNormBackward(torch.autograd.Function):
         of_x = of_x.addcmul_(u, spread(times_u)).addcmul_(gradient, spread(times_g))
         of_weight = None if weight is None else scale * agreement
         return of_gradient, of_x, of_weight, None, None, None
-
-
-def _backward(
-    gradient: Tensor, x: Tensor, weight: Tensor | None, mean: Tensor, scale: Tensor, eps: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    by_x, by_weight, by_bias = _aten.native_batch_norm_backward(
-        gradient, x, weight, None, None, mean, scale, True, eps, _ALL
-    )
-    return by_x, by_weight, by_bias

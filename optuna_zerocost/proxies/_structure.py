@@ -52,13 +52,9 @@ _ATTENTION = ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight
 
 @dataclass(frozen=True)
 class LayerWeight:
-    """One weight that counts.
+    """One weight that counts, ``module.attribute``.
 
-    Attributes:
-        name: Its qualified name.
-        module: The layer that owns it.
-        attribute: What the layer calls it.
-        parameters: What it is made of: itself, or the originals of a parametrised weight.
+    Its parameters are what it is made of: itself, or the originals of a parametrised weight.
     """
 
     name: str
@@ -124,11 +120,7 @@ class Structure:
             yield from ((name, item) for name, item in module._buffers.items() if item is not None)
 
     def require_weights(self, *, readers: str) -> tuple[LayerWeight, ...]:
-        """Return the weights that count, frozen ones included.
-
-        Raises:
-            NetworkError: If there are none, or one is not a parameter.
-        """
+        """Return the weights that count, frozen ones included; raise if there are none."""
         if self.replaced:
             raise NetworkError(
                 f"{self.replaced[0]!r}, which {readers} would read, is not a parameter, as after "

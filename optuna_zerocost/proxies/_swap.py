@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from optuna_zerocost.proxies._activations import ActivationWatch, no_activation
-from optuna_zerocost.proxies._derivatives import forward_in_train_mode
 from optuna_zerocost.proxies._errors import ProxyDefinitionError
 from optuna_zerocost.proxies._initialise import draw_gaussian
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
@@ -18,8 +17,6 @@ from optuna_zerocost.proxies._registry import Proxy, register
 __all__ = ["NEURON_PATTERNS", "NeuronPatterns", "reg_swap", "swap"]
 
 _PAPER = "Peng et al., ICLR 2024"
-_SAMPLES = 16
-_DRAWS = 32
 
 
 @dataclass(frozen=True)
@@ -41,14 +38,12 @@ class RedrawPass(Pass):
     name = "redraw"
 
     def run(self, request: Request) -> Measured:
-        """Count the distinct patterns of each draw."""
         request.batch.check_values()
         readers = request.who_reads(request.readers)
-        batch = request.batch.inputs_of(min(_SAMPLES, request.batch.size))
+        batch = request.batch.inputs_of(min(16, request.batch.size))
         powers = 2 ** torch.arange(batch.size)
         counts = []
-        request.structure.set_mode(training=True)
-        for _ in range(_DRAWS):
+        for _ in range(32):
             draw_gaussian(request)
             # Which of the 2^16 patterns occur.
             occurs = torch.zeros(2**batch.size, dtype=torch.bool)
@@ -58,7 +53,7 @@ class RedrawPass(Pass):
 
             watch = ActivationWatch(samples=batch.size, readers=readers, note=note)
             with torch.no_grad(), watch:
-                forward_in_train_mode(request, batch.copied(), samples=batch.size)
+                request.forward_in_train_mode(batch.copied(), samples=batch.size)
             if not bool(occurs.any()):
                 raise no_activation(request.network, readers)
             counts.append(int(occurs.sum()))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from optuna_zerocost.proxies._activations import ActivationWatch, agreement, no_activation
-from optuna_zerocost.proxies._derivatives import forward_in_train_mode, gradients_of
+from optuna_zerocost.proxies._derivatives import gradients_of
 from optuna_zerocost.proxies._errors import OutputError, UndefinedScoreError
 from optuna_zerocost.proxies._initialise import draw_kaiming
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
@@ -26,21 +26,19 @@ class KaimingPass(Pass):
     name = "Kaiming"
 
     def run(self, request: Request) -> Measured:
-        """Run the forward pass and return the quantities that are wanted."""
         request.batch.check_values()
         request.require_two_samples(request.readers)
         draw_kaiming(request)
         request.structure.require_gradients()
-        request.structure.set_mode(training=True)
         agreements: list[Tensor] = []
-
-        def note(codes: Tensor, _result: Tensor) -> None:
-            agreements.append(agreement(codes))
-
         samples, readers = request.batch.size, request.who_reads([REGION_AGREEMENT])
-        watch = ActivationWatch(samples=samples, readers=readers, note=note)
+        watch = ActivationWatch(
+            samples=samples,
+            readers=readers,
+            note=lambda codes, _: agreements.append(agreement(codes)),
+        )
         with watch if readers else contextlib.nullcontext():
-            output = forward_in_train_mode(request, request.batch.copied(), samples=samples)
+            output = request.forward_in_train_mode(request.batch.copied(), samples=samples)
         measured: dict[Quantity[Tensor], object] = {}
         if request.wants(REGION_AGREEMENT):
             if not agreements:

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from optuna_zerocost.proxies._derivatives import forward_in_train_mode
 from optuna_zerocost.proxies._errors import BatchError, NetworkError, UndefinedScoreError
 from optuna_zerocost.proxies._initialise import draw_gaussian
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
@@ -18,8 +17,6 @@ from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode,
 
 __all__ = ["FEATURE_CHANGE", "RUNNING_VARIANCES", "zen"]
 
-_NOISE = 0.01
-
 
 class NoisePass(Pass):
     """Two forwards in train mode, on inputs x and x + 0.01ε, both from N(0, 1); no gradients."""
@@ -27,7 +24,6 @@ class NoisePass(Pass):
     name = "noise"
 
     def run(self, request: Request) -> Measured:
-        """Compare the features of both forwards."""
         readers = request.who_reads(request.readers)
         inputs, noise = request.batch.gaussian(), request.batch.gaussian()
         if not any(tensor.is_floating_point() for tensor in inputs.tensors()):
@@ -46,10 +42,9 @@ class NoisePass(Pass):
                 f"without which {readers} means nothing; choose other proxies"
             )
         draw_gaussian(request)
-        request.structure.set_mode(training=True)
         with torch.no_grad():
             before = self._features(request, inputs.copied())
-            after = self._features(request, inputs.plus(noise, _NOISE))
+            after = self._features(request, inputs.plus(noise, 0.01))
         change = (before - after).abs().flatten(1).double().sum(1)
         variances = tuple(widened(module.get_buffer("running_var")) for module in normalised)
         return Measured({FEATURE_CHANGE: change, RUNNING_VARIANCES: variances})
@@ -57,7 +52,7 @@ class NoisePass(Pass):
     def _features(self, request: Request, inputs: Any) -> Tensor:
         watch = _PoolingWatch(request.batch.size)
         with watch:
-            forward_in_train_mode(request, inputs, samples=request.batch.size)
+            request.forward_in_train_mode(inputs, samples=request.batch.size)
         if watch.features is None:
             raise NetworkError(
                 f"{type(request.network).__name__} never pools its features to one position, and "
