@@ -257,7 +257,7 @@ def run(arguments: argparse.Namespace) -> None:
         "Draws and seconds are the median, with the mean in brackets; what was trained is counted "
         "over all seeds, the rest are means. Seconds are those of choosing a network: drawing, "
         "building, counting; pruning by hand counts without building. What each way and column "
-        "is: `benchmarks/limits.py`.\n"
+        "is: `zerocost_bench/experiments/limits.py`.\n"
     )
     print(head, flush=True)
     written = [head]

@@ -203,7 +203,7 @@ def run(arguments: argparse.Namespace) -> None:
         "",
         f"NAS-Bench-201, CIFAR-10: networks trained until one is within {WITHIN} points of the "
         f"best {metric} accuracy, median of {arguments.seeds} searches with quartiles. What each "
-        "surrogate and rule is: `benchmarks/surrogates.py`.",
+        "surrogate and rule is: `zerocost_bench/experiments/surrogates.py`.",
     ]
     for scores in SCORES:
         lines += ["", f"## {scores}", "", f"| surrogate | {' | '.join(RULES)} |"]
