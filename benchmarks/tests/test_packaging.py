@@ -48,9 +48,7 @@ def test_the_experiments_know_faces_only() -> None:
 
 # Insides that an experiment is about.
 PRIVATE = {
-    "surrogates.py": [["_Assessment"]],
     "relation_predictor.py": [["_relation_network"]],
-    "learned_spaces.py": [["_agreement"], ["_run"], ["_space"], ["_training"]],
 }
 
 

@@ -34,6 +34,7 @@ EXPERIMENTS = {
     "pareto": "two objectives: proposals by a Pareto ranking of scores",
     "limits": "what limits cost, and what they spare",
     "relation-predictor": "how the relation predictor orders networks, and what it finds",
+    "demo-survey": "how accuracy spreads over the demo's space, and which scores foretell it",
     "real-models": "every proxy on real architectures",
     "figures": "check the key figures that README and documentation quote",
     "pytorchcv": "scores against the accuracies of trained CIFAR-10 models",

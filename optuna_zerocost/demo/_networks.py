@@ -4,7 +4,7 @@ The ways to go wrong are those of real spaces: saturating activations without no
 kernels that never see a neighbour, four channels where thirty-two are needed. No single parameter
 decides on its own. The linear layer sees 2×2 pixels since that spreads accuracy most: in first
 trials the whole map made most networks good, and a single pixel left half of them below 30 %. How
-accuracy spreads over random networks: ``benchmarks/demo_survey.py``.
+accuracy spreads over random networks: ``zerocost-bench demo-survey``.
 """
 
 from __future__ import annotations

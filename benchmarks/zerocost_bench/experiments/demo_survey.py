@@ -1,9 +1,7 @@
 """Random architectures of the demo's space: how accuracy spreads, and which scores foretell it.
 
 This is how the demo's space and the scores of its rank sum were chosen, with architectures and
-weights that the demo itself does not use:
-
-    python benchmarks/demo_survey.py [--architectures 300] [--seed 1000] [--jobs 2]
+weights that the demo itself does not use.
 
 Of 300 random architectures with random training hyperparameters (seed 1000) a tenth stays below
 24 % validation accuracy, half below 78 % (quartiles 53 and 88 %), and a tenth exceeds 93 %. Of
@@ -119,16 +117,14 @@ def report(trained: Trained) -> Iterator[str]:
         yield f"  {rho.get(names, 0.0):5.2f}  {100 * mean:.1f}  {100 * best:.1f}  {shown}"
 
 
-def main() -> None:
-    """Run the survey and print what it found."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the experiment's arguments."""
     parser.add_argument("--architectures", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=joblib.cpu_count())
-    arguments = parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the survey and print what it found."""
     found = survey(arguments.architectures, seed=arguments.seed, jobs=arguments.jobs)
     print(*report(found), sep="\n")
-
-
-if __name__ == "__main__":
-    main()
