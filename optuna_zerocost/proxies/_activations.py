@@ -20,8 +20,7 @@ from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode,
 
 __all__ = ["ActivationWatch", "agreement", "no_activation"]
 
-_OUT_OF_PLACE = "relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish".split()
-_RELU_LIKE = frozenset([*_OUT_OF_PLACE, *(f"{name}_" for name in _OUT_OF_PLACE)])
+_RELU_LIKE = "relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish".split()
 _COLUMNS = 2**20  # at a time: bounds the memory, and float32 counts exactly up to 2**24
 
 
@@ -31,16 +30,18 @@ class ActivationWatch(FunctionMode):
     Codes are booleans, (N, units), for N samples; the result is the activation's output.
     """
 
-    def __init__(
-        self, *, samples: int, readers: str, note: Callable[[Tensor, Tensor], None]
-    ) -> None:
+    def __init__(self, samples: int, readers: str, *, note: Callable[..., None]) -> None:
         super().__init__()
         self._samples = samples
         self._readers = readers
         self._note = note
 
     def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
-        if not _is_relu_like(name, args, named):
+        kind = name.removesuffix("_")  # of an operation in place
+        is_relu_like = kind in _RELU_LIKE
+        if kind == "hardtanh":  # which is what nn.ReLU6 calls
+            is_relu_like = (args[1] if len(args) > 1 else named.get("min_val", -1.0)) == 0
+        if not is_relu_like:
             return func(*args, **named)
         input: Tensor = args[0] if args else named["input"]
         if input.dim() == 0 or input.size(0) != self._samples:
@@ -54,12 +55,6 @@ class ActivationWatch(FunctionMode):
         result = func(*args, **named)
         self._note(codes, result)
         return result
-
-
-def _is_relu_like(name: str, args: Arguments, named: Named) -> bool:
-    if name in ("hardtanh", "hardtanh_"):  # which is what nn.ReLU6 calls
-        return bool((args[1] if len(args) > 1 else named.get("min_val", -1.0)) == 0)
-    return name in _RELU_LIKE
 
 
 def agreement(codes: Tensor) -> Tensor:

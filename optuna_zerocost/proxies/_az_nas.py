@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from optuna_zerocost.proxies._errors import NetworkError, UndefinedScoreError
-from optuna_zerocost.proxies._initialise import draw_kaiming
+from optuna_zerocost.proxies._initialise import draw_weights
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
 from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, own_weights
@@ -37,7 +37,6 @@ __all__ = [
 ]
 
 _PAPER = "Lee and Ham, CVPR 2024"
-_CHANNELS_FIRST = (nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d)
 _RESHAPES = (nn.Identity, nn.Flatten, nn.Unflatten, *NORMALISATIONS)
 _ELEMENTWISE = ("torch.nn.modules.activation", "torch.nn.modules.dropout")
 
@@ -57,7 +56,7 @@ class StagePass(Pass):
 
     def run(self, request: Request) -> Measured:
         readers = request.who_reads(request.readers)
-        draw_kaiming(request)
+        draw_weights(request, kaiming=True)
         request.structure.require_gradients()
         inputs, _ = request.batch.gaussian().differentiable()
         calls: list[_Call] = []
@@ -88,7 +87,6 @@ STAGES = StagePass()
 STAGE_FEATURES: Quantity[tuple[StageFeatures, ...]] = Quantity(
     "stage features", STAGES, "the outputs of the stages, (N·positions, channels)"
 )
-
 STAGE_GAINS: Quantity[tuple[Tensor, ...]] = Quantity(
     "stage gains",
     STAGES,
@@ -195,20 +193,19 @@ class _Call:
 
 
 def _stages(network: nn.Module) -> list[tuple[str, nn.Module]]:
-    parts = [part for part in _children(network) if _transforms(part[1])]
+    parts = list(_parts(network, ""))
     while len(parts) == 1 and next(parts[0][1].children(), None) is not None:
-        ((prefix, only),) = parts
-        inner = [(f"{prefix}.{name}", part) for name, part in _children(only)]
-        parts = [part for part in inner if _transforms(part[1])]
+        ((name, only),) = parts
+        parts = list(_parts(only, f"{name}."))
     return parts
 
 
-def _children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+def _parts(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
     for name, child in module.named_children():
         if isinstance(child, (nn.ModuleList, nn.ModuleDict)):
-            yield from ((f"{name}.{inner}", item) for inner, item in _children(child))
-        else:
-            yield name, child
+            yield from _parts(child, f"{prefix}{name}.")
+        elif _transforms(child):
+            yield prefix + name, child
 
 
 def _transforms(stage: nn.Module) -> bool:
@@ -224,7 +221,7 @@ def _transforms(stage: nn.Module) -> bool:
 
 def _watched(request: Request, calls: list[_Call]) -> contextlib.AbstractContextManager[None]:
     """Context manager: inside, note what the stages put out."""
-    one_dimensional = bool(request.structure.of_kind(*_CHANNELS_FIRST))
+    sequences = bool(request.structure.of_kind(nn.Conv1d, nn.ConvTranspose1d, nn.BatchNorm1d))
 
     def note(name: str, _module: nn.Module, _arguments: Any, result: Any) -> Any:
         output = result[0] if isinstance(result, tuple) and result else result
@@ -234,7 +231,7 @@ def _watched(request: Request, calls: list[_Call]) -> contextlib.AbstractContext
             output = output.detach().requires_grad_()
         # The network goes on with a copy, so that it may overwrite it.
         passed_on = output.clone()
-        calls.append(_Call(name, output, passed_on, output.dim() != 3 or one_dimensional))
+        calls.append(_Call(name, output, passed_on, output.dim() != 3 or sequences))
         return (passed_on, *result[1:]) if isinstance(result, tuple) else passed_on
 
     return hooked((stage, partial(note, name)) for name, stage in _stages(request.network))

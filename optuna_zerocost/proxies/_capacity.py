@@ -61,11 +61,10 @@ class FlopPass(Pass):
         request.structure.set_mode(training=False)
         # Without gradients torch's attention layers take a fused path that the counter misses.
         request.structure.require_gradients()
-        inputs: Any = request.batch.inputs_of(1).copied()
         fused = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
         counter = FlopCounterMode(display=False, custom_mapping=fused)
         with normalisation_bypassed(request.structure), unfused(request.structure), counter:
-            request.forward(inputs)
+            request.forward(request.batch.inputs_of(1).copied())
         return Measured({FLOP_COUNT: counter.get_total_flops()})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from optuna_zerocost.proxies._jacob_cov import correlation
 from optuna_zerocost.proxies._loss_pass import CLASSES, INPUT_GRADIENTS
@@ -28,13 +27,10 @@ def epe_nas(measured: Measured) -> float:
     """
     correlations = correlation(measured[INPUT_GRADIENTS])
     classes = measured[CLASSES].cpu()
-    labels = sorted(set(classes.tolist()))
-    sums = torch.stack([_spread(correlations, classes == label) for label in labels])
+    members = [classes == label for label in sorted(set(classes.tolist()))]
+    of_classes = [correlations[own][:, own].abs() for own in members]
+    sums = torch.stack([torch.log(values + 1e-5).sum() for values in of_classes])
     if len(sums) <= 100:
         return float(sums.abs().sum())
     first, second = torch.combinations(sums).unbind(1)
     return float((first - second).abs().mean())
-
-
-def _spread(correlations: Tensor, members: Tensor) -> Tensor:
-    return torch.log(correlations[members][:, members].abs() + 1e-5).sum()

@@ -140,10 +140,9 @@ class ExtendedRange(FunctionMode):
         """Call ``func``, additive in its operands, with all of them at one exponent."""
         # torch.cat(tensors, dim), torch.add(input, other)
         count = 1 if args and isinstance(args[0], (tuple, list)) else 2
-        exponents = [self.exponent(tensor) for tensor in inputs]
+        top = max(map(self.exponent, inputs))
         if any(isinstance(value, (float, int)) for value in args[:count]):
-            exponents.append(0)
-        top = max(exponents)
+            top = max(top, 0)
         args[:count] = [self._aligned(value, top) for value in args[:count]]
         for key in named.keys() & {"input", "other", "tensors"}:
             named[key] = self._aligned(named[key], top)
@@ -166,10 +165,8 @@ class ExtendedRange(FunctionMode):
         if not isinstance(result, Tensor):
             return result
         if not result.is_floating_point():
-            self._note(result, 0)
-            return result
-        is_view = _storage(result) in map(_storage, inputs)
-        if not is_view and result.numel():
+            exponent = 0
+        elif result.numel() and _storage(result) not in map(_storage, inputs):  # not a view
             largest = float(result.detach().abs().max())
             if 0.0 < largest < 1.0 / self._largest or self._largest < largest < math.inf:
                 shift = math.frexp(largest)[1]

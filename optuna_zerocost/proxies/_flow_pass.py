@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +30,6 @@ __all__ = [
     "ScaledGradients",
     "normalisation_bypassed",
 ]
-
 
 # Beyond this, R or a derivative of it may exceed float64.
 _LARGE = 2.0**900
@@ -61,8 +59,7 @@ class FlowPass(Pass):
     holds_whole_batch = False  # One input is run.
 
     def run(self, request: Request) -> Measured:
-        readers = request.who_reads(request.readers)
-        weights = request.structure.require_weights(readers=readers)
+        weights = request.structure.require_weights(readers=request.who_reads(request.readers))
         _make_absolute(request.structure)
         request.structure.require_gradients()
         embeddings = request.structure.of_kind(*EMBEDDINGS)
@@ -76,12 +73,11 @@ class FlowPass(Pass):
         ):
             tensors = [weight.tensor() for weight in weights]
             # Where there is no softmax, its mode would add a tenth to the time of small layers.
-            attending = (nn.MultiheadAttention, nn.Softmax, nn.Softmax2d)
-            may_attend = bool(request.structure.of_kind(*attending))
-            if may_attend:
+            attending = request.structure.of_kind(nn.MultiheadAttention, nn.Softmax, nn.Softmax2d)
+            if attending:
                 stack.enter_context(_ConstantSoftmax())
             flow, exponent = _flow(request), 0
-            if not may_attend and _passes_softmax(flow):
+            if not attending and _passes_softmax(flow):
                 stack.enter_context(_ConstantSoftmax())
                 del flow  # and with it what is kept for its derivatives
                 flow = _flow(request)
@@ -155,31 +151,21 @@ def _unscaled(request: Request, scaled: ScaledGradients) -> tuple[WeightGradient
 
 def _make_absolute(structure: Structure) -> None:
     """Put absolute float64 values behind every parameter and buffer of floating point."""
-    found: list[tuple[Tensor, Callable[[Tensor], None]]] = [
-        (parameter.detach(), functools.partial(setattr, parameter, "data"))
-        for _, parameter in structure.parameters
-    ]
-    found += [
-        (buffer, functools.partial(module._buffers.__setitem__, name))
-        for module in structure.modules
-        for name, buffer in module._buffers.items()
-        if buffer is not None
-    ]
-    together: list[tuple[Tensor, Callable[[Tensor], None]]] = []
-    for tensor, put in found:
+    together: list[Tensor] = []
+    for _, tensor in structure.tensors():
         if not tensor.is_floating_point():
             continue
-        if tensor.is_contiguous() and tensor.device == found[0][0].device:
-            together.append((tensor, put))
+        if tensor.is_contiguous() and tensor.device == (together or [tensor])[0].device:
+            together.append(tensor)
         else:
-            put(tensor.abs().double())
+            tensor.data = tensor.data.abs().double()
     if together:
         # One block of memory for all: of one for each, the system's page faults would take
         # longer than the copying.
-        block = torch.cat([tensor.flatten() for tensor, _ in together]).abs_().double()
-        parts = torch.split(block, [tensor.numel() for tensor, _ in together])
-        for (tensor, put), part in zip(together, parts, strict=True):
-            put(part.view(tensor.shape))
+        block = torch.cat([tensor.data.flatten() for tensor in together]).abs_().double()
+        parts = torch.split(block, [tensor.numel() for tensor in together])
+        for tensor, part in zip(together, parts, strict=True):
+            tensor.data = part.view(tensor.shape)
 
 
 def _passes_softmax(flow: Tensor) -> bool:

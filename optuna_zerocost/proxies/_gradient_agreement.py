@@ -141,8 +141,7 @@ def gradsign(measured: Measured) -> float:
 def _weight_gradients(request: Request, batch: Batch) -> list[Tensor | None]:
     request.require_labels()
     batch.check_values()
-    readers = request.who_reads(request.readers)
-    weights = request.structure.require_weights(readers=readers)
+    weights = request.structure.require_weights(readers=request.who_reads(request.readers))
     request.structure.require_gradients()
     with cached():
         output = request.forward_in_train_mode(batch.copied(), samples=batch.size)

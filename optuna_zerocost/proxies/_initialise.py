@@ -7,30 +7,18 @@ network was built. Values come from the random state that is seeded for each pas
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
-from torch import Tensor
 
 from optuna_zerocost.proxies._errors import NetworkError
 from optuna_zerocost.proxies._pass import Request
 from optuna_zerocost.proxies._structure import NORMALISATIONS, own_weights
 from optuna_zerocost.proxies._tensors import drawn_like
 
-__all__ = ["draw_gaussian", "draw_kaiming"]
+__all__ = ["draw_weights"]
 
 
-def draw_gaussian(request: Request) -> None:
-    """Draw the weights from N(0, 1)."""
-    _draw(request, lambda weight: 1.0)
-
-
-def draw_kaiming(request: Request) -> None:
-    """Draw the weights from N(0, 2/fan_in), for ReLU; fan_in as torch counts it."""
-    _draw(request, lambda weight: (2.0 * len(weight) / weight.numel()) ** 0.5)
-
-
-def _draw(request: Request, deviation: Callable[[Tensor], float]) -> None:
+def draw_weights(request: Request, *, kaiming: bool) -> None:
+    """Draw the weights from N(0, 2/fan_in), for ReLU and with torch's fan_in, or from N(0, 1)."""
     readers = request.who_reads(request.readers)
     for weight in request.structure.require_weights(readers=readers):
         parameter = weight.module._parameters.get(weight.attribute)
@@ -39,7 +27,8 @@ def _draw(request: Request, deviation: Callable[[Tensor], float]) -> None:
                 f"{weight.name!r} is parametrised, and {readers} draws weights anew, which a "
                 "parametrisation may not allow; apply it after scoring"
             )
-        parameter.data = drawn_like(parameter) * deviation(parameter)
+        deviation = (2.0 * len(parameter) / parameter.numel()) ** 0.5 if kaiming else 1.0
+        parameter.data = drawn_like(parameter) * deviation
     for module in request.structure.modules:
         if any(True for _ in own_weights(module)):
             for name, other in module._parameters.items():

@@ -53,11 +53,16 @@ class LossPass(Pass):
         request.require_labels()
         request.batch.check_values()
         if request.wants(INPUT_GRADIENTS):
-            _check_differentiable_inputs(request)
+            request.require_two_samples([INPUT_GRADIENTS])
+            if not any(tensor.is_floating_point() for tensor in request.batch.tensors()):
+                raise BatchError(
+                    "the inputs are all integers, with respect to which nothing can be "
+                    "differentiated, and their gradient is read by "
+                    f"{request.who_reads([INPUT_GRADIENTS])}; choose other proxies for such a "
+                    "network, or pass embedded inputs"
+                )
         weights: tuple[LayerWeight, ...] = ()
-        of_weights = [
-            key for key in (WEIGHT_GRADIENTS, LAYER_OUTPUTS, *_SECOND) if request.wants(key)
-        ]
+        of_weights = [q for q in (WEIGHT_GRADIENTS, LAYER_OUTPUTS, *_SECOND) if request.wants(q)]
         if of_weights:
             weights = request.structure.require_weights(readers=request.who_reads(of_weights))
         if of_weights or request.wants(ACTIVATION_AGREEMENT):
@@ -141,7 +146,7 @@ def _measured(
         agreements=request.who_reads([ACTIVATION_AGREEMENT]),
         leaves=request.wants(INPUT_GRADIENTS) or request.wants(ACTIVATION_AGREEMENT),
     )
-    record = recorded_forward(request, wanted, scaled=parameters if quick else None)
+    record = recorded_forward(request, wanted, parameters if quick else None)
     if request.wants(CLASSES):
         measured[CLASSES] = _classes(request)
     if request.wants(FEATURE_MAPS):
@@ -211,16 +216,6 @@ def _differentiated_twice(
             if product is not None
         )
     return measured
-
-
-def _check_differentiable_inputs(request: Request) -> None:
-    request.require_two_samples([INPUT_GRADIENTS])
-    if not any(tensor.is_floating_point() for tensor in request.batch.tensors()):
-        raise BatchError(
-            "the inputs are all integers, with respect to which nothing can be differentiated, "
-            f"and their gradient is read by {request.who_reads([INPUT_GRADIENTS])}; choose other "
-            "proxies for such a network, or pass embedded inputs"
-        )
 
 
 def _classes(request: Request) -> Tensor:

@@ -49,11 +49,7 @@ class Batch:
     @classmethod
     def of(cls, batch: object, *, device: torch.device) -> Batch:
         """Check what the user passed and move its tensors to ``device``."""
-        if (
-            isinstance(batch, Tensor)
-            or not isinstance(batch, Sequence)
-            or len(batch) not in (1, 2)
-        ):
+        if not isinstance(batch, Sequence) or len(batch) not in (1, 2):
             raise BatchError(
                 f"batch is a {_describe(batch)}; pass the pair (inputs, targets), or "
                 "(inputs, None) without labels"
@@ -95,8 +91,7 @@ class Batch:
     def check_values(self) -> None:
         """Raise BatchError if an input holds NaN."""
         for tensor in self.tensors():
-            if tensor.is_floating_point() and bool(torch.isnan(tensor).any()):
-                count = int(torch.isnan(tensor).sum())
+            if tensor.is_floating_point() and (count := int(torch.isnan(tensor).sum())):
                 raise BatchError(
                     f"the inputs hold NaN ({count} of {tensor.numel()} values); every gradient "
                     "would be NaN too, so clean the batch first"
@@ -133,12 +128,15 @@ class Batch:
                     f"of {self.size} samples, so the minibatch cannot be cut; arrange them as "
                     "(samples, ...), and let loss_fn flatten them"
                 )
-        rows = slice(start, stop)
-        return Batch(self._cut(self.inputs, rows), self._cut(self.targets, rows), stop - start)
+
+        def cut(tensor: Tensor) -> Tensor:
+            return tensor[start:stop] if self._is_batched(tensor) else tensor
+
+        return Batch(_map(self.inputs, cut), _map(self.targets, cut), stop - start)
 
     def inputs_of(self, count: int) -> Batch:
         """Return the first ``count`` samples without labels."""
-        return Batch(self._cut(self.inputs, slice(count)), None, count)
+        return Batch(self.inputs, None, self.size).part(0, count)
 
     def gaussian(self) -> Batch:
         """Return inputs of the same shape from N(0, 1), drawn from the global random state.
@@ -180,9 +178,6 @@ class Batch:
 
     def _is_batched(self, tensor: Tensor) -> bool:
         return tensor.dim() > 0 and tensor.size(0) == self.size
-
-    def _cut(self, value: Any, rows: slice) -> Any:
-        return _map(value, lambda tensor: tensor[rows] if self._is_batched(tensor) else tensor)
 
 
 def call(

@@ -24,21 +24,13 @@ def preserved(structure: Structure) -> Iterator[None]:
     into a running statistic never reaches the user's tensor.
     """
     modules = structure.modules
-    training = [module.training for module in modules]
-    # Most modules, such as activations, have none.
-    owners = [module for module in modules if module._parameters or module._buffers]
-    registered = [(dict(module._parameters), dict(module._buffers)) for module in owners]
-    parameters = [
-        (parameter, parameter.data, parameter.requires_grad, parameter.grad)
-        for _, parameter in structure.parameters
-    ]
+    before = [(m, m.training, dict(m._parameters), dict(m._buffers)) for m in modules]
+    parameters = [(p, p.data, p.requires_grad, p.grad) for _, p in structure.parameters]
     embeddings: list[Any] = structure.of_kind(*EMBEDDINGS)
-    shortening: dict[Any, float] = {
-        module: module.max_norm for module in embeddings if module.max_norm is not None
-    }
+    shortening = {layer: layer.max_norm for layer in embeddings if layer.max_norm is not None}
     copies: dict[int, Tensor] = {}
     try:
-        for module in owners:
+        for module in modules:
             for name, buffer in module._buffers.items():
                 if buffer is not None:
                     # Two modules that share a buffer go on sharing its copy.
@@ -57,12 +49,10 @@ def preserved(structure: Structure) -> Iterator[None]:
             parameter.requires_grad_(requires_grad)
             if parameter.grad is not gradient:
                 parameter.grad = gradient
-        for module, mode in zip(modules, training, strict=True):
+        for module, training, own_parameters, own_buffers in before:
             # Not train(mode): networks override it, and it would set the children too.
-            vars(module)["training"] = mode
-            if module._parameters or module._buffers:
-                module._parameters.clear()
-                module._buffers.clear()
-        for module, (own_parameters, own_buffers) in zip(owners, registered, strict=True):
+            vars(module)["training"] = training
+            module._parameters.clear()
             module._parameters.update(own_parameters)
+            module._buffers.clear()
             module._buffers.update(own_buffers)

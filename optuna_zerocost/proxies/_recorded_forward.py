@@ -50,16 +50,14 @@ class Wanted:
 class Call:
     """One call of a layer with the output it gave."""
 
-    layer: nn.Module
+    layer: Any  # a convolution or a linear layer
     output: Tensor
     version: int
 
     def with_gradient(self, gradient: Tensor) -> LayerOutput:
         """Return the output with the gradient of the loss with respect to it."""
         activation, gradient = self._by_channel(self.output), self._by_channel(gradient)
-        weight = self.layer.weight
-        assert isinstance(weight, Tensor)
-        return LayerOutput(activation, gradient, weight.numel() // activation.size(1))
+        return LayerOutput(activation, gradient, self.layer.weight.numel() // activation.size(1))
 
     def _by_channel(self, value: Tensor) -> Tensor:
         """Arrange (N, C, H, W), or (N, T, C) of a linear layer, as (N, C, S)."""
@@ -67,9 +65,7 @@ class Call:
         if isinstance(self.layer, nn.Linear):
             value = value.unsqueeze(0) if value.dim() == 1 else value
             return value.flatten(1, -2).transpose(1, 2) if value.dim() > 2 else value.unsqueeze(2)
-        kernel_size = self.layer.kernel_size
-        assert isinstance(kernel_size, tuple)
-        if value.dim() == len(kernel_size) + 1:  # a convolution of a single sample
+        if value.dim() == len(self.layer.kernel_size) + 1:  # a convolution of a single sample
             value = value.unsqueeze(0)
         return value.flatten(2)
 
@@ -93,7 +89,7 @@ class Record:
         self.agreements: list[tuple[Any, Tensor]] = []
         batch, readers = request.batch, wanted.agreements
         inputs, self.leaves = batch.differentiable() if wanted.leaves else (batch.copied(), [])
-        watch = ActivationWatch(samples=batch.size, readers=readers, note=self._note_codes)
+        watch = ActivationWatch(batch.size, readers, note=self._note_codes)
         with (
             contextlib.nullcontext() if scaled is None else self.quick,
             watch if readers else contextlib.nullcontext(),
@@ -157,13 +153,8 @@ class Record:
         self.agreements.append((result.grad_fn, agreement(codes)))
 
 
-def recorded_forward(
-    request: Request, wanted: Wanted, *, scaled: Sequence[Tensor] | None
-) -> Record:
-    """Run the network.
-
-    With ``scaled``, and these weights times a factor, for quick second derivatives.
-    """
+def recorded_forward(request: Request, wanted: Wanted, scaled: Sequence[Tensor] | None) -> Record:
+    """Run the network; with ``scaled``, these weights, for quick second derivatives."""
     in_place = any(getattr(module, "inplace", False) for module in request.structure.modules)
     # What convolutions put out is seldom overwritten, since normalisation comes between.
     is_likely = wanted.calls and in_place

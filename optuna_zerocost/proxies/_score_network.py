@@ -130,10 +130,7 @@ def _values(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[st
     except Exception as error:
         raise pass_failed(source, request, error) from error
     with torch.no_grad():
-        return {
-            proxy.name: float(proxy.function(measured.restricted_to(proxy.reads)))
-            for proxy in readers
-        }
+        return {p.name: float(p.function(measured.restricted_to(p.reads))) for p in readers}
 
 
 def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
@@ -166,12 +163,6 @@ def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
                 f"parameter {name!r} was made under inference_mode and cannot be "
                 "differentiated; build the network outside of it"
             )
-    _check_values(structure)
-    return structure
-
-
-def _check_values(structure: Structure) -> None:
-    """Raise NetworkError if a parameter holds NaN or an infinity."""
     # A sum is finite if all terms are, but for an overflow, which the second test tells. The
     # sums of a kind leave the device together.
     sums: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
@@ -180,11 +171,11 @@ def _check_values(structure: Structure) -> None:
             kind = (parameter.dtype, parameter.device)
             sums.setdefault(kind, []).append(parameter.sum())
     if all(math.isfinite(float(torch.stack(found).sum())) for found in sums.values()):
-        return
+        return structure
     for name, parameter in structure.parameters:
-        wrong = int((~torch.isfinite(parameter.detach())).sum())
-        if wrong:
+        if wrong := int((~torch.isfinite(parameter.detach())).sum()):
             raise NetworkError(
                 f"parameter {name!r} holds {wrong} values that are NaN or infinite; "
                 "initialise the network again"
             )
+    return structure

@@ -26,7 +26,6 @@ from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode,
 __all__ = ["QuickSecondDerivatives"]
 
 _aten = torch.ops.aten
-_CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 
 
 class QuickSecondDerivatives(FunctionMode):
@@ -42,12 +41,12 @@ class QuickSecondDerivatives(FunctionMode):
         super().__init__()
         self.copies = copies
         self.scale = torch.ones((), dtype=torch.float64, requires_grad=True)
-        self._scaled = {id(weight) for weight in weights if weight.is_leaf}
+        self.scaled = {id(weight) for weight in weights if weight.is_leaf}
         self.outputs: list[tuple[Tensor, int]] = []  # of convolutions, with their versions
         self._variables: set[int] | None = None
 
     def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
-        if func in _CONVOLUTIONS:
+        if func in (torch.conv1d, torch.conv2d, torch.conv3d):
             return _convolution(self, func, *args, **named)
         if func is nn.functional.batch_norm:
             return _batch_norm(*args, **named)
@@ -60,11 +59,11 @@ class QuickSecondDerivatives(FunctionMode):
         What autograd tells a function of the derivatives that it needs is the same each time, and
         so derivatives with respect to other weights would be computed too, to be thrown away.
         """
-        before, self._variables = self._variables, {id(variable) for variable in variables}
+        self._variables = {id(variable) for variable in variables}
         try:
             yield
         finally:
-            self._variables = before
+            self._variables = None
 
     def has_lost_output(self) -> bool:
         """Return whether an operation in place has overwritten what a convolution needs again.
@@ -72,10 +71,6 @@ class QuickSecondDerivatives(FunctionMode):
         Then `scale` must not be differentiated by; with ``copies`` it cannot be so.
         """
         return any(output._version != version for output, version in self.outputs)
-
-    def scales(self, weight: Tensor) -> bool:
-        """Return whether a convolution that reads ``weight`` reads it times ``scale``."""
-        return id(weight) in self._scaled
 
     def is_variable(self, tensor: Tensor) -> bool:
         """Return whether the derivative with respect to ``tensor`` is of use."""
@@ -93,11 +88,7 @@ class QuickSecondDerivatives(FunctionMode):
             if getattr(node, "quick", None) is not self
             for following, _ in node.next_functions
         }
-        return [
-            weight
-            for weight in weights
-            if not self.scales(weight) or id(weight) in read_as_they_are
-        ]
+        return [w for w in weights if id(w) not in self.scaled or id(w) in read_as_they_are]
 
 
 def _is_plain(*tensors: Tensor | None) -> bool:
@@ -136,7 +127,7 @@ def _convolution(
         for value in (stride, padding, dilation)
     )
     settings = (stride, padding, dilation, False, [0] * dimensions, groups)
-    scale = quick.scale if quick.scales(weight) else None
+    scale = quick.scale if id(weight) in quick.scaled else None
     output = _Convolution.apply(input, weight, bias, scale, settings, quick)  # type: ignore[no-untyped-call]
     return output.clone() if quick.copies else output
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
@@ -67,8 +68,7 @@ class LayerWeight:
 
         A parametrised weight is computed anew each time, but for inside ``parametrize.cached()``.
         """
-        value = getattr(self.module, self.attribute)
-        assert isinstance(value, Tensor)
+        value: Tensor = getattr(self.module, self.attribute)
         return value
 
 
@@ -89,25 +89,24 @@ class Structure:
     @classmethod
     def of(cls, network: nn.Module) -> Structure:
         """Walk ``network``."""
-        modules = []
+        named_modules = list(network.named_modules())
         parameters: dict[nn.Parameter, str] = {}
         weights: dict[tuple[nn.Parameter, ...], LayerWeight] = {}
         replaced = []
-        for prefix, module in network.named_modules():
-            modules.append(module)
+        for prefix, module in named_modules:
+            path = f"{prefix}." if prefix else ""
             for name, parameter in module._parameters.items():
                 if parameter is not None:
-                    parameters.setdefault(parameter, _qualified(prefix, name))
+                    parameters.setdefault(parameter, path + name)
             for name in own_weights(module):
                 sources = _parameters_of(module, name)
-                weight = LayerWeight(_qualified(prefix, name), module, name, sources)
                 if sources:
-                    weights.setdefault(sources, weight)
+                    weights.setdefault(sources, LayerWeight(path + name, module, name, sources))
                 elif name not in module._parameters:
-                    replaced.append(weight.name)
+                    replaced.append(path + name)
         return cls(
             network,
-            tuple(modules),
+            tuple(module for _, module in named_modules),
             tuple((name, parameter) for parameter, name in parameters.items()),
             tuple(weights.values()),
             tuple(replaced),
@@ -157,10 +156,6 @@ class Structure:
                 parameter.requires_grad_()
 
 
-def _qualified(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
-
-
 def own_weights(module: nn.Module) -> Iterator[str]:
     """Yield the names of the weights that count among the module's own, not its children's."""
     if isinstance(module, (*CONVOLUTIONS, nn.Linear)):
@@ -177,7 +172,6 @@ def _parameters_of(module: nn.Module, name: str) -> tuple[nn.Parameter, ...]:
     if parameter is not None:
         return (parameter,)
     if parametrize.is_parametrized(module, name):
-        parametrizations = module.parametrizations
-        assert isinstance(parametrizations, nn.ModuleDict)
+        parametrizations: Any = module.parametrizations
         return tuple(parametrizations[name].parameters())
     return ()

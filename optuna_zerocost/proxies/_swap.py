@@ -10,7 +10,7 @@ from torch import Tensor
 
 from optuna_zerocost.proxies._activations import ActivationWatch, no_activation
 from optuna_zerocost.proxies._errors import ProxyDefinitionError
-from optuna_zerocost.proxies._initialise import draw_gaussian
+from optuna_zerocost.proxies._initialise import draw_weights
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import Proxy, register
 
@@ -44,22 +44,21 @@ class RedrawPass(Pass):
         powers = 2 ** torch.arange(batch.size)
         counts = []
         for _ in range(32):
-            draw_gaussian(request)
+            draw_weights(request, kaiming=False)
             # Which of the 2^16 patterns occur.
             occurs = torch.zeros(2**batch.size, dtype=torch.bool)
 
             def note(codes: Tensor, _result: Tensor, occurs: Tensor = occurs) -> None:
                 occurs[(codes.cpu() * powers[:, None]).sum(0)] = True
 
-            watch = ActivationWatch(samples=batch.size, readers=readers, note=note)
+            watch = ActivationWatch(batch.size, readers, note=note)
             with torch.no_grad(), watch:
                 request.forward_in_train_mode(batch.copied(), samples=batch.size)
             if not bool(occurs.any()):
                 raise no_activation(request.network, readers)
             counts.append(int(occurs.sum()))
-        trainable = [p.numel() for _, p in request.structure.parameters if p.requires_grad]
-        patterns = NeuronPatterns(sum(counts) / len(counts), sum(trainable))
-        return Measured({NEURON_PATTERNS: patterns})
+        trainable = sum(p.numel() for _, p in request.structure.parameters if p.requires_grad)
+        return Measured({NEURON_PATTERNS: NeuronPatterns(sum(counts) / len(counts), trainable)})
 
 
 NEURON_PATTERNS: Quantity[NeuronPatterns] = Quantity(

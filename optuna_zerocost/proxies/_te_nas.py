@@ -10,7 +10,7 @@ from torch import Tensor
 from optuna_zerocost.proxies._activations import ActivationWatch, agreement, no_activation
 from optuna_zerocost.proxies._derivatives import gradients_of
 from optuna_zerocost.proxies._errors import OutputError, UndefinedScoreError
-from optuna_zerocost.proxies._initialise import draw_kaiming
+from optuna_zerocost.proxies._initialise import draw_weights
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
 from optuna_zerocost.proxies._tensors import stacked
@@ -28,22 +28,20 @@ class KaimingPass(Pass):
     def run(self, request: Request) -> Measured:
         request.batch.check_values()
         request.require_two_samples(request.readers)
-        draw_kaiming(request)
+        draw_weights(request, kaiming=True)
         request.structure.require_gradients()
-        agreements: list[Tensor] = []
+        found: list[Tensor] = []
         samples, readers = request.batch.size, request.who_reads([REGION_AGREEMENT])
         watch = ActivationWatch(
-            samples=samples,
-            readers=readers,
-            note=lambda codes, _: agreements.append(agreement(codes)),
+            samples, readers, note=lambda codes, _: found.append(agreement(codes))
         )
         with watch if readers else contextlib.nullcontext():
             output = request.forward_in_train_mode(request.batch.copied(), samples=samples)
         measured: dict[Quantity[Tensor], object] = {}
         if request.wants(REGION_AGREEMENT):
-            if not agreements:
+            if not found:
                 raise no_activation(request.network, readers)
-            measured[REGION_AGREEMENT] = torch.stack(agreements).sum(0)
+            measured[REGION_AGREEMENT] = torch.stack(found).sum(0)
         if request.wants(TANGENT_KERNEL):
             measured[TANGENT_KERNEL] = _tangent_kernel(request, output)
         return Measured(measured)
@@ -57,7 +55,6 @@ TANGENT_KERNEL: Quantity[Tensor] = Quantity(
     "products of the samples' gradients of their summed logits with respect to the weights, "
     "(N, N), float64 on the CPU",
 )
-
 REGION_AGREEMENT: Quantity[Tensor] = Quantity(
     "region agreement",
     KAIMING,

@@ -44,11 +44,7 @@ def stacked(gradients: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def drawn_like(tensor: Tensor) -> Tensor:
-    """Return a tensor of N(0, 1) of the same shape, type and device.
-
-    It is drawn on the CPU, from the global random state, so that the values do not depend on the
-    device.
-    """
+    """Return N(0, 1) of the same shape, type and device; drawn on the CPU, so alike on each."""
     return torch.randn(tensor.shape).to(dtype=tensor.dtype, device=tensor.device)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from optuna_zerocost.proxies._errors import BatchError, NetworkError, UndefinedScoreError
-from optuna_zerocost.proxies._initialise import draw_gaussian
+from optuna_zerocost.proxies._initialise import draw_weights
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
 from optuna_zerocost.proxies._tensors import widened
@@ -31,17 +31,14 @@ class NoisePass(Pass):
                 "the inputs are all integers, to which no noise can be added, and "
                 f"{readers} compares features with and without; choose other proxies"
             )
-        normalised = [
-            module
-            for module in request.structure.modules
-            if isinstance(getattr(module, "running_var", None), Tensor)
-        ]
+        modules = request.structure.modules
+        normalised = [m for m in modules if isinstance(getattr(m, "running_var", None), Tensor)]
         if not normalised:
             raise NetworkError(
                 f"{type(request.network).__name__} has no BatchNorm with running statistics, "
                 f"without which {readers} means nothing; choose other proxies"
             )
-        draw_gaussian(request)
+        draw_weights(request, kaiming=False)
         with torch.no_grad():
             before = self._features(request, inputs.copied())
             after = self._features(request, inputs.plus(noise, 0.01))
@@ -69,7 +66,6 @@ FEATURE_CHANGE: Quantity[Tensor] = Quantity(
     _NOISE_PASS,
     "for each sample Σ|f(x) − f(x + 0.01ε)|, f the features before the global pooling, (N,)",
 )
-
 RUNNING_VARIANCES: Quantity[tuple[Tensor, ...]] = Quantity(
     "running variances",
     _NOISE_PASS,
