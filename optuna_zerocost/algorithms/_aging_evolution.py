@@ -94,10 +94,9 @@ class AgingEvolutionSampler(BaseSampler):
         self._seed = random.Random().getrandbits(63)
 
     def parent_of(self, study: Study, trial: FrozenTrial) -> FrozenTrial | None:
-        """Return the trial that ``trial`` is to be a mutation of.
+        """Return the trial that ``trial`` is to be a mutation of, the same one until it ends.
 
-        Returns:
-            The parent, the same one until ``trial`` ends; ``None`` while the population fills.
+        ``None`` while the population fills.
         """
         _, mutations = self._plan(study, trial)
         return None if mutations is None else mutations.parent

@@ -42,7 +42,7 @@ class Mutations:
         self._names = [name for name in names if name in architecture or not architecture]
         self._other_names = [name for name in names if name not in self._names]
         self._evaluated = self._evaluated_edits(others, fixed)
-        self._left = self._new_edits()
+        self._left = self._edits(self._names, self._evaluated)
         self._other_left: _Edits = {}
 
     def has_new(self) -> bool:
@@ -67,7 +67,8 @@ class Mutations:
         """
         mutated = dict(self.parent.params)
         if not any(name in names for name in self._left):
-            self._left = self._new_edits() or self._edits(self._names)
+            new = self._edits(self._names, self._evaluated)
+            self._left = new or self._edits(self._names)
         if not any(name in names for name in self._other_left):
             self._other_left = self._edits(self._other_names)
         for edits in (self._left, self._other_left):
@@ -78,24 +79,16 @@ class Mutations:
                     del edits[name]
         return mutated
 
-    def _edits(self, names: Iterable[str]) -> _Edits:
+    def _edits(self, names: Iterable[str], evaluated: Collection[tuple[str, str]] = ()) -> _Edits:
         """Return for each name the values that it can be edited to, in random order."""
-        parent, edits = self.parent, {}
+        distributions, edits = self.parent.distributions, {}
         for name in names:
-            if values := other_values(parent.params[name], parent.distributions[name], self._rng):
-                edits[name] = self._rng.sample(values, len(values))
+            values = other_values(self.parent.params[name], distributions[name], self._rng)
+            values = self._rng.sample(values, len(values))
+            keys = [architecture_key({name: value}, distributions)[0] for value in values]
+            if left := [v for v, key in zip(values, keys, strict=True) if key not in evaluated]:
+                edits[name] = left
         return edits
-
-    def _new_edits(self) -> _Edits:
-        def is_new(name: str, value: Any) -> bool:
-            (key,) = architecture_key({name: value}, self.parent.distributions)
-            return key not in self._evaluated
-
-        edits = {
-            name: [value for value in values if is_new(name, value)]
-            for name, values in self._edits(self._names).items()
-        }
-        return {name: values for name, values in edits.items() if values}
 
     def _evaluated_edits(
         self, others: Iterable[FrozenTrial], fixed: Mapping[str, Any]
@@ -109,19 +102,12 @@ class Mutations:
         values = {**self.parent.params, **fixed}
         evaluated: set[tuple[str, str]] = set()
         for trial in others:
-            edits = []
-            for name, value in tuple(trial.params.items()):
-                if name in self._other_names:
-                    continue
-                if name not in values:
-                    break
-                if value != values[name]:
-                    edits.append((name, value))
-                    if len(edits) > 1:
-                        break
-            else:
+            params = dict(trial.params)  # of a running trial another thread may add to them
+            names = [name for name in params if name not in self._other_names]
+            if all(name in values for name in names):
+                edits = {name: params[name] for name in names if params[name] != values[name]}
                 if len(edits) == 1 and self._is_whole(trial):
-                    evaluated.update(architecture_key(dict(edits), trial.distributions))
+                    evaluated.update(architecture_key(edits, trial.distributions))
         return evaluated
 
     def _is_whole(self, trial: FrozenTrial) -> bool:

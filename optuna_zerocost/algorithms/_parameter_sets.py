@@ -123,34 +123,28 @@ class ParameterSets:
 
 
 class _Classes:
-    """The interchangeable values of one parameter: a union-find structure."""
+    """The interchangeable values of one parameter."""
 
     def __init__(self) -> None:
-        self._parents: dict[str, str] = {}
+        self._class_of: dict[str, set[str]] = {}
         self._first_seen: dict[frozenset[str], str] = {}
-        self._count = 0
 
     def add(self, names: frozenset[str], value: str) -> None:
         """Take note that ``value`` was seen in a trial with these parameter names."""
-        if value not in self._parents:
-            self._parents[value] = value
-            self._count += 1
-        own, other = self._root(value), self._root(self._first_seen.setdefault(names, value))
-        self._parents[own] = other
-        self._count -= own != other
+        own = self._class_of.setdefault(value, {value})
+        other = self._class_of[self._first_seen.setdefault(names, value)]
+        if own is not other:
+            smaller, larger = sorted((own, other), key=len)
+            larger |= smaller
+            self._class_of.update(dict.fromkeys(smaller, larger))
 
     def is_one(self) -> bool:
         """Return whether all values that were seen are interchangeable."""
-        return self._count == 1
+        return len(next(iter(self._class_of.values()))) == len(self._class_of)
 
     def are_interchangeable(self, one: str, other: str) -> bool:
         """Return whether they are; ``other`` must have been seen."""
-        return one not in self._parents or self._root(one) == self._root(other)
-
-    def _root(self, value: str) -> str:
-        while self._parents[value] != value:
-            value = self._parents[value]
-        return value
+        return one not in self._class_of or self._class_of[one] is self._class_of[other]
 
 
 def _choose(items: Sequence[Any], generator: np.random.Generator) -> Any:

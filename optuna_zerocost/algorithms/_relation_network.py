@@ -60,9 +60,9 @@ class RelationNetwork(nn.Module):
             bound = 1 / math.sqrt(hidden)
             self.weights = nn.ParameterList(uniform(w, hidden, bound=bound) for w in widths)
             self.biases = nn.ParameterList(uniform(hidden, bound=bound) for _ in widths)
-            one = torch.ones(hidden, dtype=torch.float32, device="cpu")
-            self.scales = nn.ParameterList(nn.Parameter(one.clone()) for _ in widths)
-            self.shifts = nn.ParameterList(nn.Parameter(torch.zeros_like(one)) for _ in widths)
+            self.norms = nn.ModuleList(
+                nn.LayerNorm(hidden, dtype=torch.float32, device="cpu") for _ in widths
+            )
             bound = 1 / math.sqrt(2 * hidden)
             self.first = uniform(hidden, bound=bound)
             self.second = uniform(hidden, bound=bound)
@@ -77,11 +77,8 @@ class RelationNetwork(nn.Module):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         """Return the embeddings, shape (m, hidden), of m graphs as :func:`_stack` gives them."""
-        for weight, bias, scale, shift in zip(
-            self.weights, self.biases, self.scales, self.shifts, strict=True
-        ):
-            nodes = propagation @ (nodes @ weight) + bias
-            nodes = functional.relu(functional.layer_norm(nodes, bias.shape, scale, shift))
+        for weight, bias, norm in zip(self.weights, self.biases, self.norms, strict=True):
+            nodes = functional.relu(norm(propagation @ (nodes @ weight) + bias))
             if dropout:
                 drawn = torch.rand(
                     nodes.shape, generator=generator, dtype=torch.float32, device="cpu"

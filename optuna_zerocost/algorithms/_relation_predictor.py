@@ -160,7 +160,7 @@ class RelationPredictorSampler(BaseSampler):
         self._steps = steps
         self._seed = int(np.random.SeedSequence().generate_state(1)[0]) if seed is None else seed
         # Kept for speed alone: all of it follows from the study and the seed.
-        self._plans: dict[tuple[int, int], _Plan] = {}
+        self._plans: dict[int, _Plan] = {}
         self._pretrained, self._trained = _Last(), _Last()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -168,7 +168,7 @@ class RelationPredictorSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         """Begin the trial's random numbers anew."""
-        self._plans.pop(_identity(study, trial), None)
+        self._plans.pop(_compat.trial_id_of(trial), None)
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -183,7 +183,7 @@ class RelationPredictorSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Return the candidate's values; what the candidate does not have is drawn at random."""
-        plan = self._plan(study, trial)
+        plan = self._plan(trial)
         candidate = self._choose(study, trial) if search_space else None
         params = candidate.params if candidate is not None else {}
         return {
@@ -199,25 +199,25 @@ class RelationPredictorSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw at random."""
-        return self._plan(study, trial).draw(param_name, param_distribution)
+        return self._plan(trial).draw(param_name, param_distribution)
 
     def after_trial(
         self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
     ) -> None:
         """Forget the trial's candidates."""
-        self._plans.pop(_identity(study, trial), None)
+        self._plans.pop(_compat.trial_id_of(trial), None)
 
-    def _plan(self, study: Study, trial: FrozenTrial) -> _Plan:
-        identity = _identity(study, trial)
-        if identity not in self._plans:
+    def _plan(self, trial: FrozenTrial) -> _Plan:
+        trial_id = _compat.trial_id_of(trial)
+        if trial_id not in self._plans:
             generator = np.random.default_rng([self._seed, trial.number])
             random_sampler = RandomSampler(seed=int(generator.integers(2**32)))
-            self._plans[identity] = _Plan(generator, random_sampler)
-        return self._plans[identity]
+            self._plans[trial_id] = _Plan(generator, random_sampler)
+        return self._plans[trial_id]
 
     def _choose(self, study: Study, trial: FrozenTrial) -> Candidate | None:
         """Return a candidate that the study does not know; ``None`` if there is none."""
-        ranked, plan = self._ranked(study, trial), self._plan(study, trial)
+        ranked, plan = self._ranked(study, trial), self._plan(trial)
         others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number]
         known = KnownArchitectures(others)
         left = [c for c in ranked if c.key not in known and c.key not in plan.taken]
@@ -232,7 +232,7 @@ class RelationPredictorSampler(BaseSampler):
 
     def _ranked(self, study: Study, trial: FrozenTrial) -> list[Candidate]:
         """Return the candidates for ``trial``, best first; the same ones until it ends."""
-        plan = self._plan(study, trial)
+        plan = self._plan(trial)
         if plan.ranked is None:
             plan.ranked = self._rank(study, trial, plan)
         return plan.ranked
@@ -290,34 +290,27 @@ class RelationPredictorSampler(BaseSampler):
             pool_relation = np.sign(scores[:, None] - scores).astype(np.int8)
         if not pool_relation.any() and not relation.any():
             return None
-        features = [graph[1].shape[1] for graph in [*pool_graphs, *graphs]]
-        key = _digest(pool_graphs, pool_relation) + str(features[0])
-        pretrained = self._pretrained.get(
-            key, lambda: self._train(None, pool_graphs, pool_relation, features[0])
+        features = (pool_graphs or graphs)[0][1].shape[1]
+        key = _digest(pool_graphs, pool_relation) + str(features)
+        new = self._pretrained.get(
+            key, lambda: self._train(self._network(features), pool_graphs, pool_relation)
         )
-        return self._trained.get(
-            key + _digest(graphs, relation),
-            lambda: self._train(pretrained, graphs, relation, features[0]),
+        key += _digest(graphs, relation)
+        return self._trained.get(key, lambda: self._train(new, graphs, relation))
+
+    def _network(self, features: int) -> RelationNetwork:
+        from optuna_zerocost.algorithms._relation_network import RelationNetwork, seeded
+
+        generator = seeded(self._seed)
+        return RelationNetwork(
+            features, layers=self._layers, hidden=self._hidden, generator=generator
         )
 
     def _train(
-        self,
-        network: RelationNetwork | None,
-        graphs: Sequence[Graph],
-        relation: Relation,
-        features: int,
+        self, network: RelationNetwork, graphs: Sequence[Graph], relation: Relation
     ) -> RelationNetwork:
-        from optuna_zerocost.algorithms._relation_network import (
-            RelationNetwork,
-            Training,
-            seeded,
-            train,
-        )
+        from optuna_zerocost.algorithms._relation_network import Training, seeded, train
 
-        if network is None:
-            network = RelationNetwork(
-                features, layers=self._layers, hidden=self._hidden, generator=seeded(self._seed)
-            )
         if not relation.any():
             return network
         return train(network, graphs, relation, Training(self._steps), seeded(self._seed))
@@ -364,10 +357,6 @@ class _Plan:
             name,
             distribution,
         )
-
-
-def _identity(study: Study, trial: FrozenTrial) -> tuple[int, int]:
-    return _compat.study_id_of(study), _compat.trial_id_of(trial)
 
 
 def _digest(graphs: Iterable[Graph], relation: Relation) -> str:

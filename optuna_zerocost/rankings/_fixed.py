@@ -29,9 +29,7 @@ class ByScore(BaseRanking):
     def __init__(self, name: str) -> None:
         self.name = name
         self.names = (parse_name(name)[0],)
-
-    def __repr__(self) -> str:
-        return f"ByScore({self.name!r})"
+        self._given_names = (name,)
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
@@ -46,9 +44,6 @@ class OnlyScore(BaseRanking):
 
     def __init__(self, measured: Collection[str] = ()) -> None:
         self._measured = measured
-
-    def __repr__(self) -> str:
-        return "OnlyScore()"
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> Sequence[int]:
         """Return the indices of ``candidates``, best first; several scores are an error."""
@@ -67,9 +62,6 @@ class AsDrawn(BaseRanking):
 
     enough = 1
 
-    def __repr__(self) -> str:
-        return "AsDrawn()"
-
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates`` as they are."""
         return list(range(len(candidates)))
@@ -84,20 +76,17 @@ class SeveralScores(BaseRanking):
                 f"{type(self).__name__} combines several scores, but {names} was given. Name at "
                 f"least two, or pass a single name as the ranking itself."
             )
-        self._names = names
+        self._given_names = names
         self.names = tuple(parse_name(name)[0] for name in names)
         if len(set(self.names)) < len(self.names):
             raise ValueError(
                 f"{type(self).__name__} was given one score twice: {names}. Name each once."
             )
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(map(repr, self._names))})"
-
     def _ranks(self, candidates: Sequence[Candidate], history: History) -> npt.NDArray[np.float64]:
         """Return ranks 1 (worst) … n (best), ties averaged; shape (scores, candidates)."""
         return np.stack(
-            [rankdata(oriented_scores(candidates, history, name)) for name in self._names]
+            [rankdata(oriented_scores(candidates, history, name)) for name in self._given_names]
         )
 
 

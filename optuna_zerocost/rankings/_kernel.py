@@ -47,7 +47,7 @@ class Comparison:
         others: _Array,
         same_study: npt.NDArray[np.bool_] | None,
     ) -> None:
-        self._differences = differences
+        self.differences = differences
         self._scores, self._others = scores, others
         self.same_study = same_study
         self.scores = int(scores.shape[1])
@@ -55,45 +55,33 @@ class Comparison:
 
     def of_parameters(self, decay: float, reading: Reading, relevance: _Relevance) -> _Array:
         """Return kₚ."""
-
-        def distances() -> _Array:
-            return self._differences.mean(reading.power, relevance, ordered=reading.ordered)
-
-        def similarities() -> _Array:
-            return np.exp(-decay * self._once(distances, "distances", reading, relevance))
-
-        return self._once(similarities, "parameters", decay, reading, relevance)
-
-    def summed_differences(self, weights: _Array, reading: Reading) -> _Array:
-        """Return for each parameter the sum of its share of the distances times ``weights``."""
-        return self._differences.sums(weights, reading.power, ordered=reading.ordered)
+        power, ordered = reading
+        distances = self._once(
+            ("distances", reading, relevance),
+            lambda: self.differences.mean(power, relevance, ordered=ordered),
+        )
+        key = ("parameters", decay, reading, relevance)
+        return self._once(key, lambda: np.exp(-decay * distances))
 
     def of_scores(self, length: float, subset: _Subset) -> _Array:
         """Return kₛ."""
-
-        def squares() -> _Array:
-            lengths = self.own_products(subset)[:, None] + _lengths(self._others, subset)[None, :]
-            return np.maximum(lengths - 2 * self.products(subset), 0.0)
-
-        def similarities() -> _Array:
-            return np.exp(-0.5 * self._once(squares, "squares", subset) / length**2)
-
-        return self._once(similarities, "scores", length, subset)
+        squares = self._once(("squares", subset), lambda: self._squares(subset))
+        return self._once(("scores", length, subset), lambda: np.exp(-0.5 * squares / length**2))
 
     def products(self, subset: _Subset) -> _Array:
         """Return ⟨s, s'⟩."""
-
-        def products() -> _Array:
-            some, others = _chosen(self._scores, subset), _chosen(self._others, subset)
-            return some @ others.T / max(some.shape[1], 1)
-
-        return self._once(products, "products", subset)
+        some, others = _chosen(self._scores, subset), _chosen(self._others, subset)
+        return self._once(("products", subset), lambda: some @ others.T / max(some.shape[1], 1))
 
     def own_products(self, subset: _Subset) -> _Array:
         """Return ⟨s, s⟩ of the m trials."""
         return _lengths(self._scores, subset)
 
-    def _once(self, compute: Callable[[], _Array], *key: object) -> _Array:
+    def _squares(self, subset: _Subset) -> _Array:
+        lengths = self.own_products(subset)[:, None] + _lengths(self._others, subset)[None, :]
+        return np.maximum(lengths - 2 * self.products(subset), 0.0)
+
+    def _once(self, key: tuple[object, ...], compute: Callable[[], _Array]) -> _Array:
         if key not in self._known:
             self._known[key] = compute()
         return self._known[key]

@@ -90,7 +90,8 @@ class Fit:
             back = np.argsort(self._order)
             outer = outer[np.ix_(back, back)]
         by_distance = 0.5 * outer * self.model.by_distance(comparison)  # (eq. 5.9)
-        slopes = comparison.summed_differences(by_distance, self.model.reading)
+        power, ordered = self.model.reading
+        slopes = comparison.differences.sums(by_distance, power, ordered=ordered)
         relevance = np.array(self.model.relevance or [1.0] * len(slopes))
         of_prior: _Array = -2 * SCEPTICISM * np.log(relevance)
         return of_prior + relevance * slopes

@@ -43,12 +43,6 @@ class Assessment:
     deviation: _Array  # the standard deviations of these
     levels: _Array  # the values of all trials on the warped scale
 
-    def prediction(self, index: int) -> tuple[float, float]:
-        """Return the predicted value of a candidate, higher is better, and its deviation."""
-        mean, deviation = float(self.mean[index]), float(self.deviation[index])
-        unwarp = self.seen.warp.unwarp
-        return unwarp(mean), (unwarp(mean + deviation) - unwarp(mean - deviation)) / 2
-
 
 class Learned(BaseRanking):
     """Order by what the finished trials teach about parameters and scores together.
@@ -131,9 +125,6 @@ class Learned(BaseRanking):
         self._last: tuple[Sequence[Candidate], History, list[Assessment]] | None = None
         self._fitted: dict[tuple[Any, ...], Model] = {}
 
-    def __repr__(self) -> str:
-        return f"Learned({', '.join(map(repr, self._given_names))})"
-
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_last": None, "_fitted": {}}
 
@@ -170,9 +161,11 @@ class Learned(BaseRanking):
         predictions: dict[str, float] = {}
         for objective, assessment in enumerate(assessments):
             suffix = f":{objective}" if objective else ""
-            predicted, deviation = assessment.prediction(chosen)
-            predictions[f"predicted{suffix}"] = history.value_sign(objective) * predicted
-            predictions[f"deviation{suffix}"] = deviation
+            unwarp = assessment.seen.warp.unwarp
+            mean, deviation = float(assessment.mean[chosen]), float(assessment.deviation[chosen])
+            half = (unwarp(mean + deviation) - unwarp(mean - deviation)) / 2
+            predictions[f"predicted{suffix}"] = history.value_sign(objective) * unwarp(mean)
+            predictions[f"deviation{suffix}"] = half
         trust = trust_in_scores(assessments[0].seen)
         otherwise = candidates[self.by_parameters(candidates, history)[0]]
         is_same = otherwise.key == candidates[chosen].key

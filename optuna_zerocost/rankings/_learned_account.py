@@ -27,7 +27,10 @@ class LearnedAccount(Account):
     ) -> None:
         self._complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
         self._trust = trust
-        self._doubted = _doubted(self._complete)
+        # The scores that looked like noise when the latest trial was chosen.
+        told = [t.user_attrs.get(f"{PREFIX}doubted") for t in self._complete]
+        latest = next((names for names in reversed(told) if names is not None), "")
+        self._doubted = set(latest.split(", ")) if latest else set()
         is_noise = bool(self._doubted) and self._doubted.issuperset(trust)
         # Of the warmup, the honest trials are random ones.
         self._trusting = 0 if is_noise and not trusts_noise else trusting
@@ -65,15 +68,6 @@ class LearnedAccount(Account):
         """Return whether ``trial`` was chosen with the help of the scores."""
         source = trial.user_attrs.get(f"{PREFIX}source")
         return source == "move" or (source == "warmup" and trial.number < self._trusting)
-
-
-def _doubted(complete: Sequence[FrozenTrial]) -> set[str]:
-    """Return the scores that looked like noise when the latest trial was chosen."""
-    for trial in reversed(complete):
-        told = trial.user_attrs.get(f"{PREFIX}doubted")
-        if told is not None:
-            return set(told.split(", ")) if told else set()
-    return set()
 
 
 def _verdict(name: str, trust: float, rho: Estimate, complete: Sequence[FrozenTrial]) -> str:

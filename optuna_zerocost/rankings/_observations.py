@@ -78,16 +78,9 @@ class Observations:
     studies (``priors``), and those that other workers are at; the candidates follow. Scores are
     turned by ``sign_of_score``, so that higher is better; without ``names`` all are read.
 
-    Attributes:
-        scores: Ranks with mean 0 and variance 1, 0 where a score is absent; shape (rows, scores).
-        parameters: Of each row.
-        distance: Between the rows' parameters.
-        values: Warped values of the rows that have one, higher is better.
-        studies: For each of these the study that it belongs to, 0 for this one.
-        known: The rows with a value.
-        running: The rows of trials that other workers are at.
-        candidates: The candidates' rows.
-        warp: Of this study's values.
+    The rows of these are ``known``, ``running`` and ``candidates``. Their ``scores``, shape (rows,
+    scores), are ranks with mean 0 and variance 1, 0 where a score is absent. The known rows have
+    warped ``values``, this study's by ``warp``, and belong to ``studies``, 0 for this one.
     """
 
     def __init__(
@@ -114,7 +107,8 @@ class Observations:
             names = list(dict.fromkeys(name for known in told for name in known))
         self.names = names
         self.scores = _standardised(scores, names, sign_of_score)
-        rows = [(row.params, row.distributions) for row in [*trials, *candidates]]
+        every: list[FrozenTrial | Candidate] = [*trials, *candidates]
+        rows = [(one.params, one.distributions) for one in every]
         if not candidates:
             architecture = dict.fromkeys(name for _, ds in rows for name in ds)
         self.parameters = [params for params, _ in rows]
@@ -125,8 +119,8 @@ class Observations:
         )
         sizes = [len(study.trials) for study in studies]
         self.studies = np.repeat(np.arange(len(sizes), dtype=np.intp), sizes)
-        every = np.arange(len(rows), dtype=np.intp)
-        self.known, self.running, self.candidates = np.split(every, [sum(sizes), len(trials)])
+        indices = np.arange(len(rows), dtype=np.intp)
+        self.known, self.running, self.candidates = np.split(indices, [sum(sizes), len(trials)])
 
     @property
     def doubted(self) -> list[str]:

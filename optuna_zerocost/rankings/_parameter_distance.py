@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -32,6 +31,7 @@ class Differences:
     # For parameters by their index: their differences where choices that are numbers are read as
     # these, each of shape (m, n).
     in_order: Mapping[int, _Array] = field(default_factory=dict)
+    _known: dict[tuple[float, bool], _Array] = field(default_factory=dict, init=False)
 
     def at(self, rows: npt.NDArray[np.intp]) -> Differences:
         """Return those between ``rows``; m and n must be the same architectures."""
@@ -69,10 +69,6 @@ class Differences:
             each[is_number] **= power
             self._known[power, ordered] = each
         return self._known[power, ordered]
-
-    @functools.cached_property
-    def _known(self) -> dict[tuple[float, bool], _Array]:
-        return {}
 
 
 class ParameterDistance:

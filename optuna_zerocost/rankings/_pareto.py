@@ -36,16 +36,14 @@ class Pareto(SeveralScores):
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
-        ranks = self._ranks([*candidates, *self._trained(history)], history).T
-        return order_by_fronts(ranks[: len(candidates)], ranks[len(candidates) :])
-
-    def _trained(self, history: History) -> list[Candidate]:
-        scored = (
+        trained = (
             Candidate(trial.params, trial.distributions, stored_scores(trial.user_attrs))
             for trial in [*history.trials, *history.running]
             if trial.state in (TrialState.COMPLETE, TrialState.RUNNING)
         )
-        return [trial for trial in scored if all(name in trial.scores for name in self.names)]
+        scored = [trial for trial in trained if all(n in trial.scores for n in self.names)]
+        ranks = self._ranks([*candidates, *scored], history).T
+        return order_by_fronts(ranks[: len(candidates)], ranks[len(candidates) :])
 
 
 def order_by_fronts(merits: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> list[int]:

@@ -86,6 +86,11 @@ class BaseRanking(abc.ABC):
     enough: float = math.inf
     """Number of new candidates that are enough to choose from."""
 
+    _given_names: tuple[str, ...] = ()  # as they were given, with their signs
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._given_names))})"
+
     @property
     def opening(self) -> int | None:
         """Number of a study's first trials that are taken from the warmup's pool alone.
@@ -119,13 +124,9 @@ def by_merit(merit: npt.NDArray[np.float64]) -> list[int]:
 
 
 def best_first(ranking: Ranking, candidates: Sequence[Candidate], history: History) -> list[int]:
-    """Apply ``ranking``, and check the order.
+    """Apply ``ranking``, and check that the order has every index once.
 
     Candidates without a score that the ranking reads come last, as long as there are others.
-
-    Raises:
-        ValueError: If several scores have no ranking, or the ranking returns something else than
-            every index once.
     """
     read = getattr(ranking, "names", ())
     whole = [i for i, c in enumerate(candidates) if all(name in c.scores for name in read)]

@@ -80,27 +80,25 @@ class Surrogate:
 
         k = w₁·kₚ·kₛ + w₂·kₛ + w₃·kₚ + c·⟨s, s'⟩,   kₚ = exp(−a·d),   kₛ = exp(−‖s − s'‖² / 2b²)
 
-    with the distance d of their parameters, which is the mean of rᵢ·|xᵢ − x'ᵢ|ᵖ for the parameters
-    xᵢ, and their standardised scores s, ‖·‖² and ⟨·,·⟩ averaged over the scores. With p = 2 the
-    functions are smooth in numbers (ibid., equation 4.9), with p = 1 they are rough (4.18).
-    Choices that are numbers are read in their order, or like other choices; both are models. So a
-    score that is useless is ignored where the trials say so (w₃), one that is harmful is used the
-    other way round, and what two similar architectures have in common beyond their scores is
-    learned too. The hyperparameters are averaged over a grid with their marginal likelihoods as
-    weights, instead of chosen: with a dozen trials no choice is sure. From the most likely point
-    of the grid on, the relevances rᵢ are changed one after the other (5.1, automatic relevance
-    determination), each with a prior that is sceptical of it, and what is met on the way counts
-    as well. See Rasmussen & Williams, "Gaussian Processes for Machine Learning" (2006), equations
-    2.23–2.30, 5.8 and 5.12.
+    with the distance d of their parameters xᵢ, which is the mean of rᵢ·|xᵢ − x'ᵢ|ᵖ, and their
+    standardised scores s; ‖·‖² and ⟨·,·⟩ are averaged over the scores. Functions are smooth in
+    numbers with p = 2 (Rasmussen & Williams, "Gaussian Processes for Machine Learning", 2006,
+    equation 4.9), rough with p = 1 (4.18). Choices that are numbers are read in their order, or
+    like other choices. A score that is useless is ignored where the trials say so (w₃), one that
+    is harmful is used the other way round, and what two similar architectures have in common
+    beyond their scores is learned too.
 
-    Of several scores some may be left out, in the same way: a useless one among them would
-    dilute the others. A choice of k of q scores has the prior 1 / (q over k), which corrects for
-    how many there are (Scott & Berger, "Bayes and empirical-Bayes multiplicity adjustment in the
-    variable-selection problem", Annals of Statistics 2010).
+    The hyperparameters are averaged over a grid with their marginal likelihoods as weights (2.30,
+    5.8), instead of chosen: with a dozen trials no choice is sure. From the most likely point of
+    the grid on, the relevances rᵢ are changed one after the other (5.1, automatic relevance
+    determination), each with a prior that is sceptical of it; what is met on the way counts too.
 
-    Trials of another study than the first one's tell as much as the trials show: k is multiplied
-    by a correlation, one more hyperparameter (an intrinsic coregionalisation model, ibid., 9.1).
-    The evidence is then that of the first study's trials given the others.
+    Of several scores some may be left out, in the same way: a useless one would dilute the others.
+    A choice of k of q scores has the prior 1 / (q over k), which corrects for how many there are
+    (Scott & Berger, "Bayes and empirical-Bayes multiplicity adjustment in the variable-selection
+    problem", Annals of Statistics 2010). For trials of another study k is multiplied by a
+    correlation, one more hyperparameter (an intrinsic coregionalisation model, Rasmussen &
+    Williams, 9.1); the evidence is then that of the first study's trials given the others.
 
     For n trials, differences have shape (n, n), standardised scores (n, q), where q may be 0, and
     values (n,), as have ``studies``: 0 for the one that predictions are made for. ``with_choices``

@@ -326,7 +326,7 @@ def test_exploration_is_a_share_of_the_trials() -> None:
             study = with_history(history, exploration=exploration, seed=seed, steps=1)
             trial = study.ask()
             SPACES["numeric"](trial)
-            ranked = study.sampler._plans[0, trial._trial_id].ranked  # type: ignore[attr-defined]
+            ranked = study.sampler._plans[trial._trial_id].ranked  # type: ignore[attr-defined]
             positions.append([dict(c.params) for c in ranked].index(trial.params))
             assert positions[-1] <= len(ranked) // 2
     assert positions[:10] == [0] * 10
