@@ -45,7 +45,7 @@ ABSENT = {
     "optuna_dashboard": (*CORE, "analysis", "visualization"),
 }
 # The samplers' networks, which are imported when there is something to learn.
-NETWORKS = ("_relation_network.py",)
+NETWORKS = ("relation_network.py",)
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

@@ -43,13 +43,7 @@ def test_the_experiments_know_faces_only() -> None:
             ):
                 imported = ".".join([node.module or "", *(alias.name for alias in node.names)])
                 private = [p for p in imported.split(".") if p.startswith("_") and p[1:2] != "_"]
-                assert private in ([], *PRIVATE.get(file.name, [])), (file, imported)
-
-
-# Insides that an experiment is about.
-PRIVATE = {
-    "relation_predictor.py": [["_relation_network"]],
-}
+                assert not private, (file, imported)
 
 
 @pytest.mark.parametrize("table", ["scripts", "entry-points"])

@@ -1,4 +1,7 @@
-"""Algorithms: samplers of their own, alone or as the base of ``ZeroCostSampler``."""
+"""Algorithms: samplers of their own, alone or as the base of ``ZeroCostSampler``.
+
+The network of one of them needs torch, and is imported from ``relation_network`` on its own.
+"""
 
 from optuna_zerocost.algorithms._aging_evolution import AgingEvolutionSampler
 from optuna_zerocost.algorithms._mutations import Mutations

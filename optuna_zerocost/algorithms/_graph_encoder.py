@@ -16,7 +16,7 @@ from optuna_zerocost.records import Candidate
 
 if TYPE_CHECKING:
     # Loads torch, which the samplers do without until there is something to learn.
-    from optuna_zerocost.algorithms._relation_network import Graph
+    from optuna_zerocost.algorithms.relation_network import Graph
 
 __all__ = ["Encode", "GraphEncoder"]
 

@@ -33,7 +33,7 @@ from optuna_zerocost.records import (
 
 if TYPE_CHECKING:
     # Loads torch, which the samplers do without until there is something to learn.
-    from optuna_zerocost.algorithms._relation_network import Graph, RelationNetwork
+    from optuna_zerocost.algorithms.relation_network import Graph, RelationNetwork
 
 __all__ = ["RelationPredictorSampler"]
 
@@ -266,7 +266,7 @@ class RelationPredictorSampler(BaseSampler):
         candidates, graphs, plan.incomplete = encoder.of_candidates(drawn.values())
         if not candidates:
             return []
-        from optuna_zerocost.algorithms._relation_network import win_probabilities
+        from optuna_zerocost.algorithms.relation_network import win_probabilities
 
         won = win_probabilities(network, graphs).sum(axis=1)
         return [candidates[index] for index in np.argsort(-won, kind="stable")]
@@ -299,7 +299,7 @@ class RelationPredictorSampler(BaseSampler):
         return self._trained.get(key, lambda: self._train(new, graphs, relation))
 
     def _network(self, features: int) -> RelationNetwork:
-        from optuna_zerocost.algorithms._relation_network import RelationNetwork, seeded
+        from optuna_zerocost.algorithms.relation_network import RelationNetwork, seeded
 
         generator = seeded(self._seed)
         return RelationNetwork(
@@ -309,7 +309,7 @@ class RelationPredictorSampler(BaseSampler):
     def _train(
         self, network: RelationNetwork, graphs: Sequence[Graph], relation: Relation
     ) -> RelationNetwork:
-        from optuna_zerocost.algorithms._relation_network import Training, seeded, train
+        from optuna_zerocost.algorithms.relation_network import Training, seeded, train
 
         if not relation.any():
             return network

@@ -95,7 +95,7 @@ class Kernel:
     shares: tuple[float, float, float]
     slope: float
     noise: float
-    likeness: float
+    task_correlation: float
     relevance: _Relevance = None
     subset: _Subset = None  # the scores that are read, by their index; None for all
     scores: int = 0  # how many there are, where some are left out
@@ -152,7 +152,7 @@ class Kernel:
         """Weaken the covariance of trials of different studies."""
         if comparison.same_study is None:
             return covariance
-        return np.where(comparison.same_study, 1.0, self.likeness) * covariance
+        return np.where(comparison.same_study, 1.0, self.task_correlation) * covariance
 
     def prior_variance(self, comparison: Comparison) -> _Array:
         """Return k(x, x) of the m trials, but for the noise."""

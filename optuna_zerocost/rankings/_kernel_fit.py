@@ -16,8 +16,8 @@ __all__ = ["Data", "Fit"]
 _Array = npt.NDArray[np.float64]
 
 # What is likely the study's own trials say, given those of earlier studies: another study that is
-# not alike would decide about more than its likeness. So many of them are needed; before, earlier
-# ones stand in for those that lack.
+# not alike would decide about more than its correlation. So many of them are needed; before,
+# earlier ones stand in for those that lack.
 _FEWEST_OWN = 3
 
 

@@ -38,7 +38,7 @@ class Assessment:
 
     seen: Observations
     order: list[int]  # indices of the candidates, best first
-    merits: _Array | None  # acquisition values; ``None`` while nothing is learned
+    acquisition: _Array | None  # its values; ``None`` while nothing is learned
     mean: _Array  # predicted values, on the warped scale
     deviation: _Array  # the standard deviations of these
     levels: _Array  # the values of all trials on the warped scale
@@ -156,7 +156,7 @@ class Learned(BaseRanking):
             the same; nothing while nothing is learned.
         """
         assessments = self._assess(candidates, history)
-        if any(assessment.merits is None for assessment in assessments):
+        if any(assessment.acquisition is None for assessment in assessments):
             return {}
         predictions: dict[str, float] = {}
         for objective, assessment in enumerate(assessments):
@@ -233,16 +233,16 @@ class Learned(BaseRanking):
         )
         begun = len(history.running) + sum(t.state != TrialState.FAIL for t in history.trials)
         mean = deviation = np.zeros(len(candidates))
-        merits: _Array | None = None
+        acquisition: _Array | None = None
         if begun < self.opening or len(seen.known) < _FEWEST_VALUES or not candidates:
             order = self._opening_order(candidates, seen, begun)
         else:
             mean, deviation = self._predicted(seen)
             # Without trials of this study, those of earlier ones are what there is to exceed.
             best = float(seen.values[: len(seen.own.trials) or None].max())
-            merits = self._merits(seen, mean, deviation, best if has_best else None)
-            order = by_merit(merits)
-        return Assessment(seen, order, merits, mean, deviation, seen.warp.warp(values.values))
+            acquisition = self._acquisition(seen, mean, deviation, best if has_best else None)
+            order = by_merit(acquisition)
+        return Assessment(seen, order, acquisition, mean, deviation, seen.warp.warp(values.values))
 
     def _opening_order(
         self, candidates: Sequence[Candidate], seen: Observations, begun: int
@@ -291,7 +291,7 @@ class Learned(BaseRanking):
     def _model(self, seen: Observations, rows: _Rows, values: _Array, studies: _Rows) -> Model:
         return GaussianProcess(seen, rows, values, studies)
 
-    def _merits(
+    def _acquisition(
         self, seen: Observations, mean: _Array, deviation: _Array, best: float | None
     ) -> _Array:
         return acquisition_values(mean, deviation, best=best, exploration=self._exploration)
@@ -300,14 +300,14 @@ class Learned(BaseRanking):
 def _combined(assessments: Sequence[Assessment]) -> list[int]:
     """Return one order from those of the objectives.
 
-    With several objectives by non-dominated sorting of the merits, together with what the trials
-    reached, as :class:`~optuna_zerocost.Pareto` does with scores.
+    With several objectives by non-dominated sorting of the acquisition values, together with what
+    the trials reached, as :class:`~optuna_zerocost.Pareto` does with scores.
     """
-    learned = [(a.merits, a.levels) for a in assessments if a.merits is not None]
+    learned = [(a.acquisition, a.levels) for a in assessments if a.acquisition is not None]
     if len(assessments) == 1 or len(learned) < len(assessments):
         return assessments[0].order
     # A complete trial has a value for each objective; nothing is pruned with several of them.
-    merits = np.stack([merits for merits, _ in learned], axis=1)
+    merits = np.stack([acquisition for acquisition, _ in learned], axis=1)
     reached = np.stack([levels for _, levels in learned], axis=1)
     ranks = rankdata(np.concatenate([merits, reached]), axis=0)
     return order_by_fronts(ranks[: len(merits)], ranks[len(merits) :])

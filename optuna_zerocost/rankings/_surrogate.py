@@ -24,7 +24,7 @@ _POWERS = (2.0, 1.0)  # of the differences of numbers: smooth functions, and rou
 _LENGTHS = (1.0, 3.0)  # of the similarity of scores, in deviations of a score's rank
 _SLOPES = (0.0, 0.5)  # variance of a linear function of the scores
 _NOISES = (0.01, 0.1)  # variance
-_LIKENESSES = (0.0, 0.7, 0.95)  # correlation of an earlier study with this one
+_TASK_CORRELATIONS = (0.0, 0.7, 0.95)  # correlation of an earlier study with this one
 
 # From the most likely point of the grid on, the parameter is made more relevant or less of which
 # that makes the trials most likely, as long as it does. Of many steps those are tried that the
@@ -65,7 +65,7 @@ def _models(
         SHARES if has_scores else SHARES[-1:],
         _SLOPES if has_scores else _SLOPES[:1],
         _NOISES,
-        _LIKENESSES if has_other_studies else _LIKENESSES[:1],
+        _TASK_CORRELATIONS if has_other_studies else _TASK_CORRELATIONS[:1],
     )
     models = [Kernel(*point) for point in grid]
     # Without a part that compares the scores, their length has no meaning.

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from optuna_zerocost.algorithms._relation_network import (
+from optuna_zerocost.algorithms.relation_network import (
     RelationNetwork,
     Training,
     seeded,
@@ -149,7 +149,7 @@ def test_training_is_a_function_of_data_and_seed_and_touches_no_global_state() -
 
 
 def test_the_optimizer_is_adamw() -> None:
-    from optuna_zerocost.algorithms._relation_network import _Adam
+    from optuna_zerocost.algorithms.relation_network import _Adam
 
     start = torch.linspace(-1, 1, 6)
     own, torchs = (torch.nn.Parameter(start.clone()) for _ in range(2))

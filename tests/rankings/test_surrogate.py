@@ -75,7 +75,7 @@ def naive_kernel(model: Kernel, distance: float, score: Array, other: Array, sam
     of_scores = np.exp(-sum((score - other) ** 2) / count / 2 / model.length**2)
     total = both * of_parameters * of_scores + scores_only * of_scores
     total += parameters_only * of_parameters + model.slope * sum(score * other) / count
-    return float(total if same else model.likeness * total)
+    return float(total if same else model.task_correlation * total)
 
 
 def log_density(covariance: Array, values: Array) -> float:

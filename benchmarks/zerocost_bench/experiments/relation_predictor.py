@@ -24,7 +24,7 @@ import optuna
 from scipy.stats import kendalltau
 
 from optuna_zerocost import RelationPredictorSampler, Scorer, Warmup, ZeroCostSampler
-from optuna_zerocost.algorithms._relation_network import (
+from optuna_zerocost.algorithms.relation_network import (
     Graph,
     RelationNetwork,
     Training,

@@ -69,11 +69,11 @@ class Design(Learned):
             return Likeliest(seen, rows, values)
         return Regression(self.surrogate, seen, rows, values)
 
-    def _merits(
+    def _acquisition(
         self, seen: Observations, mean: _Array, deviation: _Array, best: float | None
     ) -> _Array:
         if self.rule != "thompson":
-            return super()._merits(seen, mean, deviation, best)
+            return super()._acquisition(seen, mean, deviation, best)
         draws = np.random.default_rng(len(seen.values)).standard_normal(len(mean))
         drawn: _Array = mean + deviation * draws
         return drawn
