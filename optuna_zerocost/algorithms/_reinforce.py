@@ -44,9 +44,10 @@ class ReinforceSampler(BaseSampler):
       more than ``max_values`` values, are left to ``independent_sampler``.
     * *Reward.* The share of the trials finished before that a trial beats, an equal one counting
       half. So neither the objective's scale nor a few broken networks matter, and more is learned
-      than from the accuracy itself, which is the published reward. A pruned trial is worse than
-      any complete one; of two pruned trials the one is better that came further, or at the same
-      step had the better intermediate value. Failed trials teach nothing.
+      than from the accuracy itself, which is the published reward. A trial that violates its
+      constraints is worse than one that does so less, a pruned trial worse than any complete one;
+      of two pruned trials the one is better that came further, or at the same step had the better
+      intermediate value. Failed trials teach nothing.
     * *Order.* Trials teach in the order in which they were completed, so all workers that see the
       same trials have the same policies.
     * *Trials of other origin.* Enqueued trials, those of a warmup and of other samplers teach as
