@@ -31,9 +31,6 @@ class KnownArchitectures:
 
     A trial has more parameters than its architecture, so it is one of an architecture if all of
     the architecture's parameters have the same values in it.
-
-    Args:
-        trials: Trials of a study.
     """
 
     def __init__(self, trials: Iterable[FrozenTrial] = ()) -> None:
@@ -47,15 +44,10 @@ class KnownArchitectures:
         return failures < len(trials) or failures >= _FAILURES
 
     def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float] | None:
-        """Return scores and measurements that a trial of this architecture has, if one has any.
+        """Return those of ``names`` that are stored with a trial of this architecture.
 
-        Args:
-            key: The architecture.
-            names: What is wanted. The trial with the most of it is preferred.
-
-        Returns:
-            Name → score, in the order of ``names``; what is lacking is left out. ``None`` where
-            no trial that went well or is under way has one of them.
+        The trial that went well, or is under way, and has the most of them is preferred. ``None``
+        where no such trial has one.
         """
         best: dict[str, float] = {}
         for trial in self._trials_of(key):

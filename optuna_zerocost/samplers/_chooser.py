@@ -9,11 +9,10 @@ from optuna.distributions import BaseDistribution
 
 from optuna_zerocost.rankings import best_first
 from optuna_zerocost.records import Candidate, History, choose, claim_best
-from optuna_zerocost.samplers._choice import Choice
 from optuna_zerocost.samplers._generation import CandidateGeneration
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._pool_source import PoolCache
-from optuna_zerocost.samplers._proposals import Fate, Proposal
+from optuna_zerocost.samplers._proposals import Choice, Fate, Proposal
 from optuna_zerocost.samplers._setup import Setup
 from optuna_zerocost.samplers._sources import Sources
 from optuna_zerocost.samplers._study_view import Snapshot
@@ -22,13 +21,7 @@ __all__ = ["Chooser"]
 
 
 class Chooser:
-    """Chooses, from what a study holds at the moment, and claims the choice for the trial.
-
-    Args:
-        setup: The sampler's arguments.
-        pools: The warmup's pools.
-        notices: What users are told.
-    """
+    """Chooses, from what a study holds at the moment, and claims the choice for the trial."""
 
     def __init__(self, setup: Setup, pools: PoolCache, notices: Notices) -> None:
         self._setup = setup

@@ -31,13 +31,10 @@ _MOST_REPEATED = 100
 
 
 class Candidates(NamedTuple):
-    """All that one trial can be.
+    """All that one trial can be: the new architectures that were found, of which draws.
 
-    Attributes:
-        found: New architectures to choose from.
-        drawn: Draws of the base sampler, and edits of a parent.
-        total: All draws.
-        at_random: The one that is taken without a look at its scores, if it is this trial's turn.
+    Those ``drawn`` are the base sampler's, and edits of a parent. If it is this trial's turn, the
+    one ``at_random`` is taken without a look at its scores.
     """
 
     found: list[Proposal]
@@ -47,13 +44,7 @@ class Candidates(NamedTuple):
 
 
 class CandidateGeneration:
-    """Asks the sources for what one trial can be, and has it judged.
-
-    Args:
-        setup: The sampler's arguments.
-        snapshot: The study and the trial.
-        space: The base sampler's relative search space.
-    """
+    """Asks the sources for what one trial can be, and has it judged."""
 
     def __init__(
         self, setup: Setup, snapshot: Snapshot, space: Mapping[str, BaseDistribution]
@@ -74,7 +65,7 @@ class CandidateGeneration:
         pooled = self._pooled(pools)
         elsewhere = self._elsewhere(history, pooled, drawn)
         found = [*drawn.new, *pooled, *elsewhere.new]
-        return Candidates(found, drawn, drawn.with_(elsewhere))
+        return Candidates(found, drawn, Proposals([*drawn, *elsewhere]))
 
     def answer(self, taken: Proposal) -> Answer:
         """Return what the base sampler gave besides a proposal, or gives now."""
@@ -104,11 +95,8 @@ class CandidateGeneration:
             most = max(count, limits.draws)
         is_costly = _compat.draws_are_optima(base_sampler)
         part = _PART_OF_OPTIMISER if is_costly else _PART_OF_BASE
-        draws = sources.base(
-            drawn,
-            patience=max(count, int(most * part)),
-            rng=self._generator(";draws"),
-        )
+        patience = max(count, int(most * part))
+        draws = sources.base(drawn, patience=patience, rng=self._generator(";draws"))
         settle(
             draws,
             judge,
@@ -119,7 +107,7 @@ class CandidateGeneration:
             most=most,
             show=sources.show,
         )
-        drawn.add_failures(edited)
+        drawn.add(*edited.rejected, *edited.outside)
         return drawn
 
     def _pooled(self, pools: PoolCache) -> list[Proposal]:

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost.records import CONSTRAINT, PREFIX, Pool
-from optuna_zerocost.samplers._choice import Choice
-from optuna_zerocost.samplers._proposals import Fate
+from optuna_zerocost.samplers._proposals import Choice, Fate
 from optuna_zerocost.samplers._study_view import Snapshot
 from optuna_zerocost.scoring import Limits
 

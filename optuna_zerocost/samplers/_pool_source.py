@@ -40,12 +40,7 @@ _Task = tuple[str, int, Piece, Mapping[str, Any]]
 
 
 class PoolCache:
-    """The pools that this process has read or scored.
-
-    Args:
-        setup: The sampler's arguments.
-        notices: What users are told.
-    """
+    """The pools that this process has read or scored."""
 
     def __init__(self, setup: Setup, notices: Notices) -> None:
         self._setup = setup
@@ -79,12 +74,7 @@ class PoolCache:
 class PoolSource:
     """Draws, scores, stores and finds the pool of one study.
 
-    Args:
-        study: The study that the pool belongs to.
-        scorer: Scores the candidates.
-        warmup: Their number.
-        fixed: Parameters that are not drawn, since the base sampler fixes them.
-        seed: See :class:`~optuna_zerocost.records.PoolStore`.
+    Parameters that the base sampler fixes are not drawn. The seed is a ``PoolStore``'s.
     """
 
     def __init__(
@@ -108,9 +98,7 @@ class PoolSource:
     def get(self, worker: int) -> Pool:
         """Return the whole pool; score what no worker has scored yet.
 
-        Args:
-            worker: A number that differs between workers, e.g. the trial's. Workers with different
-                numbers take the pieces in different orders.
+        Workers with different numbers, e.g. their trials', take the pieces in different orders.
         """
         own: dict[str, Pool] = {}
         wanted = self._warmup.candidates
@@ -151,15 +139,14 @@ class PoolSource:
         self, worker: int, pieces: list[Piece], own: dict[str, Pool], progress: Any
     ) -> Pool:
         """Score what is missing of ``pieces``; return the pool that they make up."""
-        while True:
+        is_complete = False
+        while not is_complete:
             tasks = self._missing(worker, pieces, own, progress)
             is_complete = True
             for key, scored in map_unordered(_score_piece, self._scorer, tasks):
                 own[key] = scored
                 self._store.write(key, scored)
                 is_complete = False
-            if is_complete:
-                break
         self._store.refresh()
         keys = {self._store.key_of(piece): piece for piece in pieces}
         return merged(
@@ -167,11 +154,7 @@ class PoolSource:
         )
 
     def _missing(
-        self,
-        worker: int,
-        pieces: Sequence[Piece],
-        own: Mapping[str, Pool],
-        progress: Any,
+        self, worker: int, pieces: Sequence[Piece], own: Mapping[str, Pool], progress: Any
     ) -> Iterator[_Task]:
         """Yield what is to be scored, until all is there or under way here.
 

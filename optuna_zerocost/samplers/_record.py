@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any
 
@@ -18,10 +19,9 @@ from optuna_zerocost.records import (
     store_considered,
     stored_scores,
 )
-from optuna_zerocost.samplers._choice import Choice
 from optuna_zerocost.samplers._judge import verdict_on
 from optuna_zerocost.samplers._notices import Notices
-from optuna_zerocost.samplers._proposals import Fate
+from optuna_zerocost.samplers._proposals import Choice, Fate
 from optuna_zerocost.samplers._setup import Setup
 
 __all__ = ["record_choice", "score_afterwards"]
@@ -32,18 +32,10 @@ def record_choice(
 ) -> None:
     """Store what the base sampler wrote, what was considered, and what users look at.
 
-    Args:
-        setup: The sampler's arguments.
-        study: The study.
-        trial: The trial that has begun.
-        choice: What it is to be.
-        started: When the choosing began, as ``time.perf_counter`` tells.
+    The choosing ``started`` when ``time.perf_counter`` said so.
     """
-    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
-
-    def set_system_attr(key: str, value: Any) -> None:
-        storage.set_trial_system_attr(trial_id, key, value)
-
+    set_attribute = _compat.storage_of(study).set_trial_system_attr
+    set_system_attr = functools.partial(set_attribute, _compat.trial_id_of(trial))
     for key, value in choice.answer.written.items():
         set_system_attr(key, value)
     taken, tally, considered = choice.taken, choice.tally, choice.considered

@@ -15,7 +15,7 @@ from optuna_zerocost.rankings import BaseRanking
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.scoring import BaseScorer, Limits
 
-__all__ = ["DEFAULT_MOVES", "Moves", "Setup", "checked_moves", "checked_share"]
+__all__ = ["DEFAULT_MOVES", "Moves", "Setup", "check_moves", "check_share"]
 
 DEFAULT_MOVES = 32
 
@@ -50,10 +50,8 @@ class Setup:
         """Return whether ``trial`` is one of the first, which are taken from the pool alone."""
         if self.warmup is None or "fixed_params" in trial.system_attrs:
             return False
-        opening = self.ranking.opening
-        return trial.number < (
-            self.warmup.trials if opening is None else min(self.warmup.trials, opening)
-        )
+        trials, opening = self.warmup.trials, self.ranking.opening
+        return trial.number < (trials if opening is None else min(trials, opening))
 
     def generator(self, study: Study, trial: FrozenTrial, purpose: str = "") -> random.Random:
         """Return a generator for the choices about one trial, which another worker would share."""
@@ -61,12 +59,8 @@ class Setup:
         return random.Random(f"{seed};{trial.number}{purpose}")
 
 
-def checked_moves(moves: Any) -> Moves:
-    """Return ``moves``.
-
-    Raises:
-        ValueError: If it is neither a number of at least 1 nor ``"neighbours"``.
-    """
+def check_moves(moves: Any) -> None:
+    """Check that ``moves`` is a number of at least 1, or ``"neighbours"``."""
     is_number = isinstance(moves, int) and not isinstance(moves, bool) and moves >= 1
     if not is_number and moves != "neighbours":
         raise ValueError(
@@ -74,19 +68,12 @@ def checked_moves(moves: Any) -> Moves:
             "an integer of at least 1. With moves=1 its suggestion is used as it is; with "
             "moves='neighbours' all one-edit neighbours of a parent are candidates."
         )
-    checked: Moves = moves
-    return checked
 
 
-def checked_share(random_share: float) -> float:
-    """Return ``random_share``.
-
-    Raises:
-        ValueError: If it is no probability.
-    """
+def check_share(random_share: float) -> None:
+    """Check that ``random_share`` is a probability."""
     if not 0.0 <= random_share <= 1.0:
         raise ValueError(
             f"random_share is {random_share!r}, but it is the probability with which a trial "
             "is a random one of its candidates instead of the best: a number from 0 to 1."
         )
-    return random_share

@@ -29,13 +29,7 @@ _Draws = Generator[Draw, None, None]
 class Sources:
     """The base sampler's draws, edits of a parent, random draws and neighbours, for one trial.
 
-    Args:
-        base_sampler: Any sampler.
-        snapshot: The study and the trial.
-        space: The base sampler's relative search space.
-
-    Attributes:
-        given: Parameters that no draw changes: fixed, enqueued, or suggested already.
+    No draw changes what is ``given``: fixed, enqueued, or suggested already.
     """
 
     def __init__(
@@ -67,16 +61,13 @@ class Sources:
     def base(self, so_far: Proposals, *, patience: int, rng: random.Random) -> _Draws:
         """Ask the base sampler again and again; if it finds nothing for long, draw at random.
 
-        Args:
-            so_far: Where the draws are put once they are judged.
-            patience: Number of draws, all outside of the limits, after which the base sampler's
-                model may look where nothing is, and random draws take over.
-            rng: Seeds the random draws.
+        If all that was judged ``so_far`` is outside of the limits after as many draws as
+        ``patience`` says, the base sampler's model may look where nothing is.
         """
         answer = Answer({}, {})
         is_random = False
         for index in itertools.count():
-            is_random = index >= patience and (is_random or not so_far.settled)
+            is_random = index >= patience and (is_random or so_far.draws == len(so_far.outside))
             if is_random:
                 trial = random_trial(rng.getrandbits(32), fixed=self.given)
                 yield Draw(trial, "random", answer)
@@ -162,23 +153,20 @@ def settle(
     show: Callable[[Proposal, CandidateTrial], None] | None = None,
     keeps_repeated: bool = True,
 ) -> bool:
-    """Judge draws until there are enough, and put them into a list.
+    """Judge draws until there are enough; return whether what is given leaves one architecture.
 
     What is outside of the limits is drawn again, and does not count as settled.
 
     Args:
         draws: A source.
         judge: Says what becomes of each.
-        into: The list.
+        into: The list that they are put into.
         given: Parameters that no draw changes.
         count: Stop after so many that are within the limits, or rejected.
         enough: Stop when the list has so many new ones.
         most: Number of draws at most.
         show: Called with each proposal and its trial.
         keeps_repeated: Whether those that are known already go into the list too.
-
-    Returns:
-        Whether what is given leaves one architecture only.
     """
     settled, made, is_stuck = 0, 0, False
     with contextlib.closing(draws):
