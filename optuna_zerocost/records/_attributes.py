@@ -60,7 +60,7 @@ ATTRIBUTES: Mapping[str, str] = {
         "with `Learned`: the scores that look like noise, since they differ between alike "
         "architectures as between any others"
     ),
-    "otherwise": ("with `Learned`: what would have been chosen without scores; empty if the same"),
+    "otherwise": "with `Learned`: what would have been chosen without scores; empty if the same",
     "verdict": (
         "with `ZeroCostPruner`: `pruned`, `kept`, `too few trials`, `no correlation` or "
         "`not scored`"

@@ -93,6 +93,7 @@ class PoolStore:
         proposed = study.study_name if seed is None else seed
         self.seed = hashed(f"{_identity(fingerprint, fixed)};{proposed}")
         self._attributes: Mapping[str, Any] = {}
+        self._own: dict[str, Pool] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -118,12 +119,15 @@ class PoolStore:
         return f"{self.key}:{piece[0]}-{piece[1]}"
 
     def has(self, piece: Piece) -> bool:
-        """Return whether ``piece`` is stored."""
-        return read_json(self._attributes, self.key_of(piece)) is not None
+        """Return whether ``piece`` was written here, or is stored."""
+        key = self.key_of(piece)
+        return key in self._own or read_json(self._attributes, key) is not None
 
     def read(self, piece: Piece) -> Pool:
-        """Return ``piece``, which is stored."""
-        return _decode(read_json(self._attributes, self.key_of(piece)), piece)
+        """Return ``piece``, which is there."""
+        key = self.key_of(piece)
+        own = self._own.get(key)
+        return _decode(read_json(self._attributes, key), piece) if own is None else own
 
     def is_announced(self, piece: Piece) -> bool:
         """Return whether a worker has said that it is at ``piece``."""
@@ -135,6 +139,7 @@ class PoolStore:
 
     def write(self, key: str, scored: Pool) -> None:
         """Store a piece under its :meth:`key_of`; the seed may be another one by now."""
+        self._own[key] = scored
         # Choices that JSON cannot hold (classes, say) live in this process alone; Optuna warns
         # of them, and a study with such choices has no other workers.
         with contextlib.suppress(TypeError):

@@ -33,10 +33,7 @@ class Sources:
     """
 
     def __init__(
-        self,
-        base_sampler: BaseSampler,
-        snapshot: Snapshot,
-        space: Mapping[str, BaseDistribution],
+        self, base_sampler: BaseSampler, snapshot: Snapshot, space: Mapping[str, BaseDistribution]
     ) -> None:
         self._base_sampler = base_sampler
         self._snapshot = snapshot
@@ -155,18 +152,9 @@ def settle(
 ) -> bool:
     """Judge draws until there are enough; return whether what is given leaves one architecture.
 
-    What is outside of the limits is drawn again, and does not count as settled.
-
-    Args:
-        draws: A source.
-        judge: Says what becomes of each.
-        into: The list that they are put into.
-        given: Parameters that no draw changes.
-        count: Stop after so many that are within the limits, or rejected.
-        enough: Stop when the list has so many new ones.
-        most: Number of draws at most.
-        show: Called with each proposal and its trial.
-        keeps_repeated: Whether those that are known already go into the list too.
+    It is enough when ``count`` are settled, that is within the limits or rejected, or there are
+    ``enough`` new ones in the list, or ``most`` draws were made. What is outside of the limits is
+    drawn again. Each proposal is shown, with its trial; what is known already need not be kept.
     """
     settled, made, is_stuck = 0, 0, False
     with contextlib.closing(draws):

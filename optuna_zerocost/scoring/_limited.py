@@ -79,11 +79,7 @@ class LimitedScorer(OnceScorer[Any]):
         return {**scores, **measured}
 
     def remember(self, candidates: Iterable[Candidate]) -> None:
-        """Keep what was measured and scored elsewhere, by another process or in an earlier run.
-
-        Args:
-            candidates: Scored by a scorer with the same fingerprint.
-        """
+        """Keep measurements and scores of another process or run, with this fingerprint."""
         candidates = list(candidates)
         super().remember(candidates)
         if self._scorer is not None:

@@ -125,13 +125,10 @@ class Limits:
         return sum(self.excess(name, value) for name, value in measured.items())
 
     def check(self, measured: Mapping[str, float]) -> None:
-        """Raise :class:`OutsideLimits` if something that was measured is outside.
-
-        Args:
-            measured: Name → value, for some or all of the names.
+        """Check what was measured, name → value for some or all of the names.
 
         Raises:
-            OutsideLimits: It has the values.
+            OutsideLimits: If something is outside; it has the values.
             ValueError: If a value is not finite.
         """
         for name, value in measured.items():

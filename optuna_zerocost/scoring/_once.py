@@ -81,10 +81,6 @@ class OnceScorer(BaseScorer, Generic[_Made]):
         return dict(self._known[key])
 
     def remember(self, candidates: Iterable[Candidate]) -> None:
-        """Keep scores that were computed elsewhere, by another process or in an earlier run.
-
-        Args:
-            candidates: Scored by a scorer with the same fingerprint.
-        """
+        """Keep scores of another process or an earlier run, of a scorer with this fingerprint."""
         for candidate in candidates:
             self._known.setdefault(candidate.key, dict(candidate.scores))
