@@ -43,11 +43,10 @@ class KnownArchitectures:
         failures = sum(trial.state == TrialState.FAIL for trial in trials)
         return failures < len(trials) or failures >= _FAILURES
 
-    def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float] | None:
+    def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float]:
         """Return those of ``names`` that are stored with a trial of this architecture.
 
-        The trial that went well, or is under way, and has the most of them is preferred. ``None``
-        where no such trial has one.
+        Of the trials that went well, or are under way, the one with the most of them counts.
         """
         best: dict[str, float] = {}
         for trial in self._trials_of(key):
@@ -56,7 +55,7 @@ class KnownArchitectures:
             scores = stored_scores(trial.user_attrs)
             found = {name: scores[name] for name in names if name in scores}
             best = max(best, found, key=len)
-        return best or None
+        return best
 
     def _trials_of(self, key: ArchitectureKey) -> list[FrozenTrial]:
         names = tuple(name for name, _ in key)

@@ -67,11 +67,10 @@ def stored_pools(
     attributes = _compat.storage_of(study).get_study_system_attrs(_compat.study_id_of(study))
     pieces: dict[str, dict[Piece, Pool]] = {}
     for key in attributes:
-        if key.startswith(prefix) and (match := _PIECE_KEY.fullmatch(key)):
-            encoded = read_json(attributes, key)
-            if encoded is not None:
-                piece = int(match["start"]), int(match["stop"])
-                pieces.setdefault(match["pool"], {})[piece] = _decode(encoded, piece)
+        match = _PIECE_KEY.fullmatch(key) if key.startswith(prefix) else None
+        if match and (encoded := read_json(attributes, key)) is not None:
+            piece = int(match["start"]), int(match["stop"])
+            pieces.setdefault(match["pool"], {})[piece] = _decode(encoded, piece)
     pools = [merged(of_pool[piece] for piece in sorted(of_pool)) for of_pool in pieces.values()]
     return sorted(pools, key=lambda pool: -len(pool.candidates))
 

@@ -67,16 +67,16 @@ class Judge:
         if limits is None:
             return key in self._known
         # One that ran without limits was not measured.
-        measured = self._known.scores_of(key, limits.names) or {}
+        measured = self._known.scores_of(key, limits.names)
         return len(measured) == len(limits.names) or limits.violation(measured) > 0
 
     def _stored_as_outside(self, key: ArchitectureKey) -> OutsideLimits | None:
         """Return how the measurements stored with a trial are outside of the limits, if so."""
         limits = self._scorer.limits
-        measured = None if limits is None else self._known.scores_of(key, limits.names)
-        if limits is None or measured is None or limits.violation(measured) == 0:
+        if limits is None:
             return None
-        return OutsideLimits(limits, measured)
+        measured = self._known.scores_of(key, limits.names)
+        return OutsideLimits(limits, measured) if limits.violation(measured) > 0 else None
 
 
 def verdict_on(trial: FixedTrial, scorer: BaseScorer) -> Proposal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -15,7 +15,7 @@ from optuna_zerocost.rankings import BaseRanking
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.scoring import BaseScorer, Limits
 
-__all__ = ["DEFAULT_MOVES", "Moves", "Setup", "check_moves", "check_share"]
+__all__ = ["DEFAULT_MOVES", "Moves", "Setup"]
 
 DEFAULT_MOVES = 32
 
@@ -33,6 +33,21 @@ class Setup:
     moves: Moves
     random_share: float
     seed: int | None
+
+    def __post_init__(self) -> None:
+        moves, share = self.moves, self.random_share
+        is_number = isinstance(moves, int) and not isinstance(moves, bool) and moves >= 1
+        if not is_number and moves != "neighbours":
+            raise ValueError(
+                f"moves is {moves!r}, but it is how often the base sampler is asked for a trial: "
+                "an integer of at least 1. With moves=1 its suggestion is used as it is; with "
+                "moves='neighbours' all one-edit neighbours of a parent are candidates."
+            )
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(
+                f"random_share is {share!r}, but it is the probability with which a trial "
+                "is a random one of its candidates instead of the best: a number from 0 to 1."
+            )
 
     @property
     def limits(self) -> Limits | None:
@@ -57,23 +72,3 @@ class Setup:
         """Return a generator for the choices about one trial, which another worker would share."""
         seed = study.study_name if self.seed is None else self.seed
         return random.Random(f"{seed};{trial.number}{purpose}")
-
-
-def check_moves(moves: Any) -> None:
-    """Check that ``moves`` is a number of at least 1, or ``"neighbours"``."""
-    is_number = isinstance(moves, int) and not isinstance(moves, bool) and moves >= 1
-    if not is_number and moves != "neighbours":
-        raise ValueError(
-            f"moves is {moves!r}, but it is how often the base sampler is asked for a trial: "
-            "an integer of at least 1. With moves=1 its suggestion is used as it is; with "
-            "moves='neighbours' all one-edit neighbours of a parent are candidates."
-        )
-
-
-def check_share(random_share: float) -> None:
-    """Check that ``random_share`` is a probability."""
-    if not 0.0 <= random_share <= 1.0:
-        raise ValueError(
-            f"random_share is {random_share!r}, but it is the probability with which a trial "
-            "is a random one of its candidates instead of the best: a number from 0 to 1."
-        )

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import math
 import random
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -17,13 +16,12 @@ from optuna_zerocost import _compat
 from optuna_zerocost.algorithms import Mutations
 from optuna_zerocost.records import ArchitectureKey, Candidate
 from optuna_zerocost.samplers._candidate_trial import CandidateTrial, random_trial
-from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._proposals import Answer, Draw, Fate, Proposal, Proposals
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 
-__all__ = ["Sources", "settle"]
+__all__ = ["Draws", "Sources"]
 
-_Draws = Generator[Draw, None, None]
+Draws = Generator[Draw, None, None]
 
 
 class Sources:
@@ -55,7 +53,7 @@ class Sources:
         )
         return Answer(relative, view.written)
 
-    def base(self, so_far: Proposals, *, patience: int, rng: random.Random) -> _Draws:
+    def base(self, so_far: Proposals, *, patience: int, rng: random.Random) -> Draws:
         """Ask the base sampler again and again; if it finds nothing for long, draw at random.
 
         If all that was judged ``so_far`` is outside of the limits after as many draws as
@@ -74,7 +72,7 @@ class Sources:
                 answer = self.answer(view)
                 yield Draw(self._trial(view, answer.relative, self._space), "base", answer)
 
-    def edits(self, mutations: Mutations) -> _Draws:
+    def edits(self, mutations: Mutations) -> Draws:
         """Yield the new architectures that are one edit away from a parent.
 
         What an edit makes appear is drawn from the base sampler independently, and so is what a
@@ -91,12 +89,12 @@ class Sources:
             with self._quiet(index):
                 yield Draw(self._trial(view, values, space), "base", answer)
 
-    def at_random(self, rng: random.Random) -> _Draws:
+    def at_random(self, rng: random.Random) -> Draws:
         """Draw at random, for ever."""
         while True:
             yield Draw(random_trial(rng.getrandbits(32), fixed=self.given), "random")
 
-    def neighbours(self, edited: Iterable[Candidate], rng: random.Random) -> _Draws:
+    def neighbours(self, edited: Iterable[Candidate], rng: random.Random) -> Draws:
         """Yield architectures that were edited, with what an edit makes appear drawn at random."""
         for candidate in edited:
             trial = random_trial(
@@ -136,41 +134,3 @@ class Sources:
 
     def _quiet(self, index: int) -> contextlib.AbstractContextManager[None]:
         return _compat.quiet(self._base_sampler) if index else contextlib.nullcontext()
-
-
-def settle(
-    draws: _Draws,
-    judge: Judge,
-    into: Proposals,
-    given: Mapping[str, Any],
-    *,
-    count: float = math.inf,
-    enough: float = math.inf,
-    most: float = math.inf,
-    show: Callable[[Proposal, CandidateTrial], None] | None = None,
-    keeps_repeated: bool = True,
-) -> bool:
-    """Judge draws until there are enough; return whether what is given leaves one architecture.
-
-    It is enough when ``count`` are settled, that is within the limits or rejected, or there are
-    ``enough`` new ones in the list, or ``most`` draws were made. What is outside of the limits is
-    drawn again. Each proposal is shown, with its trial; what is known already need not be kept.
-    """
-    settled, made, is_stuck = 0, 0, False
-    with contextlib.closing(draws):
-        while settled < count and len(into.new) < enough and made < most:
-            draw = next(draws, None)
-            if draw is None:
-                break
-            proposal = judge(draw)
-            made += 1
-            settled += proposal.fate is not Fate.OUTSIDE
-            if keeps_repeated or proposal.fate is not Fate.REPEATED:
-                into.add(proposal)
-            if show is not None:
-                show(proposal, draw.trial)
-            if proposal.fate is not Fate.REJECTED:
-                is_stuck = draw.trial.is_fixed_by(given)
-            if is_stuck and proposal.fate is Fate.OUTSIDE:
-                break
-    return is_stuck

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import hashlib
 import os
 import time
@@ -102,7 +103,6 @@ class BuildingScorer(OnceScorer[Draft]):
         self._sketch_limits = tuple(name for name in limited if name in SHAPE_LIMITS)
         self._pid = os.getpid()
         self._counted = ScorerStatistics()
-        self._fingerprint: str | None = None
 
     @abc.abstractmethod
     def _scores_of(self, network: nn.Module) -> dict[str, float]:
@@ -193,19 +193,17 @@ class BuildingScorer(OnceScorer[Draft]):
         if os.getpid() != self._pid:
             torch.set_num_threads(1)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Changes when the scores would: builder's name, seed, data, settings, limits."""
-        if self._fingerprint is None:
-            digest = hashlib.sha256()
-            items = [type(self), self._build_model, self._seed, *self._determinants()]
-            if self.limits is not None:
-                functions = {name: function for name, (function, _) in self.limits.custom.items()}
-                items += [self.limits.ranges, functions, self.limits.samples, self.limits.backward]
-            for item in items:
-                _feed(digest, item)
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
+        digest = hashlib.sha256()
+        items = [type(self), self._build_model, self._seed, *self._determinants()]
+        if self.limits is not None:
+            functions = {name: function for name, (function, _) in self.limits.custom.items()}
+            items += [self.limits.ranges, functions, self.limits.samples, self.limits.backward]
+        for item in items:
+            _feed(digest, item)
+        return digest.hexdigest()
 
 
 def _feed(digest: Any, value: Any) -> None:

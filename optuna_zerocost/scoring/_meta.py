@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-__all__ = ["MetaDevice", "has_meta_tensors", "is_small"]
+__all__ = ["MetaDevice", "is_small"]
 
 # Networks up to this size are built both ways to compare.
 _SMALL_BYTES = 64e6
@@ -66,11 +66,6 @@ class MetaDevice:
         """Learn whether a draw needed weights."""
         self._draws += 1
         self._spared += not needs_weights
-
-
-def has_meta_tensors(network: nn.Module) -> bool:
-    """Return whether a parameter or buffer has no values."""
-    return any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers()))
 
 
 def is_small(network: nn.Module) -> bool:

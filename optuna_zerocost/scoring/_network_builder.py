@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from optuna_zerocost.proxies import SeededRandomState
-from optuna_zerocost.scoring._meta import MetaDevice, has_meta_tensors, is_small
+from optuna_zerocost.scoring._meta import MetaDevice, is_small
 from optuna_zerocost.scoring._scorer import DrawingTrial
 
 __all__ = ["Draft", "NetworkBuilder"]
@@ -129,7 +129,8 @@ class NetworkBuilder:
                 f"build_model returned {type(network).__name__}, but it must return the untrained "
                 "network, a torch.nn.Module."
             )
-        if self.sketched and has_meta_tensors(network):
+        tensors = (*network.parameters(), *network.buffers())
+        if self.sketched and any(tensor.is_meta for tensor in tensors):
             raise TypeError(
                 "build_model returned a network on the meta device, although it was called "
                 "outside of it: it seems to keep layers from an earlier call. Make new layers in "
