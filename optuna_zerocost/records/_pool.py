@@ -31,8 +31,8 @@ _PIECE_KEY = re.compile(
 class Pool:
     """Random architectures that were drawn and scored, all of a warmup's or a piece of them.
 
-    Each candidate is there once, in the order of the draws. Of these ``rejected`` are those that
-    the scorer could not score, the first for ``reason``, and ``outside`` those beyond the limits.
+    Each candidate is there once, in the order of the draws. ``rejected`` counts the draws that the
+    scorer could not score, the first of them for ``reason``, and ``outside`` those beyond limits.
     """
 
     candidates: list[Candidate]

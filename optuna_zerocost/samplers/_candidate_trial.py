@@ -96,7 +96,7 @@ def random_trial(
     space: Mapping[str, BaseDistribution] = _NOTHING,
     relative: Mapping[str, Any] = _NOTHING,
 ) -> CandidateTrial:
-    """Return a trial in which what is neither fixed nor relative, and fits, is drawn at random."""
+    """Return a trial in which what is not fixed is suggested from ``relative``, or at random."""
     sampler = RandomSampler(seed=seed)
     return CandidateTrial(
         create_trial(state=TrialState.RUNNING),

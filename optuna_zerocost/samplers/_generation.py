@@ -33,10 +33,10 @@ _MOST_REPEATED = 100
 
 
 class Candidates(NamedTuple):
-    """All that one trial can be: the new architectures that were found, of which draws.
+    """All that one trial can be: the new architectures to choose from, and the draws behind them.
 
-    Those ``drawn`` are the base sampler's, and edits of a parent. If it is this trial's turn, the
-    one ``at_random`` is taken without a look at its scores.
+    What was ``drawn`` is the base sampler's, or edits of a parent; ``total`` is all draws. If it
+    is this trial's turn, the one ``at_random`` is taken without a look at its scores.
     """
 
     found: list[Proposal]

@@ -36,10 +36,10 @@ _LONGEST_PIECE = 20
 _FEWEST_PIECES = 32
 
 # Parameters that the base sampler fixes.
-Fixed = Mapping[str, Any]
+_Fixed = Mapping[str, Any]
 
 # Arguments of _score_piece, besides the scorer.
-_Task = tuple[str, int, Piece, Fixed]
+_Task = tuple[str, int, Piece, _Fixed]
 
 
 class PoolCache:
@@ -76,7 +76,7 @@ class PoolSource:
     """
 
     def __init__(
-        self, study: Study, scorer: Scorer, warmup: Warmup, *, fixed: Fixed, seed: int | None
+        self, study: Study, scorer: Scorer, warmup: Warmup, *, fixed: _Fixed, seed: int | None
     ) -> None:
         self._scorer = as_scorer(scorer)
         self._warmup = warmup
@@ -170,7 +170,7 @@ def _cut(pool: Pool, stop: int) -> list[Piece]:
 
 
 def _score_piece(
-    scorer: BaseScorer, key: str, seed: int, piece: Piece, fixed: Fixed
+    scorer: BaseScorer, key: str, seed: int, piece: Piece, fixed: _Fixed
 ) -> tuple[str, Pool]:
     """Draw and score the candidates of one piece; a function of its arguments alone."""
     judge, proposals = Judge(scorer), Proposals()

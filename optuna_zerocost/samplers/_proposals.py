@@ -85,14 +85,14 @@ class Proposals:
             yield from proposals
 
     def add(self, *proposals: Proposal) -> None:
-        """Add some."""
+        """Add each to those of its fate."""
         for proposal in proposals:
             self._of[proposal.fate].append(proposal)
 
     def best_of_failures(self, known: KnownArchitectures) -> Proposal:
         """Return what is left where nothing is new: a repetition, or what is least outside.
 
-        Of the latter what the study has not met is preferred.
+        Of what is outside, an architecture that the study has not met is preferred.
         """
         if self.repeated:
             return self.repeated[0]

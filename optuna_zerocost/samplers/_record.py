@@ -33,7 +33,7 @@ def record_choice(
 ) -> None:
     """Store what the base sampler wrote, what was considered, and what users look at.
 
-    The choosing ``started`` when ``time.perf_counter`` said so.
+    ``started`` is what ``time.perf_counter`` said when the choosing began.
     """
     set_attribute = _compat.storage_of(study).set_trial_system_attr
     set_system_attr = functools.partial(set_attribute, _compat.trial_id_of(trial))

@@ -56,8 +56,8 @@ class Sources:
     def base(self, so_far: Proposals, *, patience: int, rng: random.Random) -> Draws:
         """Ask the base sampler again and again; if it finds nothing for long, draw at random.
 
-        If all that was judged ``so_far`` is outside of the limits after as many draws as
-        ``patience`` says, the base sampler's model may look where nothing is.
+        If after ``patience`` draws all that was judged ``so_far`` is outside of the limits, the
+        base sampler's model may look where nothing is, and random draws take over.
         """
         answer = Answer({}, {})
         is_random = False
