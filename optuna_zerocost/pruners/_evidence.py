@@ -33,14 +33,7 @@ def _is_whole(trial: FrozenTrial) -> bool:
 class Evidence:
     """The stored scores besides those of the trial itself; nothing is scored for it.
 
-    Args:
-        study: The study; all of it, whatever bracket a pruner shows.
-        trial: The trial that is to be judged.
-        scorer: Whose pool is looked for.
-        is_enough: Tells whether the scores that are needed are all there.
-
-    Attributes:
-        history: The finished trials, as a ranking may know them.
+    They are those of the whole study, whatever bracket a pruner shows.
     """
 
     def __init__(
@@ -64,9 +57,8 @@ class Evidence:
     def find(self, architecture: Candidate) -> Candidate | None:
         """Return the same architecture with scores, if there is one with enough of them.
 
-        Args:
-            architecture: May have more parameters than the one that is found: a builder that is
-                given the same values asks for the same parameters.
+        It may have fewer parameters than what is looked for: a builder that is given the same
+        values asks for the same parameters.
         """
         assigned = dict(architecture.key)
         for other in [*self._pool, *(candidate for _, candidate in self._trials)]:

@@ -16,17 +16,9 @@ __all__ = ["Criterion", "Verdict", "merits_of", "share_not_better"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The fate of a trial, and the reason for it.
+    """The fate of a trial, and the reason for it; the attributes ``zerocost:verdict…``.
 
-    Attributes:
-        verdict: ``"pruned"``, ``"kept"``, ``"too few trials"``, ``"no correlation"`` or
-            ``"not scored"``. Only the first prunes.
-        reason: A sentence with the numbers behind it.
-        trials: Number of complete trials with scores.
-        correlation: Spearman's ρ of their merits and objective values, higher is better for both;
-            ``None`` where it is undefined.
-        share: Share of the compared architectures that the trial's is not worse than; ``None``
-            where it was not compared.
+    What is ``None`` is undefined, or was not compared.
     """
 
     verdict: str
@@ -38,12 +30,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Criterion:
-    """The condition on which scores are trusted.
-
-    Attributes:
-        min_trials: Complete trials with scores that there must be.
-        min_correlation: Their rank correlation must be higher; ``None`` asks for none.
-    """
+    """The condition on which scores are trusted; see the pruner's arguments of these names."""
 
     min_trials: int
     min_correlation: float | None
@@ -75,9 +62,6 @@ def merits_of(
 
     Candidates with the same scores have the same merit. A ranking puts them in the order in which
     they were drawn, and a trial's number must not pass for a score.
-
-    Returns:
-        Array of shape (candidates,).
     """
     names = getattr(ranking, "names", None)
     rows = [

@@ -21,7 +21,6 @@ from optuna_zerocost.records._choices import architecture_of, choose, chosen_key
 from optuna_zerocost.records._considered import considered_scores, store_considered
 from optuna_zerocost.records._fingerprint import described, fingerprint_of, qualified_name
 from optuna_zerocost.records._known import KnownArchitectures, chosen_values
-from optuna_zerocost.records._long_values import read_json, write_json
 from optuna_zerocost.records._oriented_scores import oriented_scores, parse_name
 from optuna_zerocost.records._pool import Piece, Pool, PoolStore, hashed, merged, stored_pools
 from optuna_zerocost.records._trial_order import (
@@ -67,7 +66,6 @@ __all__ = [
     "outcome_of",
     "parse_name",
     "qualified_name",
-    "read_json",
     "relation_of",
     "set_user_attributes",
     "sign_of",
@@ -75,5 +73,4 @@ __all__ = [
     "stored_pools",
     "stored_scores",
     "tournament_winner",
-    "write_json",
 ]

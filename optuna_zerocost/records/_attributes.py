@@ -60,7 +60,7 @@ ATTRIBUTES: Mapping[str, str] = {
         "with `Learned`: the scores that look like noise, since they differ between alike "
         "architectures as between any others"
     ),
-    "otherwise": ("with `Learned`: what would have been chosen without scores; empty if the same"),
+    "otherwise": "with `Learned`: what would have been chosen without scores; empty if the same",
     "verdict": (
         "with `ZeroCostPruner`: `pruned`, `kept`, `too few trials`, `no correlation` or "
         "`not scored`"
@@ -101,14 +101,7 @@ def is_score_name(name: str) -> bool:
 
 
 def stored_scores(attributes: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scores, finite numbers, among the user attributes of a trial.
-
-    Args:
-        attributes: ``trial.user_attrs``.
-
-    Returns:
-        Name → score, without the prefix; empty if the trial was not scored.
-    """
+    """Return the scores, finite numbers, among the user attributes of a trial, by plain name."""
     # The storage in memory hands out live trials, which a worker may be writing to: read a copy.
     return {
         name: float(value)

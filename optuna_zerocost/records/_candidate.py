@@ -25,10 +25,6 @@ def architecture_key(
 
     Two samplers may hand out one value as different types (a NumPy float and a Python float), so
     values are first brought into the form in which a storage returns them.
-
-    Args:
-        params: Values as a user sees them.
-        distributions: For each name in ``params`` the distribution that it was drawn from.
     """
     return tuple(
         (name, repr(_as_stored(value, distributions[name])))

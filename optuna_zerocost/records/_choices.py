@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Sequence
@@ -48,11 +49,8 @@ def architecture_of(trial: FrozenTrial) -> Candidate:
 
 def choose(study: Study, trial: FrozenTrial, candidate: Candidate) -> None:
     """Store that ``trial`` is to be ``candidate``."""
-    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
-
-    def write(key: str, value: str) -> None:
-        storage.set_trial_system_attr(trial_id, key, value)
-
+    set_attribute = _compat.storage_of(study).set_trial_system_attr
+    write = functools.partial(set_attribute, _compat.trial_id_of(trial))
     write_json(write, f"{PREFIX}chosen", dict(candidate.key))
 
 
@@ -66,13 +64,7 @@ def claim_best(
     same at the same moment, one at least sees the other. The later in number moves on; the earlier
     gives it time to do so, and moves on itself only if the other had been there before.
 
-    Args:
-        study: The study, or the part of it that Hyperband shows.
-        trial: The trial to choose for.
-        candidates: Best first, each architecture once.
-
-    Returns:
-        The choice, or ``None`` if there is none left.
+    ``candidates`` are best first, each architecture once. ``None`` if there is none left.
     """
     position, candidate = 0, None
     for _ in range(_MOST_ROUNDS):

@@ -24,10 +24,7 @@ def store_considered(
 ) -> None:
     """Store the scores of ``candidates``, the chosen one included, in rising order.
 
-    Args:
-        write: ``(key, value)`` → nothing; sets one system attribute of the trial.
-        candidates: Those that the trial was chosen among.
-        names: The scores to keep; none keeps all.
+    ``write`` sets one system attribute of the trial. No ``names`` keep all scores.
     """
     kept = names or sorted({name for candidate in candidates for name in candidate.scores})
     values = {
@@ -38,14 +35,10 @@ def store_considered(
 
 
 def considered_scores(attributes: Mapping[str, Any]) -> dict[str, list[float]]:
-    """Return name → scores in rising order; empty where none are stored.
+    """Return name → scores in rising order, of a trial's system attributes.
 
-    Args:
-        attributes: A trial's system attributes.
-
-    Returns:
-        Scores with six digits. More than 33 candidates are represented by as many quantiles, the
-        lowest and the highest score among them.
+    Scores have six digits. More than 33 candidates are represented by as many quantiles, the
+    lowest and the highest score among them.
     """
     return read_json(attributes, _KEY) or {}
 

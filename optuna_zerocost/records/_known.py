@@ -31,9 +31,6 @@ class KnownArchitectures:
 
     A trial has more parameters than its architecture, so it is one of an architecture if all of
     the architecture's parameters have the same values in it.
-
-    Args:
-        trials: Trials of a study.
     """
 
     def __init__(self, trials: Iterable[FrozenTrial] = ()) -> None:
@@ -46,16 +43,10 @@ class KnownArchitectures:
         failures = sum(trial.state == TrialState.FAIL for trial in trials)
         return failures < len(trials) or failures >= _FAILURES
 
-    def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float] | None:
-        """Return scores and measurements that a trial of this architecture has, if one has any.
+    def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float]:
+        """Return those of ``names`` that are stored with a trial of this architecture.
 
-        Args:
-            key: The architecture.
-            names: What is wanted. The trial with the most of it is preferred.
-
-        Returns:
-            Name → score, in the order of ``names``; what is lacking is left out. ``None`` where
-            no trial that went well or is under way has one of them.
+        Of the trials that went well, or are under way, the one with the most of them counts.
         """
         best: dict[str, float] = {}
         for trial in self._trials_of(key):
@@ -64,7 +55,7 @@ class KnownArchitectures:
             scores = stored_scores(trial.user_attrs)
             found = {name: scores[name] for name in names if name in scores}
             best = max(best, found, key=len)
-        return best or None
+        return best
 
     def _trials_of(self, key: ArchitectureKey) -> list[FrozenTrial]:
         names = tuple(name for name, _ in key)

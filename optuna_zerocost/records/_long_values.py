@@ -20,12 +20,7 @@ def write_json(write: Callable[[str, Any], None], key: str, value: Any) -> None:
 
     The piece under ``key`` itself is written last and says how many others there are and what
     they must add up to: a reader sees the whole value or none, even if the writer dies or two
-    writers interleave. A short value is this one piece.
-
-    Args:
-        write: ``(key, value)`` → nothing; sets one attribute.
-        key: The key of the whole.
-        value: Anything that JSON can hold.
+    writers interleave. A short value is this one piece. ``write`` sets one attribute.
     """
     text = json.dumps(value, separators=(",", ":"))
     length = _compat.MAX_ATTRIBUTE_LENGTH - _HEADER_LENGTH

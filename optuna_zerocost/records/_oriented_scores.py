@@ -25,19 +25,10 @@ def parse_name(name: str) -> tuple[str, float | None]:
 def oriented_scores(
     candidates: Sequence[Candidate], history: History, name: str
 ) -> npt.NDArray[np.float64]:
-    """Return one score of every candidate, turned so that higher is better.
+    """Return one score of each of n candidates, shape (n,), turned so that higher is better.
 
-    Args:
-        candidates: n candidates.
-        history: Gives the direction where ``name`` does not force one.
-        name: A score's name. ``"-name"`` takes it as better when lower, ``"+name"`` as better
-            when higher, whatever its own direction says.
-
-    Returns:
-        Array of shape (n,).
-
-    Raises:
-        ValueError: If a candidate has no such score.
+    ``"-name"`` takes it as better when lower, ``"+name"`` as better when higher, whatever its own
+    direction in ``history`` says.
     """
     plain, sign = parse_name(name)
     if sign is None:

@@ -31,12 +31,8 @@ _PIECE_KEY = re.compile(
 class Pool:
     """Random architectures that were drawn and scored, all of a warmup's or a piece of them.
 
-    Attributes:
-        candidates: The architectures that were scored, each once, in the order of their draws.
-        rejected: Number of draws that the scorer rejected.
-        reason: Reason why the first of these was rejected; empty if none was.
-        draws: Number of draws.
-        outside: Number of those that were outside of the limits.
+    Each candidate is there once, in the order of the draws. ``rejected`` counts the draws that the
+    scorer could not score, the first of them for ``reason``, and ``outside`` those beyond limits.
     """
 
     candidates: list[Candidate]
@@ -60,27 +56,21 @@ class Pool:
 def stored_pools(
     study: Study, fingerprint: str | None = None, *, fixed: Mapping[str, Any] | None = None
 ) -> list[Pool]:
-    """Return what is stored of the pools of ``study``, whoever scored it.
+    """Return what is stored of the pools of ``study``, the largest first.
 
-    Args:
-        study: The study that the pools belong to.
-        fingerprint: Only pools of a scorer with this fingerprint, and of these only
-        fixed: those for which these parameters were not drawn.
-
-    Returns:
-        One pool for each scorer and seed that the study has seen, the largest first. A pool that
-        is still being scored has the candidates of the pieces that are there. A pool with choices
-        that JSON cannot hold is not stored, and not here.
+    One for each scorer and seed that the study has seen; or those of the scorer with this
+    ``fingerprint`` for which the ``fixed`` parameters were not drawn. A pool that is still being
+    scored has the candidates of the pieces that are there. A pool with choices that JSON cannot
+    hold is not stored, and not here.
     """
     prefix = "" if fingerprint is None else _prefix(fingerprint, fixed or {})
     attributes = _compat.storage_of(study).get_study_system_attrs(_compat.study_id_of(study))
     pieces: dict[str, dict[Piece, Pool]] = {}
     for key in attributes:
-        if key.startswith(prefix) and (match := _PIECE_KEY.fullmatch(key)):
-            encoded = read_json(attributes, key)
-            if encoded is not None:
-                piece = int(match["start"]), int(match["stop"])
-                pieces.setdefault(match["pool"], {})[piece] = _decode(encoded, piece)
+        match = _PIECE_KEY.fullmatch(key) if key.startswith(prefix) else None
+        if match and (encoded := read_json(attributes, key)) is not None:
+            piece = int(match["start"]), int(match["stop"])
+            pieces.setdefault(match["pool"], {})[piece] = _decode(encoded, piece)
     pools = [merged(of_pool[piece] for piece in sorted(of_pool)) for of_pool in pieces.values()]
     return sorted(pools, key=lambda pool: -len(pool.candidates))
 
@@ -88,16 +78,9 @@ def stored_pools(
 class PoolStore:
     """The pool of one study, scorer and seed, as its workers agree on it and store it.
 
-    Args:
-        study: The study that the pool belongs to.
-        fingerprint: The scorer's.
-        fixed: Parameters that are not drawn.
-        seed: Proposes the pool's seed, so that an unnamed study can be repeated; ``None``
-            proposes one that is derived from the study's name. The first proposal that is stored
-            counts for all workers.
-
-    Attributes:
-        seed: The seed that the workers have agreed on.
+    The argument ``seed`` proposes the pool's seed, so that an unnamed study can be repeated;
+    ``None`` proposes one that is derived from the study's name. The first proposal that is stored
+    counts for all workers, and is the attribute ``seed``.
     """
 
     def __init__(
@@ -106,9 +89,10 @@ class PoolStore:
         self._storage = _compat.storage_of(study)
         self._study_id = _compat.study_id_of(study)
         self._prefix = _prefix(fingerprint, fixed)
-        identity = _identity(fingerprint, fixed)
-        self.seed = hashed(f"{identity};{study.study_name if seed is None else seed}")
+        proposed = study.study_name if seed is None else seed
+        self.seed = hashed(f"{_identity(fingerprint, fixed)};{proposed}")
         self._attributes: Mapping[str, Any] = {}
+        self._own: dict[str, Pool] = {}
         self.refresh()
 
     def refresh(self) -> None:
@@ -134,12 +118,15 @@ class PoolStore:
         return f"{self.key}:{piece[0]}-{piece[1]}"
 
     def has(self, piece: Piece) -> bool:
-        """Return whether ``piece`` is stored."""
-        return read_json(self._attributes, self.key_of(piece)) is not None
+        """Return whether ``piece`` was written here, or is stored."""
+        key = self.key_of(piece)
+        return key in self._own or read_json(self._attributes, key) is not None
 
     def read(self, piece: Piece) -> Pool:
-        """Return ``piece``, which is stored."""
-        return _decode(read_json(self._attributes, self.key_of(piece)), piece)
+        """Return ``piece``, which is there."""
+        key = self.key_of(piece)
+        own = self._own.get(key)
+        return _decode(read_json(self._attributes, key), piece) if own is None else own
 
     def is_announced(self, piece: Piece) -> bool:
         """Return whether a worker has said that it is at ``piece``."""
@@ -150,12 +137,8 @@ class PoolStore:
         self._write(f"{self.key_of(piece)}:announced", worker)
 
     def write(self, key: str, scored: Pool) -> None:
-        """Store a piece.
-
-        Args:
-            key: See :meth:`key_of`; the seed may be another one by now.
-            scored: The piece.
-        """
+        """Store a piece under its :meth:`key_of`; the seed may be another one by now."""
+        self._own[key] = scored
         # Choices that JSON cannot hold (classes, say) live in this process alone; Optuna warns
         # of them, and a study with such choices has no other workers.
         with contextlib.suppress(TypeError):
@@ -197,19 +180,13 @@ def _encode(piece: Pool) -> dict[str, Any]:
     def index_of(distribution: BaseDistribution) -> int:
         return table.setdefault(distribution_to_json(distribution), len(table))
 
-    candidates = [
-        {
-            "params": {
-                name: [
-                    index_of(distribution),
-                    distribution.to_internal_repr(candidate.params[name]),
-                ]
-                for name, distribution in candidate.distributions.items()
-            },
-            "scores": dict(candidate.scores),
+    candidates = []
+    for candidate in piece.candidates:
+        params = {
+            name: [index_of(distribution), distribution.to_internal_repr(candidate.params[name])]
+            for name, distribution in candidate.distributions.items()
         }
-        for candidate in piece.candidates
-    ]
+        candidates.append({"params": params, "scores": dict(candidate.scores)})
     return {
         "distributions": list(table),
         "candidates": candidates,
@@ -229,11 +206,6 @@ def _decode(encoded: Mapping[str, Any], piece: Piece) -> Pool:
             for name, (_, value) in candidate["params"].items()
         }
         candidates.append(Candidate(params, distributions, candidate["scores"]))
-    return Pool(
-        candidates,
-        encoded["rejected"],
-        encoded["reason"],
-        piece[1] - piece[0],
-        # Pieces of a version without limits lack it.
-        encoded.get("outside", 0),
-    )
+    # Pieces of a version without limits lack it.
+    outside = encoded.get("outside", 0)
+    return Pool(candidates, encoded["rejected"], encoded["reason"], piece[1] - piece[0], outside)

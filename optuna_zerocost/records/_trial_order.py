@@ -61,12 +61,7 @@ def outcome_of(trial: FrozenTrial, direction: StudyDirection, *, objective: int 
 def tournament_winner(
     entrants: Sequence[FrozenTrial], directions: Sequence[StudyDirection]
 ) -> FrozenTrial:
-    """Return the first entrant that no other one is better than.
-
-    Args:
-        entrants: Trials, at least one, in random order.
-        directions: One for each objective.
-    """
+    """Return the first entrant, of one or more in random order, that no other is better than."""
     if len(directions) == 1:
         return max(entrants, key=lambda entrant: outcome_of(entrant, directions[0]))
     is_beaten = (relation_of(entrants, directions) < 0).any(axis=1)
@@ -79,10 +74,6 @@ def relation_of(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirecti
 
     As :func:`outcome_of` orders them; with several objectives a trial is better than another one
     of the same standing if it dominates it.
-
-    Args:
-        trials: m trials.
-        directions: One for each objective.
     """
     standings = [_standing(trial) for trial in trials]
     ranks = {standing: rank for rank, standing in enumerate(sorted(set(standings)))}

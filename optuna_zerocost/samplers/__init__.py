@@ -5,18 +5,15 @@ from optuna_zerocost.algorithms import (
     ReinforceSampler,
     RelationPredictorSampler,
 )
-from optuna_zerocost.samplers._candidate_trial import CandidateTrial, random_trial
 from optuna_zerocost.samplers._pool_source import PoolSource
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.samplers._zerocost import ZeroCostSampler
 
 __all__ = [
     "AgingEvolutionSampler",
-    "CandidateTrial",
     "PoolSource",
     "ReinforceSampler",
     "RelationPredictorSampler",
     "Warmup",
     "ZeroCostSampler",
-    "random_trial",
 ]

@@ -28,18 +28,10 @@ class CandidateTrial(FixedTrial, DrawingTrial):
     That is: already suggested, then enqueued or fixed, then the only value there is, then the
     relative sample, then an independent draw. What is not asked for is dropped.
 
-    Args:
-        frozen: The trial as the sampler is to see it. Its parameters grow with each suggestion,
-            since some samplers read what was suggested before.
-        draw_independent: ``(frozen, name, distribution) → value``.
-        fixed: Values that are given, e.g. by ``enqueue_trial``.
-        space: The relative search space.
-        relative: Values drawn for it, suggested where they fit.
-        draws_globally: Whether ``draw_independent`` may read the global random states, which a
-            scorer that seeded them must then put back around each draw.
-
-    Attributes:
-        needs_no_score: Tells from an architecture's key whether a score would be in vain.
+    The parameters of ``frozen`` grow with each suggestion, since some samplers read what was
+    suggested before. Where ``draw_independent`` may read the global random states, it
+    ``draws_globally``: a scorer that seeded them must then put them back around each draw.
+    ``needs_no_score`` tells from an architecture's key whether a score would be in vain.
     """
 
     def __init__(
@@ -104,15 +96,7 @@ def random_trial(
     space: Mapping[str, BaseDistribution] = _NOTHING,
     relative: Mapping[str, Any] = _NOTHING,
 ) -> CandidateTrial:
-    """Return a trial in which what is not given is drawn at random.
-
-    Args:
-        seed: Seeds the draws.
-        fixed: Values that are given, whatever ``relative`` says.
-        space: The distributions of ``relative``.
-        relative: Values that are suggested where they fit, e.g. one of
-            :func:`~optuna_zerocost.algorithms.one_edit_neighbours`.
-    """
+    """Return a trial in which what is not fixed is suggested from ``relative``, or at random."""
     sampler = RandomSampler(seed=seed)
     return CandidateTrial(
         create_trial(state=TrialState.RUNNING),

@@ -9,11 +9,10 @@ from optuna.distributions import BaseDistribution
 
 from optuna_zerocost.rankings import best_first
 from optuna_zerocost.records import Candidate, History, choose, claim_best
-from optuna_zerocost.samplers._choice import Choice
 from optuna_zerocost.samplers._generation import CandidateGeneration
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._pool_source import PoolCache
-from optuna_zerocost.samplers._proposals import Fate, Proposal
+from optuna_zerocost.samplers._proposals import Choice, Fate, Proposal
 from optuna_zerocost.samplers._setup import Setup
 from optuna_zerocost.samplers._sources import Sources
 from optuna_zerocost.samplers._study_view import Snapshot
@@ -22,13 +21,7 @@ __all__ = ["Chooser"]
 
 
 class Chooser:
-    """Chooses, from what a study holds at the moment, and claims the choice for the trial.
-
-    Args:
-        setup: The sampler's arguments.
-        pools: The warmup's pools.
-        notices: What users are told.
-    """
+    """Chooses, from what a study holds at the moment, and claims the choice for the trial."""
 
     def __init__(self, setup: Setup, pools: PoolCache, notices: Notices) -> None:
         self._setup = setup
@@ -59,11 +52,8 @@ class Chooser:
             return None
         # The pool may have taken a while; other trials have finished meanwhile.
         snapshot = Snapshot(snapshot.study, snapshot.trial)
-        order = best_first(self._setup.ranking, pool.candidates, self._history(snapshot))
-        ordered = [pool.candidates[index] for index in order]
-        with self._lock:
-            claimed = claim_best(snapshot.study, snapshot.trial, ordered)
-        if claimed is None:
+        claimed, is_claimed = self._claim(snapshot, pool.candidates, self._history(snapshot))
+        if not is_claimed:
             return None
         # The base sampler is asked as well: its attributes make the trial part of its history, and
         # the parameters outside of the architecture are its own.
@@ -79,15 +69,15 @@ class Chooser:
         reasons = [proposal.reason for proposal in total.rejected]
         considered = [proposal.architecture for proposal in found]
         source, tally = "move", total.as_pool()
-        shown: History | None = None
+        shown, is_claimed = None, False
         if not found:
             source, taken, tally = "base", drawn.best_of_failures(snapshot.known), drawn.as_pool()
         elif taken is not None:
             source = "random"
         else:
-            order = best_first(self._setup.ranking, considered, history)
-            taken, shown = found[self._claimed(snapshot, considered, order)], history
-        if source != "move" and taken.candidate is not None:
+            best, is_claimed = self._claim(snapshot, considered, history)
+            taken, shown = next(p for p in found if p.candidate is best), history
+        if not is_claimed and taken.candidate is not None:
             choose(snapshot.study, snapshot.trial, taken.candidate)
         answer = generation.answer(taken)
         return Choice(source, taken, answer, tally, reasons, considered, shown)
@@ -95,14 +85,12 @@ class Chooser:
     def _history(self, snapshot: Snapshot) -> History:
         return snapshot.history(self._setup.scorer.score_directions)
 
-    def _claimed(
-        self, snapshot: Snapshot, candidates: Sequence[Candidate], order: Sequence[int]
-    ) -> int:
-        """Claim the first candidate that no other trial has; the first, if they have all."""
+    def _claim(
+        self, snapshot: Snapshot, candidates: Sequence[Candidate], history: History
+    ) -> tuple[Candidate, bool]:
+        """Claim the best candidate that no other trial has; or return the best, not claimed."""
+        order = best_first(self._setup.ranking, candidates, history)
         ordered = [candidates[index] for index in order]
         with self._lock:
             claimed = claim_best(snapshot.study, snapshot.trial, ordered)
-        if claimed is None:
-            choose(snapshot.study, snapshot.trial, ordered[0])
-            return order[0]
-        return next(index for index in order if candidates[index] is claimed)
+        return (ordered[0], False) if claimed is None else (claimed, True)

@@ -28,13 +28,7 @@ def mutations_of_parent(
 ) -> Mutations | None:
     """Return the mutations of the trial that the base sampler mutates, or of the best trial.
 
-    Args:
-        base_sampler: Any sampler; one that mutates decides about the parent.
-        snapshot: The study and the trial that candidates are wanted for.
-        rng: Draws what is random about the mutations, and decides between equally good trials.
-
-    Returns:
-        The mutations of the parent, some of them new; ``None`` if there is no such parent.
+    Some of them are new; ``None`` if there is no such parent.
     """
     fixed = {**_compat.fixed_parameters(base_sampler), **snapshot.enqueued}
     sampler = _compat.innermost(base_sampler)
@@ -67,15 +61,7 @@ def edits_of_best(
 ) -> list[Candidate]:
     """Return the neighbours of the best complete trials, not scored, nor run by the builder yet.
 
-    Args:
-        history: The finished trials.
-        parents: Number of trials whose neighbours are wanted.
-        architecture: Names of the parameters that make up an architecture.
-        fixed: Parameters that are given.
-        rng: Draws the edits of numbers.
-
-    Returns:
-        Each edit once, those of the best trial first.
+    Each edit of the architecture's parameters is there once, those of the best trial first.
     """
     complete = [trial for trial in history.trials if trial.state == TrialState.COMPLETE]
     direction = history.directions[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +17,7 @@ from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._pool_source import PoolCache
 from optuna_zerocost.samplers._proposals import Answer, Fate, Proposal, Proposals
 from optuna_zerocost.samplers._setup import DEFAULT_MOVES, Setup
-from optuna_zerocost.samplers._sources import Sources, settle
+from optuna_zerocost.samplers._sources import Draws, Sources
 from optuna_zerocost.samplers._study_view import Snapshot
 
 __all__ = ["CandidateGeneration"]
@@ -31,13 +33,10 @@ _MOST_REPEATED = 100
 
 
 class Candidates(NamedTuple):
-    """All that one trial can be.
+    """All that one trial can be: the new architectures to choose from, and the draws behind them.
 
-    Attributes:
-        found: New architectures to choose from.
-        drawn: Draws of the base sampler, and edits of a parent.
-        total: All draws.
-        at_random: The one that is taken without a look at its scores, if it is this trial's turn.
+    What was ``drawn`` is the base sampler's, or edits of a parent; ``total`` is all draws. If it
+    is this trial's turn, the one ``at_random`` is taken without a look at its scores.
     """
 
     found: list[Proposal]
@@ -47,13 +46,7 @@ class Candidates(NamedTuple):
 
 
 class CandidateGeneration:
-    """Asks the sources for what one trial can be, and has it judged.
-
-    Args:
-        setup: The sampler's arguments.
-        snapshot: The study and the trial.
-        space: The base sampler's relative search space.
-    """
+    """Asks the sources for what one trial can be, and has it judged."""
 
     def __init__(
         self, setup: Setup, snapshot: Snapshot, space: Mapping[str, BaseDistribution]
@@ -74,7 +67,7 @@ class CandidateGeneration:
         pooled = self._pooled(pools)
         elsewhere = self._elsewhere(history, pooled, drawn)
         found = [*drawn.new, *pooled, *elsewhere.new]
-        return Candidates(found, drawn, drawn.with_(elsewhere))
+        return Candidates(found, drawn, Proposals([*drawn, *elsewhere]))
 
     def answer(self, taken: Proposal) -> Answer:
         """Return what the base sampler gave besides a proposal, or gives now."""
@@ -85,7 +78,6 @@ class CandidateGeneration:
 
         What is outside of the scorer's limits is drawn again, as often as they allow.
         """
-        sources, judge = self._sources, self._judge
         base_sampler, limits = self._setup.base_sampler, self._setup.limits
         enough = self._setup.ranking.enough
         edited, drawn = Proposals(), Proposals()
@@ -93,8 +85,7 @@ class CandidateGeneration:
         if self._setup.moves == "neighbours":
             mutations = mutations_of_parent(base_sampler, self._snapshot, self._rng)
             if mutations is not None:
-                edits = sources.edits(mutations)
-                settle(edits, judge, edited, sources.given, enough=enough, show=sources.show)
+                self._settle(self._sources.edits(mutations), edited, enough=enough, is_base=True)
             if edited.new:
                 return edited
         most = count
@@ -104,22 +95,11 @@ class CandidateGeneration:
             most = max(count, limits.draws)
         is_costly = _compat.draws_are_optima(base_sampler)
         part = _PART_OF_OPTIMISER if is_costly else _PART_OF_BASE
-        draws = sources.base(
-            drawn,
-            patience=max(count, int(most * part)),
-            rng=self._generator(";draws"),
-        )
-        settle(
-            draws,
-            judge,
-            drawn,
-            sources.given,
-            count=count,
-            enough=min(enough, count),
-            most=most,
-            show=sources.show,
-        )
-        drawn.add_failures(edited)
+        patience = max(count, int(most * part))
+        draws = self._sources.base(drawn, patience=patience, rng=self._generator(";draws"))
+        enough = min(enough, count)
+        self._settle(draws, drawn, count=count, enough=enough, most=most, is_base=True)
+        drawn.add(*edited.rejected, *edited.outside)
         return drawn
 
     def _pooled(self, pools: PoolCache) -> list[Proposal]:
@@ -135,33 +115,60 @@ class CandidateGeneration:
         self, history: History, pooled: Sequence[Proposal], drawn: Proposals
     ) -> Proposals:
         """Draw at random, and neighbours of good trials, as many as the ranking asks for."""
-        sources, judge, rng = self._sources, self._judge, self._generator()
-        ranking, limits, given = self._setup.ranking, self._setup.limits, sources.given
+        sources, rng = self._sources, self._generator()
+        ranking, limits = self._setup.ranking, self._setup.limits
         asked, found = ranking.sources, Proposals()
         if asked is None:
             return found
         left = limits.draws - drawn.draws if limits is not None else 0
-        is_stuck = settle(
-            sources.at_random(rng),
-            judge,
-            found,
-            given,
-            count=asked.random,
-            most=max(asked.random, left),
-            keeps_repeated=False,
-        )
+        most = max(asked.random, left)
+        is_stuck = self._settle(sources.at_random(rng), found, count=asked.random, most=most)
         if asked.neighbours:
             candidates = [p.architecture for p in (*drawn.new, *pooled, *found.new)]
             names = {name for candidate in candidates for name in candidate.params}
-            edits = edits_of_best(history, asked.parents, names, given, rng)
-            edits = [edited for edited in edits if not judge.has_met(edited.key)]
+            edits = edits_of_best(history, asked.parents, names, sources.given, rng)
+            edits = [edited for edited in edits if not self._judge.has_met(edited.key)]
             ranked = [edits[index] for index in ranking.by_parameters(edits, history)]
-            neighbours = sources.neighbours(ranked, rng)
-            settle(neighbours, judge, found, given, count=asked.neighbours, keeps_repeated=False)
+            self._settle(sources.neighbours(ranked, rng), found, count=asked.neighbours)
         if asked.random and not (is_stuck or drawn.new or pooled or found.new):
-            draws = sources.at_random(rng)
-            settle(draws, judge, found, given, enough=1, most=_MOST_REPEATED, keeps_repeated=False)
+            self._settle(sources.at_random(rng), found, enough=1, most=_MOST_REPEATED)
         return found
+
+    def _settle(
+        self,
+        draws: Draws,
+        into: Proposals,
+        *,
+        count: float = math.inf,
+        enough: float = math.inf,
+        most: float = math.inf,
+        is_base: bool = False,
+    ) -> bool:
+        """Judge draws until there are enough; return whether no other architecture can be drawn.
+
+        It is enough when ``count`` are settled, that is within the limits or rejected, or there
+        are ``enough`` new ones in the list, or ``most`` draws were made. What is outside of the
+        limits is drawn again. The base sampler is shown what it drew, and its repetitions are
+        kept, for want of anything new.
+        """
+        settled, made, is_stuck = 0, 0, False
+        with contextlib.closing(draws):
+            while settled < count and len(into.new) < enough and made < most:
+                draw = next(draws, None)
+                if draw is None:
+                    break
+                proposal = self._judge(draw)
+                made += 1
+                settled += proposal.fate is not Fate.OUTSIDE
+                if is_base or proposal.fate is not Fate.REPEATED:
+                    into.add(proposal)
+                if is_base:
+                    self._sources.show(proposal, draw.trial)
+                if proposal.fate is not Fate.REJECTED:
+                    is_stuck = draw.trial.is_fixed_by(self._sources.given)
+                if is_stuck and proposal.fate is Fate.OUTSIDE:
+                    break
+        return is_stuck
 
     def _generator(self, purpose: str = "") -> random.Random:
         return self._setup.generator(self._snapshot.study, self._snapshot.trial, purpose)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from optuna.trial import FixedTrial
 
 from optuna_zerocost.records import ArchitectureKey, Candidate, KnownArchitectures
-from optuna_zerocost.samplers._proposals import Answer, Draw, Fate, Proposal
+from optuna_zerocost.samplers._proposals import Draw, Fate, Proposal
 from optuna_zerocost.scoring import (
     BaseScorer,
     CandidateRejected,
@@ -24,10 +24,8 @@ __all__ = ["Judge", "verdict_on"]
 class Judge:
     """Tells the four fates apart, for one trial or one piece of a warmup's pool.
 
-    Args:
-        scorer: Runs the builder, checks its limits, and scores.
-        known: Architectures that the study has met. They need no score, and what was measured of
-            them is not measured again: it is compared with the limits as they are now.
+    Architectures that the study has met need no score, and what was measured of them is not
+    measured again: it is compared with the limits as they are now.
     """
 
     def __init__(self, scorer: BaseScorer, known: KnownArchitectures | None = None) -> None:
@@ -36,13 +34,10 @@ class Judge:
         self._seen: set[ArchitectureKey] = set()
 
     def __call__(self, draw: Draw) -> Proposal:
-        """Let the scorer ask for an architecture, and score it if that is worth it.
-
-        Raises:
-            TypeError: If the scorer does not return a mapping of names to numbers.
-        """
+        """Let the scorer ask for an architecture, and score it if that is worth it."""
         draw.trial.needs_no_score = self._needs_no_score
-        proposal = verdict_on(draw.trial, self._scorer, origin=draw.origin, answer=draw.answer)
+        verdict = verdict_on(draw.trial, self._scorer)
+        proposal = dataclasses.replace(verdict, origin=draw.origin, answer=draw.answer)
         candidate = proposal.candidate
         if candidate is None or proposal.fate is Fate.OUTSIDE:
             return proposal
@@ -72,28 +67,20 @@ class Judge:
         if limits is None:
             return key in self._known
         # One that ran without limits was not measured.
-        measured = self._known.scores_of(key, limits.names) or {}
+        measured = self._known.scores_of(key, limits.names)
         return len(measured) == len(limits.names) or limits.violation(measured) > 0
 
     def _stored_as_outside(self, key: ArchitectureKey) -> OutsideLimits | None:
         """Return how the measurements stored with a trial are outside of the limits, if so."""
         limits = self._scorer.limits
-        measured = None if limits is None else self._known.scores_of(key, limits.names)
-        if limits is None or measured is None or limits.violation(measured) == 0:
+        if limits is None:
             return None
-        return OutsideLimits(limits, measured)
+        measured = self._known.scores_of(key, limits.names)
+        return OutsideLimits(limits, measured) if limits.violation(measured) > 0 else None
 
 
-def verdict_on(
-    trial: FixedTrial, scorer: BaseScorer, *, origin: str = "", answer: Answer | None = None
-) -> Proposal:
+def verdict_on(trial: FixedTrial, scorer: BaseScorer) -> Proposal:
     """Run the scorer on ``trial``, without a look at what the study knows.
-
-    Args:
-        trial: A trial-like object, from which the scorer asks for an architecture.
-        scorer: Runs the builder, checks its limits, and scores.
-        origin: See :class:`Proposal`.
-        answer: See :class:`Proposal`.
 
     Raises:
         TypeError: If the scorer does not return a mapping of names to numbers.
@@ -105,8 +92,7 @@ def verdict_on(
             scores = evaluate(scorer, trial)
     except OutsideLimits as error:
         candidate = Candidate(trial.params, trial.distributions, error.measured)
-        return Proposal(Fate.OUTSIDE, candidate, origin, answer, violation=error.violation)
+        return Proposal(Fate.OUTSIDE, candidate, violation=error.violation)
     except CandidateRejected as error:
-        return Proposal(Fate.REJECTED, None, origin, answer, reason=str(error))
-    candidate = Candidate(trial.params, trial.distributions, scores)
-    return Proposal(Fate.NEW, candidate, origin, answer)
+        return Proposal(Fate.REJECTED, None, reason=str(error))
+    return Proposal(Fate.NEW, Candidate(trial.params, trial.distributions, scores))

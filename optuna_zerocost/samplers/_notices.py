@@ -10,14 +10,15 @@ from collections.abc import Iterable
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost.records import CONSTRAINT, PREFIX, Pool
-from optuna_zerocost.samplers._choice import Choice
-from optuna_zerocost.samplers._proposals import Fate
+from optuna_zerocost.samplers._proposals import Choice, Fate
 from optuna_zerocost.samplers._study_view import Snapshot
 from optuna_zerocost.scoring import Limits
 
 __all__ = ["Notices"]
 
 # A child of Optuna's logger, so that optuna.logging.set_verbosity() reaches it.
+_FEASIBLE = f"{PREFIX}feasible"
+
 _logger = logging.getLogger("optuna.zerocost")
 
 
@@ -75,14 +76,9 @@ class Notices:
 
 
 def _warn_of_limits(choice: Choice, snapshot: Snapshot, limits: Limits) -> None:
-    shares = [
-        trial.user_attrs[f"{PREFIX}feasible"]
-        for trial in snapshot.other_trials
-        if f"{PREFIX}feasible" in trial.user_attrs
-    ]
-    before = ""
-    if shares:
-        before = f", {statistics.mean(shares):.2%} on average in the trials before"
+    attributes = [trial.user_attrs for trial in snapshot.other_trials]
+    shares = [of_trial[_FEASIBLE] for of_trial in attributes if _FEASIBLE in of_trial]
+    before = f", {statistics.mean(shares):.2%} on average in the trials before" if shares else ""
     bounds = ", ".join(map(limits.describe, limits.names))
     measured = ", ".join(f"{name} {v:g}" for name, v in choice.taken.architecture.scores.items())
     warnings.warn(

@@ -35,17 +35,15 @@ __all__ = ["PoolCache", "PoolSource"]
 _LONGEST_PIECE = 20
 _FEWEST_PIECES = 32
 
+# Parameters that the base sampler fixes.
+_Fixed = Mapping[str, Any]
+
 # Arguments of _score_piece, besides the scorer.
-_Task = tuple[str, int, Piece, Mapping[str, Any]]
+_Task = tuple[str, int, Piece, _Fixed]
 
 
 class PoolCache:
-    """The pools that this process has read or scored.
-
-    Args:
-        setup: The sampler's arguments.
-        notices: What users are told.
-    """
+    """The pools that this process has read or scored."""
 
     def __init__(self, setup: Setup, notices: Notices) -> None:
         self._setup = setup
@@ -58,13 +56,8 @@ class PoolCache:
         """Return the pool of ``study``; score what no worker has scored yet."""
         setup = self._setup
         assert setup.warmup is not None
-        source = PoolSource(
-            study,
-            setup.scorer,
-            setup.warmup,
-            fixed=_compat.fixed_parameters(setup.base_sampler),
-            seed=setup.seed,
-        )
+        fixed = _compat.fixed_parameters(setup.base_sampler)
+        source = PoolSource(study, setup.scorer, setup.warmup, fixed=fixed, seed=setup.seed)
         with self._lock:
             key = source.key()
             if key not in self._pools:
@@ -79,22 +72,11 @@ class PoolCache:
 class PoolSource:
     """Draws, scores, stores and finds the pool of one study.
 
-    Args:
-        study: The study that the pool belongs to.
-        scorer: Scores the candidates.
-        warmup: Their number.
-        fixed: Parameters that are not drawn, since the base sampler fixes them.
-        seed: See :class:`~optuna_zerocost.records.PoolStore`.
+    Parameters that the base sampler fixes are not drawn. The seed is a ``PoolStore``'s.
     """
 
     def __init__(
-        self,
-        study: Study,
-        scorer: Scorer,
-        warmup: Warmup,
-        *,
-        fixed: Mapping[str, Any],
-        seed: int | None,
+        self, study: Study, scorer: Scorer, warmup: Warmup, *, fixed: _Fixed, seed: int | None
     ) -> None:
         self._scorer = as_scorer(scorer)
         self._warmup = warmup
@@ -108,15 +90,11 @@ class PoolSource:
     def get(self, worker: int) -> Pool:
         """Return the whole pool; score what no worker has scored yet.
 
-        Args:
-            worker: A number that differs between workers, e.g. the trial's. Workers with different
-                numbers take the pieces in different orders.
+        Workers with different numbers, e.g. their trials', take the pieces in different orders.
         """
-        own: dict[str, Pool] = {}
-        wanted = self._warmup.candidates
         pieces: list[Piece] = []
         with tqdm(
-            total=wanted,
+            total=self._warmup.candidates,
             desc="warmup: scoring untrained networks",
             unit="network",
             disable=None if self._warmup.show_progress_bar else True,
@@ -125,7 +103,7 @@ class PoolSource:
             while stop := self._next_stop(pool):
                 progress.total = stop
                 pieces += _cut(pool, stop)
-                pool = self._complete(worker, pieces, own, progress)
+                pool = self._complete(worker, pieces, progress)
         return pool
 
     def _next_stop(self, pool: Pool) -> int | None:
@@ -147,32 +125,19 @@ class PoolSource:
         share = pool.within / pool.draws
         return min(most, pool.draws + math.ceil(lacking / share))
 
-    def _complete(
-        self, worker: int, pieces: list[Piece], own: dict[str, Pool], progress: Any
-    ) -> Pool:
+    def _complete(self, worker: int, pieces: Sequence[Piece], progress: Any) -> Pool:
         """Score what is missing of ``pieces``; return the pool that they make up."""
-        while True:
-            tasks = self._missing(worker, pieces, own, progress)
+        is_complete = False
+        while not is_complete:
+            tasks = self._missing(worker, pieces, progress)
             is_complete = True
             for key, scored in map_unordered(_score_piece, self._scorer, tasks):
-                own[key] = scored
                 self._store.write(key, scored)
                 is_complete = False
-            if is_complete:
-                break
         self._store.refresh()
-        keys = {self._store.key_of(piece): piece for piece in pieces}
-        return merged(
-            own[key] if key in own else self._store.read(piece) for key, piece in keys.items()
-        )
+        return merged(map(self._store.read, pieces))
 
-    def _missing(
-        self,
-        worker: int,
-        pieces: Sequence[Piece],
-        own: Mapping[str, Pool],
-        progress: Any,
-    ) -> Iterator[_Task]:
+    def _missing(self, worker: int, pieces: Sequence[Piece], progress: Any) -> Iterator[_Task]:
         """Yield what is to be scored, until all is there or under way here.
 
         What another worker has announced comes last: it is only scored again if that worker does
@@ -183,18 +148,17 @@ class PoolSource:
         taken: set[str] = set()
         while True:
             self._store.refresh()
-            keys = {self._store.key_of(piece): piece for piece in pieces}
-            absent = [key for key in keys if key not in own and not self._store.has(keys[key])]
-            waiting = sum(keys[key][1] - keys[key][0] for key in absent)
-            progress.n = progress.total - waiting
+            absent = [piece for piece in pieces if not self._store.has(piece)]
+            progress.n = progress.total - sum(stop - start for start, stop in absent)
             progress.refresh()
-            left = [key for key in absent if key not in taken]
+            left = [piece for piece in absent if self._store.key_of(piece) not in taken]
             if not left:
                 return
-            key = min(left, key=lambda key: self._store.is_announced(keys[key]))
-            self._store.announce(keys[key], worker)
+            piece = min(left, key=self._store.is_announced)
+            key = self._store.key_of(piece)
+            self._store.announce(piece, worker)
             taken.add(key)
-            yield key, self._store.seed, keys[key], self._fixed
+            yield key, self._store.seed, piece, self._fixed
 
 
 def _cut(pool: Pool, stop: int) -> list[Piece]:
@@ -206,7 +170,7 @@ def _cut(pool: Pool, stop: int) -> list[Piece]:
 
 
 def _score_piece(
-    scorer: BaseScorer, key: str, seed: int, piece: Piece, fixed: Mapping[str, Any]
+    scorer: BaseScorer, key: str, seed: int, piece: Piece, fixed: _Fixed
 ) -> tuple[str, Pool]:
     """Draw and score the candidates of one piece; a function of its arguments alone."""
     judge, proposals = Judge(scorer), Proposals()

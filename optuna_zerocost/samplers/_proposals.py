@@ -1,16 +1,16 @@
-"""Proposals: what sources drew for one trial, and what the judge said of each."""
+"""Proposals: what sources drew for one trial, what the judge said of each, and what was chosen."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from optuna_zerocost.records import Candidate, KnownArchitectures, Pool
+from optuna_zerocost.records import Candidate, History, KnownArchitectures, Pool
 from optuna_zerocost.samplers._candidate_trial import CandidateTrial
 
-__all__ = ["Answer", "Draw", "Fate", "Proposal", "Proposals"]
+__all__ = ["Answer", "Choice", "Draw", "Fate", "Proposal", "Proposals"]
 
 
 class Fate(enum.Enum):
@@ -25,10 +25,8 @@ class Fate(enum.Enum):
 class Answer(NamedTuple):
     """The base sampler's answer to the question for a relative sample.
 
-    Attributes:
-        relative: The sample, parameters outside of the architecture included.
-        written: The system attributes that the base sampler wants to have on the trial; more of
-            them may come while the trial's other parameters are drawn.
+    The sample has parameters outside of the architecture too. The system attributes that the base
+    sampler has ``written`` may grow while the trial's other parameters are drawn.
     """
 
     relative: Mapping[str, Any]
@@ -37,12 +35,10 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Draw:
-    """A trial-like object that a source yields.
+    """A trial-like object of a source, from which the scorer will ask for an architecture.
 
-    Attributes:
-        trial: A trial-like object, from which the scorer will ask for an architecture.
-        origin: Where it comes from: ``"base"``, ``"random"``, ``"neighbour"`` or ``"pool"``.
-        answer: What the base sampler gave besides; ``None`` where it was not asked.
+    Its origin is ``"base"``, ``"random"``, ``"neighbour"`` or ``"pool"``. Where the base sampler
+    was not asked, there is no answer.
     """
 
     trial: CandidateTrial
@@ -54,19 +50,14 @@ class Draw:
 class Proposal:
     """A draw that was judged.
 
-    Attributes:
-        fate: What became of it.
-        candidate: The architecture. Without scores if it was repeated, with what was measured if
-            it is outside of the limits, ``None`` if it was rejected.
-        origin: See :class:`Draw`.
-        answer: See :class:`Draw`.
-        reason: Why it was rejected.
-        violation: How far it is outside of the limits, see ``Limits.excess``.
+    The candidate is without scores if it was repeated, with what was measured if it is outside of
+    the limits, and ``None`` if it was rejected, for a ``reason``. The violation is how far it is
+    outside, see ``Limits.excess``.
     """
 
     fate: Fate
     candidate: Candidate | None
-    origin: str
+    origin: str = ""
     answer: Answer | None = None
     reason: str = ""
     violation: float = 0.0
@@ -79,44 +70,29 @@ class Proposal:
 
 
 class Proposals:
-    """A list of proposals, sorted by what became of them.
+    """A list of proposals, sorted by what became of them."""
 
-    Attributes:
-        new: Scored architectures that the study has not met, each once.
-        repeated: Architectures that the study knows, or that were drawn before.
-        rejected: What the scorer rejected.
-        outside: What is outside of the limits.
-    """
+    def __init__(self, proposals: Iterable[Proposal] = ()) -> None:
+        self._of: dict[Fate, list[Proposal]] = {fate: [] for fate in Fate}
+        self.new = self._of[Fate.NEW]
+        self.repeated = self._of[Fate.REPEATED]
+        self.rejected = self._of[Fate.REJECTED]
+        self.outside = self._of[Fate.OUTSIDE]
+        self.add(*proposals)
 
-    def __init__(self) -> None:
-        self.new: list[Proposal] = []
-        self.repeated: list[Proposal] = []
-        self.rejected: list[Proposal] = []
-        self.outside: list[Proposal] = []
+    def __iter__(self) -> Iterator[Proposal]:
+        for proposals in self._of.values():
+            yield from proposals
 
-    def add(self, proposal: Proposal) -> None:
-        """Add one."""
-        {
-            Fate.NEW: self.new,
-            Fate.REPEATED: self.repeated,
-            Fate.REJECTED: self.rejected,
-            Fate.OUTSIDE: self.outside,
-        }[proposal.fate].append(proposal)
-
-    def with_(self, other: Proposals) -> Proposals:
-        """Return one list of both."""
-        both = Proposals()
-        both.new = [*self.new, *other.new]
-        both.repeated = [*self.repeated, *other.repeated]
-        both.rejected = [*self.rejected, *other.rejected]
-        both.outside = [*self.outside, *other.outside]
-        return both
+    def add(self, *proposals: Proposal) -> None:
+        """Add each to those of its fate."""
+        for proposal in proposals:
+            self._of[proposal.fate].append(proposal)
 
     def best_of_failures(self, known: KnownArchitectures) -> Proposal:
         """Return what is left where nothing is new: a repetition, or what is least outside.
 
-        Args:
-            known: Architectures that the study has met; others are preferred.
+        Of what is outside, an architecture that the study has not met is preferred.
         """
         if self.repeated:
             return self.repeated[0]
@@ -124,20 +100,10 @@ class Proposals:
             return min(self.outside, key=lambda p: (p.architecture.key in known, p.violation))
         return self.rejected[0]
 
-    def add_failures(self, other: Proposals) -> None:
-        """Add what cannot be used of ``other``."""
-        self.rejected += other.rejected
-        self.outside += other.outside
-
-    @property
-    def settled(self) -> int:
-        """Number of those that are not to be drawn again."""
-        return len(self.new) + len(self.repeated) + len(self.rejected)
-
     @property
     def draws(self) -> int:
         """Number of all."""
-        return self.settled + len(self.outside)
+        return sum(map(len, self._of.values()))
 
     def as_pool(self) -> Pool:
         """Return what is stored of them, and their counts."""
@@ -148,3 +114,22 @@ class Proposals:
             draws=self.draws,
             outside=len(self.outside),
         )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The architecture that a trial is to be, and how it came about.
+
+    What was ``taken`` has no candidate where the base sampler's own is used; the answer has the
+    parameters outside of the architecture. The tally counts all draws, of which some were rejected
+    for ``reasons``. The new architectures that it was chosen from are ``considered``, as the
+    ranking was shown them, and the ``history``, if it decided.
+    """
+
+    source: str
+    taken: Proposal
+    answer: Answer
+    tally: Pool
+    reasons: Sequence[str] = ()
+    considered: Sequence[Candidate] = ()
+    history: History | None = None

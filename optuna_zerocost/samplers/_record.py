@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import Any
 
@@ -12,16 +13,16 @@ from optuna_zerocost import _compat
 from optuna_zerocost.records import (
     CONSTRAINT,
     PREFIX,
+    Candidate,
     KnownArchitectures,
     chosen_key,
     set_user_attributes,
     store_considered,
     stored_scores,
 )
-from optuna_zerocost.samplers._choice import Choice
 from optuna_zerocost.samplers._judge import verdict_on
 from optuna_zerocost.samplers._notices import Notices
-from optuna_zerocost.samplers._proposals import Fate
+from optuna_zerocost.samplers._proposals import Choice, Fate, Proposal
 from optuna_zerocost.samplers._setup import Setup
 
 __all__ = ["record_choice", "score_afterwards"]
@@ -32,18 +33,10 @@ def record_choice(
 ) -> None:
     """Store what the base sampler wrote, what was considered, and what users look at.
 
-    Args:
-        setup: The sampler's arguments.
-        study: The study.
-        trial: The trial that has begun.
-        choice: What it is to be.
-        started: When the choosing began, as ``time.perf_counter`` tells.
+    ``started`` is what ``time.perf_counter`` said when the choosing began.
     """
-    storage, trial_id = _compat.storage_of(study), _compat.trial_id_of(trial)
-
-    def set_system_attr(key: str, value: Any) -> None:
-        storage.set_trial_system_attr(trial_id, key, value)
-
+    set_attribute = _compat.storage_of(study).set_trial_system_attr
+    set_system_attr = functools.partial(set_attribute, _compat.trial_id_of(trial))
     for key, value in choice.answer.written.items():
         set_system_attr(key, value)
     taken, tally, considered = choice.taken, choice.tally, choice.considered
@@ -78,40 +71,36 @@ def score_afterwards(setup: Setup, study: Study, trial: FrozenTrial, notices: No
     started = time.perf_counter()
     # A pruner may have scored the trial already.
     if not stored_scores(stored.user_attrs):
-        violation = 0.0
-        attributes |= _scores_of_the_same(setup, study, stored)
-        if not attributes:
-            try:
-                proposal = verdict_on(FixedTrial(stored.params), setup.scorer)
-            except (TypeError, ValueError) as error:
-                # The trial itself went well, and nothing depends on its scores.
-                notices.not_scored(trial, str(error))
-            else:
-                if proposal.fate is Fate.REJECTED:
-                    notices.not_scored(trial, proposal.reason)
-                else:
-                    attributes |= proposal.architecture.scores
-                    violation = proposal.violation
-        if attributes and setup.limits is not None:
-            _constrain(study, trial, violation)
+        proposal = _judged(setup, study, stored)
+        if proposal.candidate is None:
+            notices.not_scored(trial, proposal.reason)
+        else:
+            attributes |= proposal.candidate.scores
+            if setup.limits is not None:
+                _constrain(study, trial, proposal.violation)
     if f"{PREFIX}source" not in stored.user_attrs:
         attributes["source"] = "enqueued" if "fixed_params" in stored.system_attrs else "base"
         attributes["seconds"] = time.perf_counter() - started
     set_user_attributes(study, trial, attributes)
 
 
-def _scores_of_the_same(setup: Setup, study: Study, trial: FrozenTrial) -> dict[str, float]:
-    """Return the scores of another trial of the same architecture; none if some are lacking.
+def _judged(setup: Setup, study: Study, trial: FrozenTrial) -> Proposal:
+    """Score a trial, unless another one of the same architecture has all the scores.
 
     An architecture is repeated where nothing else was proposed.
     """
     key, names = chosen_key(trial), setup.scorer.score_names
-    if key is None or names is None:
-        return {}
-    measured = setup.limits.names if setup.limits is not None else ()
-    needed = [*names, *(name for name in measured if name not in names)]
-    scores = KnownArchitectures(_compat.all_trials(study)).scores_of(key, needed) or {}
-    return scores if len(scores) == len(needed) else {}
+    if key is not None and names is not None:
+        measured = setup.limits.names if setup.limits is not None else ()
+        needed = [*names, *(name for name in measured if name not in names)]
+        scores = KnownArchitectures(_compat.all_trials(study)).scores_of(key, needed)
+        if scores and len(scores) == len(needed):
+            return Proposal(Fate.REPEATED, Candidate(trial.params, trial.distributions, scores))
+    try:
+        return verdict_on(FixedTrial(trial.params), setup.scorer)
+    except (TypeError, ValueError) as error:
+        # The trial itself went well, and nothing depends on its scores.
+        return Proposal(Fate.REJECTED, None, reason=str(error))
 
 
 def _constrain(study: Study, trial: FrozenTrial, violation: float) -> None:

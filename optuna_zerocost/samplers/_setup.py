@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from optuna.samplers import BaseSampler
 from optuna.study import Study
@@ -15,7 +15,7 @@ from optuna_zerocost.rankings import BaseRanking
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.scoring import BaseScorer, Limits
 
-__all__ = ["DEFAULT_MOVES", "Moves", "Setup", "checked_moves", "checked_share"]
+__all__ = ["DEFAULT_MOVES", "Moves", "Setup"]
 
 DEFAULT_MOVES = 32
 
@@ -34,6 +34,21 @@ class Setup:
     random_share: float
     seed: int | None
 
+    def __post_init__(self) -> None:
+        moves, share = self.moves, self.random_share
+        is_number = isinstance(moves, int) and not isinstance(moves, bool) and moves >= 1
+        if not is_number and moves != "neighbours":
+            raise ValueError(
+                f"moves is {moves!r}, but it is how often the base sampler is asked for a trial: "
+                "an integer of at least 1. With moves=1 its suggestion is used as it is; with "
+                "moves='neighbours' all one-edit neighbours of a parent are candidates."
+            )
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(
+                f"random_share is {share!r}, but it is the probability with which a trial "
+                "is a random one of its candidates instead of the best: a number from 0 to 1."
+            )
+
     @property
     def limits(self) -> Limits | None:
         """The scorer's limits."""
@@ -50,43 +65,10 @@ class Setup:
         """Return whether ``trial`` is one of the first, which are taken from the pool alone."""
         if self.warmup is None or "fixed_params" in trial.system_attrs:
             return False
-        opening = self.ranking.opening
-        return trial.number < (
-            self.warmup.trials if opening is None else min(self.warmup.trials, opening)
-        )
+        trials, opening = self.warmup.trials, self.ranking.opening
+        return trial.number < (trials if opening is None else min(trials, opening))
 
     def generator(self, study: Study, trial: FrozenTrial, purpose: str = "") -> random.Random:
         """Return a generator for the choices about one trial, which another worker would share."""
         seed = study.study_name if self.seed is None else self.seed
         return random.Random(f"{seed};{trial.number}{purpose}")
-
-
-def checked_moves(moves: Any) -> Moves:
-    """Return ``moves``.
-
-    Raises:
-        ValueError: If it is neither a number of at least 1 nor ``"neighbours"``.
-    """
-    is_number = isinstance(moves, int) and not isinstance(moves, bool) and moves >= 1
-    if not is_number and moves != "neighbours":
-        raise ValueError(
-            f"moves is {moves!r}, but it is how often the base sampler is asked for a trial: "
-            "an integer of at least 1. With moves=1 its suggestion is used as it is; with "
-            "moves='neighbours' all one-edit neighbours of a parent are candidates."
-        )
-    checked: Moves = moves
-    return checked
-
-
-def checked_share(random_share: float) -> float:
-    """Return ``random_share``.
-
-    Raises:
-        ValueError: If it is no probability.
-    """
-    if not 0.0 <= random_share <= 1.0:
-        raise ValueError(
-            f"random_share is {random_share!r}, but it is the probability with which a trial "
-            "is a random one of its candidates instead of the best: a number from 0 to 1."
-        )
-    return random_share

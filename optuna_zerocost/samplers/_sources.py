@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import math
 import random
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 from optuna.distributions import BaseDistribution
@@ -17,32 +16,22 @@ from optuna_zerocost import _compat
 from optuna_zerocost.algorithms import Mutations
 from optuna_zerocost.records import ArchitectureKey, Candidate
 from optuna_zerocost.samplers._candidate_trial import CandidateTrial, random_trial
-from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._proposals import Answer, Draw, Fate, Proposal, Proposals
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 
-__all__ = ["Sources", "settle"]
+__all__ = ["Draws", "Sources"]
 
-_Draws = Generator[Draw, None, None]
+Draws = Generator[Draw, None, None]
 
 
 class Sources:
     """The base sampler's draws, edits of a parent, random draws and neighbours, for one trial.
 
-    Args:
-        base_sampler: Any sampler.
-        snapshot: The study and the trial.
-        space: The base sampler's relative search space.
-
-    Attributes:
-        given: Parameters that no draw changes: fixed, enqueued, or suggested already.
+    No draw changes what is ``given``: fixed, enqueued, or suggested already.
     """
 
     def __init__(
-        self,
-        base_sampler: BaseSampler,
-        snapshot: Snapshot,
-        space: Mapping[str, BaseDistribution],
+        self, base_sampler: BaseSampler, snapshot: Snapshot, space: Mapping[str, BaseDistribution]
     ) -> None:
         self._base_sampler = base_sampler
         self._snapshot = snapshot
@@ -64,19 +53,16 @@ class Sources:
         )
         return Answer(relative, view.written)
 
-    def base(self, so_far: Proposals, *, patience: int, rng: random.Random) -> _Draws:
+    def base(self, so_far: Proposals, *, patience: int, rng: random.Random) -> Draws:
         """Ask the base sampler again and again; if it finds nothing for long, draw at random.
 
-        Args:
-            so_far: Where the draws are put once they are judged.
-            patience: Number of draws, all outside of the limits, after which the base sampler's
-                model may look where nothing is, and random draws take over.
-            rng: Seeds the random draws.
+        If after ``patience`` draws all that was judged ``so_far`` is outside of the limits, the
+        base sampler's model may look where nothing is, and random draws take over.
         """
         answer = Answer({}, {})
         is_random = False
         for index in itertools.count():
-            is_random = index >= patience and (is_random or not so_far.settled)
+            is_random = index >= patience and (is_random or so_far.draws == len(so_far.outside))
             if is_random:
                 trial = random_trial(rng.getrandbits(32), fixed=self.given)
                 yield Draw(trial, "random", answer)
@@ -86,7 +72,7 @@ class Sources:
                 answer = self.answer(view)
                 yield Draw(self._trial(view, answer.relative, self._space), "base", answer)
 
-    def edits(self, mutations: Mutations) -> _Draws:
+    def edits(self, mutations: Mutations) -> Draws:
         """Yield the new architectures that are one edit away from a parent.
 
         What an edit makes appear is drawn from the base sampler independently, and so is what a
@@ -103,12 +89,12 @@ class Sources:
             with self._quiet(index):
                 yield Draw(self._trial(view, values, space), "base", answer)
 
-    def at_random(self, rng: random.Random) -> _Draws:
+    def at_random(self, rng: random.Random) -> Draws:
         """Draw at random, for ever."""
         while True:
             yield Draw(random_trial(rng.getrandbits(32), fixed=self.given), "random")
 
-    def neighbours(self, edited: Iterable[Candidate], rng: random.Random) -> _Draws:
+    def neighbours(self, edited: Iterable[Candidate], rng: random.Random) -> Draws:
         """Yield architectures that were edited, with what an edit makes appear drawn at random."""
         for candidate in edited:
             trial = random_trial(
@@ -148,53 +134,3 @@ class Sources:
 
     def _quiet(self, index: int) -> contextlib.AbstractContextManager[None]:
         return _compat.quiet(self._base_sampler) if index else contextlib.nullcontext()
-
-
-def settle(
-    draws: _Draws,
-    judge: Judge,
-    into: Proposals,
-    given: Mapping[str, Any],
-    *,
-    count: float = math.inf,
-    enough: float = math.inf,
-    most: float = math.inf,
-    show: Callable[[Proposal, CandidateTrial], None] | None = None,
-    keeps_repeated: bool = True,
-) -> bool:
-    """Judge draws until there are enough, and put them into a list.
-
-    What is outside of the limits is drawn again, and does not count as settled.
-
-    Args:
-        draws: A source.
-        judge: Says what becomes of each.
-        into: The list.
-        given: Parameters that no draw changes.
-        count: Stop after so many that are within the limits, or rejected.
-        enough: Stop when the list has so many new ones.
-        most: Number of draws at most.
-        show: Called with each proposal and its trial.
-        keeps_repeated: Whether those that are known already go into the list too.
-
-    Returns:
-        Whether what is given leaves one architecture only.
-    """
-    settled, made, is_stuck = 0, 0, False
-    with contextlib.closing(draws):
-        while settled < count and len(into.new) < enough and made < most:
-            draw = next(draws, None)
-            if draw is None:
-                break
-            proposal = judge(draw)
-            made += 1
-            settled += proposal.fate is not Fate.OUTSIDE
-            if keeps_repeated or proposal.fate is not Fate.REPEATED:
-                into.add(proposal)
-            if show is not None:
-                show(proposal, draw.trial)
-            if proposal.fate is not Fate.REJECTED:
-                is_stuck = draw.trial.is_fixed_by(given)
-            if is_stuck and proposal.fate is Fate.OUTSIDE:
-                break
-    return is_stuck

@@ -59,12 +59,7 @@ class _BufferedStorage:
 
 
 class Snapshot:
-    """The contents of a study at the moment when the drawing for one trial begins.
-
-    Args:
-        study: The study, or the part of it that Hyperband shows.
-        trial: The trial that the drawing is for.
-    """
+    """The contents of a study at the moment when the drawing for one trial begins."""
 
     def __init__(self, study: Study, trial: FrozenTrial) -> None:
         self.study = study

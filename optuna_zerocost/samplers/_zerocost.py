@@ -18,7 +18,7 @@ from optuna_zerocost.samplers._chooser import Chooser
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._pool_source import PoolCache
 from optuna_zerocost.samplers._record import record_choice, score_afterwards
-from optuna_zerocost.samplers._setup import DEFAULT_MOVES, Setup, checked_moves, checked_share
+from optuna_zerocost.samplers._setup import DEFAULT_MOVES, Setup
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.scoring import BaseScorer, Scorer, as_scorer
@@ -115,7 +115,6 @@ class ZeroCostSampler(BaseSampler):
             raise TypeError(
                 f"warmup is {warmup!r}, but it must be Warmup(candidates=…, trials=…) or None."
             )
-        moves, random_share = checked_moves(moves), checked_share(random_share)
         chosen = _ranking_for(whole, ranking, has_moves=moves != 1, has_warmup=warmup is not None)
         if chosen.enough == 1:
             if warmup not in (None, _DEFAULT_WARMUP):

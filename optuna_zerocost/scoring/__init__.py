@@ -40,12 +40,10 @@ __all__ = [
     "map_unordered",
 ]
 
-_NEEDS_TORCH = {
+_HOMES = {
     "ModelScorer": "optuna_zerocost.scoring._model_scorer",
     "ReducedTrainingScorer": "optuna_zerocost.scoring._reduced_training",
-}
-# Where users' scripts may still look for them.
-_MOVED = {
+    # They were here once, and users' scripts may still look for them.
     **dict.fromkeys(("Candidate", "History"), "optuna_zerocost.records"),
     **dict.fromkeys(
         ("ByScore", "Learned", "Pareto", "RankSum", "Ranking", "Sources", "Vote"),
@@ -55,7 +53,6 @@ _MOVED = {
 
 
 def __getattr__(name: str) -> object:
-    home = _NEEDS_TORCH.get(name) or _MOVED.get(name)
-    if home is None:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(home), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import hashlib
 import os
 import time
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from optuna_zerocost.records import described, qualified_name
-from optuna_zerocost.scoring._limits import SHAPE_LIMITS, Limits
+from optuna_zerocost.scoring._limits import SHAPE_LIMITS
 from optuna_zerocost.scoring._measuring import NetworkMeter
 from optuna_zerocost.scoring._meta import MetaDevice
 from optuna_zerocost.scoring._network_builder import Draft, NetworkBuilder
@@ -65,15 +66,7 @@ class ScorerStatistics:
 class BuildingScorer(OnceScorer[Draft]):
     """Builds the network that a trial describes, under a seed, and scores it once.
 
-    Args:
-        build_model: Makes a network from a trial.
-        device: Where networks are scored; ``None`` leaves them where they were built.
-        seed: Seeds the weights.
-        n_jobs: Number of processes that score a warmup.
-        limits: What a network may cost; ``None`` for no limits.
-        meter: Measures what is limited; ``None`` where nothing is.
-        meta: Whether networks are first built on the meta device: ``False`` for never, ``True``
-            for always, ``None`` for where it works and saves time or memory.
+    The arguments are those of a ``ModelScorer``; what is limited is what the ``meter`` measures.
     """
 
     score_names: Sequence[str]
@@ -85,7 +78,6 @@ class BuildingScorer(OnceScorer[Draft]):
         device: torch.device | str | None,
         seed: int,
         n_jobs: int | None,
-        limits: Limits | None = None,
         meter: NetworkMeter | None = None,
         meta: bool | None = None,
     ) -> None:
@@ -96,31 +88,25 @@ class BuildingScorer(OnceScorer[Draft]):
                 f"build_model is {build_model!r}, but it must be a function that makes a network "
                 "from a trial. Pass the function itself, not what it returns."
             )
-        super().__init__(limits)
+        super().__init__(None if meter is None else meter.limits)
         self._build_model = build_model
         self._device = device
         self._seed = seed
         self.n_jobs = n_jobs
         self._meter = meter
-        limited = limits.names if limits is not None else ()
+        limited = () if meter is None else meter.limits.names
         self._builder = NetworkBuilder(
             self._build,
             seed=seed,
             meta=MetaDevice(meta, reads_shapes=not SHAPE_LIMITS.isdisjoint(limited)),
-            owner=type(self).__name__,
         )
         self._sketch_limits = tuple(name for name in limited if name in SHAPE_LIMITS)
         self._pid = os.getpid()
         self._counted = ScorerStatistics()
-        self._fingerprint: str | None = None
 
     @abc.abstractmethod
     def _scores_of(self, network: nn.Module) -> dict[str, float]:
-        """Score a network that was just built, on its device.
-
-        Raises:
-            optuna_zerocost.proxies.ProxyError: If a score is undefined for the network.
-        """
+        """Score a network that was just built, on its device."""
 
     @abc.abstractmethod
     def _determinants(self) -> Iterable[Any]:
@@ -169,10 +155,10 @@ class BuildingScorer(OnceScorer[Draft]):
         self, measured: dict[str, float], network: nn.Module, *, is_sketch: bool
     ) -> None:
         """Add to ``measured`` what it lacks, in the limits' order, until one is broken."""
-        if self.limits is None:
+        if self._meter is None:
             return
-        assert self._meter is not None
-        names = self._sketch_limits if is_sketch else self.limits.names
+        limits = self._meter.limits
+        names = self._sketch_limits if is_sketch else limits.names
         started = time.perf_counter()
         try:
             for name in names:
@@ -186,7 +172,7 @@ class BuildingScorer(OnceScorer[Draft]):
                     # Its forward does not run without values: it will be measured with them.
                     self._sketch_limits = tuple(n for n in names if n != name)
                     continue
-                self.limits.check(measured)
+                limits.check(measured)
         finally:
             seconds = time.perf_counter() - started
             self._counted += ScorerStatistics(limit_seconds=seconds)
@@ -207,19 +193,17 @@ class BuildingScorer(OnceScorer[Draft]):
         if os.getpid() != self._pid:
             torch.set_num_threads(1)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Changes when the scores would: builder's name, seed, data, settings, limits."""
-        if self._fingerprint is None:
-            digest = hashlib.sha256()
-            items = [type(self), self._build_model, self._seed, *self._determinants()]
-            if self.limits is not None:
-                functions = {name: function for name, (function, _) in self.limits.custom.items()}
-                items += [self.limits.ranges, functions, self.limits.samples, self.limits.backward]
-            for item in items:
-                _feed(digest, item)
-            self._fingerprint = digest.hexdigest()
-        return self._fingerprint
+        digest = hashlib.sha256()
+        items = [type(self), self._build_model, self._seed, *self._determinants()]
+        if self.limits is not None:
+            functions = {name: function for name, (function, _) in self.limits.custom.items()}
+            items += [self.limits.ranges, functions, self.limits.samples, self.limits.backward]
+        for item in items:
+            _feed(digest, item)
+        return digest.hexdigest()
 
 
 def _feed(digest: Any, value: Any) -> None:

@@ -20,16 +20,8 @@ def give_shapes(
 ) -> None:
     """Run a network that was just built once if it has lazy layers, so that all have a shape.
 
-    Their weights are drawn from the global random state, in the order in which they are reached.
-    A network on the meta device is left as it is.
-
-    Args:
-        network: The network, or whatever was built.
-        batch: ``(inputs, targets)``, of which at most two samples are run.
-        forward_fn: ``(network, inputs) → outputs``; ``None`` calls the network.
-
-    Raises:
-        NetworkError: If the run fails.
+    At most two samples of ``batch`` are run. The layers' weights are drawn from the global random
+    state, in the order in which they are reached. A network on the meta device is left as it is.
     """
     if not isinstance(network, nn.Module) or not _has_lazy_layers(network):
         return

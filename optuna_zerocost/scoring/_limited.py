@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -78,23 +79,14 @@ class LimitedScorer(OnceScorer[Any]):
         return {**scores, **measured}
 
     def remember(self, candidates: Iterable[Candidate]) -> None:
-        """Keep what was measured and scored elsewhere, by another process or in an earlier run.
-
-        Args:
-            candidates: Scored by a scorer with the same fingerprint.
-        """
+        """Keep measurements and scores of another process or run, with this fingerprint."""
         candidates = list(candidates)
         super().remember(candidates)
         if self._scorer is not None:
-            limited = self._limits.names
-            self._scorer.remember(
-                Candidate(
-                    candidate.params,
-                    candidate.distributions,
-                    {n: score for n, score in candidate.scores.items() if n not in limited},
-                )
-                for candidate in candidates
-            )
+            measured = self._limits.custom
+            for candidate in candidates:
+                scores = {n: s for n, s in candidate.scores.items() if n not in measured}
+                self._scorer.remember([dataclasses.replace(candidate, scores=scores)])
 
     def prepare_worker(self) -> None:
         """Let the scorer inside prepare a process of its own."""

@@ -90,11 +90,10 @@ class Limits:
                 "memory_mb and custom, such as Limits(params=2e6); for no limits, leave "
                 "limits=None."
             )
-        for name, least in (("samples", self.samples), ("draws", self.draws)):
-            if least is None and name == "samples":
-                continue
-            if isinstance(least, bool) or not isinstance(least, int) or least < 1:
-                raise ValueError(f"{name} is {least!r}, but it must be an integer of at least 1.")
+        samples = 1 if self.samples is None else self.samples
+        for name, number in (("samples", samples), ("draws", self.draws)):
+            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+                raise ValueError(f"{name} is {number!r}, but it must be an integer of at least 1.")
         # Derived once; the dataclass is frozen.
         object.__setattr__(self, "_ranges", ranges)
 
@@ -126,13 +125,10 @@ class Limits:
         return sum(self.excess(name, value) for name, value in measured.items())
 
     def check(self, measured: Mapping[str, float]) -> None:
-        """Raise :class:`OutsideLimits` if something that was measured is outside.
-
-        Args:
-            measured: Name → value, for some or all of the names.
+        """Check what was measured, name → value for some or all of the names.
 
         Raises:
-            OutsideLimits: It has the values.
+            OutsideLimits: If something is outside; it has the values.
             ValueError: If a value is not finite.
         """
         for name, value in measured.items():
@@ -147,12 +143,9 @@ class Limits:
     def describe(self, name: str) -> str:
         """Return one limit in words."""
         low, high = self.ranges[name]
-        parts = [f"at least {low:g}"] * (low > -math.inf) + [f"at most {high:g}"] * (
-            high < math.inf
-        )
-        if low == 0 and len(parts) == 2:
-            parts = parts[1:]
-        return f"{name} {' and '.join(parts)}"
+        most = f"at most {high:g}" if high < math.inf else ""
+        least = f"at least {low:g}" if low not in (0.0, -math.inf) else ""
+        return f"{name} {' and '.join(filter(None, (least, most)))}"
 
 
 class OutsideLimits(CandidateRejected):
@@ -167,13 +160,12 @@ class OutsideLimits(CandidateRejected):
         self.limits = limits
         self.measured = dict(measured)
         self.violation = limits.violation(measured)
-        broken = [name for name, value in measured.items() if limits.excess(name, value) > 0]
-        super().__init__(
-            "; ".join(
-                f"{name} is {measured[name]:g}, but the limit is {limits.describe(name)}"
-                for name in broken
-            )
+        broken = (
+            f"{name} is {value:g}, but the limit is {limits.describe(name)}"
+            for name, value in measured.items()
+            if limits.excess(name, value) > 0
         )
+        super().__init__("; ".join(broken))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.limits, self.measured)
@@ -196,24 +188,25 @@ def _add_range(
             "pair (minimum, maximum), such as (1e5, 2e6)."
         )
     low, high = float(bounds[0]), float(bounds[1])
+    objection = ""
     if math.isnan(low) or math.isnan(high):
-        raise ValueError(
-            f"The limit of {name!r} is {limit!r}, but nothing is within NaN. Pass numbers."
+        objection = "but nothing is within NaN. Pass numbers."
+    elif low < at_least or high < at_least:
+        objection = (
+            "but it is never negative, so nothing would be within, or the minimum would say "
+            "nothing. Pass numbers of at least 0."
         )
-    if low < at_least or high < at_least:
-        raise ValueError(
-            f"The limit of {name!r} is {limit!r}, but it is never negative, so nothing would be "
-            "within, or the minimum would say nothing. Pass numbers of at least 0."
+    elif low > high:
+        objection = (
+            "whose minimum is above its maximum, so that nothing would be within. Did you mean "
+            f"{(bounds[1], bounds[0])!r}?"
         )
-    if low > high:
-        raise ValueError(
-            f"The limit of {name!r} is {limit!r}, whose minimum is above its maximum, so that "
-            f"nothing would be within. Did you mean {(limit[1], limit[0])!r}?"
-        )
-    if low in (0.0, -math.inf) and high == math.inf:
-        raise ValueError(f"The limit of {name!r} is {limit!r}, which is none; leave it out.")
-    if low == math.inf or high == -math.inf:
-        raise ValueError(f"The limit of {name!r} is {limit!r}, so that nothing would be within.")
+    elif low in (0.0, -math.inf) and high == math.inf:
+        objection = "which is none; leave it out."
+    elif low == math.inf or high == -math.inf:
+        objection = "so that nothing would be within."
+    if objection:
+        raise ValueError(f"The limit of {name!r} is {limit!r}, {objection}")
     ranges[name] = (low, high)
 
 

@@ -27,31 +27,25 @@ _SHORTEST, _LONGEST = 0.05, 0.3
 
 
 class NetworkMeter:
-    """Measures networks on one minibatch. A network is left as it was.
+    """Measures what ``limits`` limit, on one minibatch. A network is left as it was.
 
-    Args:
-        batch: ``(inputs, targets)``, or ``None`` if only parameters are counted.
-        loss_fn: ``(outputs, targets) → scalar``, for the memory of a backward pass.
-        forward_fn: ``(network, inputs) → outputs``; ``None`` calls the network.
-        limits: Its custom functions, and what it says on samples and backward passes.
-        seed: Seeds what is random in a pass.
+    The ``batch``, its loss and its forward are those of a ``ModelScorer``; ``seed`` is for what is
+    random in a pass.
     """
 
     def __init__(
         self,
+        limits: Limits,
         batch: Any,
         *,
         loss_fn: Callable[[Any, Tensor], Tensor],
         forward_fn: Callable[[nn.Module, Any], Tensor] | None,
-        limits: Limits,
         seed: int,
     ) -> None:
+        self.limits = limits
         self._batch = batch
         self._loss_fn = loss_fn
         self._forward_fn = forward_fn
-        self._samples = limits.samples
-        self._backward = limits.backward
-        self._custom = {name: function for name, (function, _) in limits.custom.items()}
         self._seed = seed
 
     def measure(self, name: str, network: nn.Module) -> float:
@@ -59,21 +53,21 @@ class NetworkMeter:
 
         The first two need shapes alone: the network may be on the meta device.
         """
+        if name in self.limits.custom:
+            return float(self.limits.custom[name][0](network))
         measures: dict[str, Callable[[nn.Module], float]] = {
             "params": count_parameters,
             "flops": self._flops,
             "memory_mb": self._memory_mb,
             "latency_ms": self._latency_ms,
-            **self._custom,
         }
         return float(measures[name](network))
 
     def _flops(self, network: nn.Module) -> float:
-        asked = ["flops"]
         scores = _proxies.score_network(
-            network, self._batch, asked, forward_fn=self._forward_fn, seed=self._seed
+            network, self._batch, ["flops"], forward_fn=self._forward_fn, seed=self._seed
         )
-        return float(scores["flops"])
+        return scores["flops"]
 
     def _latency_ms(self, network: nn.Module) -> float:
         with self._ready(network, training=False) as batch, torch.no_grad():
@@ -91,22 +85,20 @@ class NetworkMeter:
         return median * 1e3
 
     def _memory_mb(self, network: nn.Module) -> float:
-        with self._ready(network, training=self._backward) as batch:
-            inputs = batch.copied()
+        trains = self.limits.backward
+        with self._ready(network, training=trains) as batch:
+            inputs, targets = batch.copied(), batch.targets
             existing = [*network.parameters(), *network.buffers(), *tree_leaves(inputs)]
-            with torch.set_grad_enabled(self._backward), LiveMemory(existing) as memory:
+            with torch.set_grad_enabled(trains), LiveMemory(existing) as memory:
                 outputs = self._forward(network, inputs)
-                if self._backward:
-                    self._loss(outputs, batch.targets).backward()  # type: ignore[no-untyped-call]
+                if trains:
+                    loss = outputs.sum() if targets is None else self._loss_fn(outputs, targets)
+                    loss.backward()
         peak: int = memory.peak
         return peak / _BYTES_PER_MB
 
     def _forward(self, network: nn.Module, inputs: Any) -> Any:
         return call(network, inputs, self._forward_fn)
-
-    def _loss(self, outputs: Any, targets: Any) -> Tensor:
-        loss: Tensor = outputs.sum() if targets is None else self._loss_fn(outputs, targets)
-        return loss
 
     @contextlib.contextmanager
     def _ready(self, network: nn.Module, *, training: bool) -> Iterator[Batch]:
@@ -115,8 +107,8 @@ class NetworkMeter:
         structure = Structure.of(network)
         with torch.inference_mode(False), preserved(structure), SeededRandomState(self._seed):
             batch = Batch.of(self._batch, device=first)
-            if self._samples is not None and self._samples < batch.size:
-                batch = batch.part(0, self._samples)
+            if self.limits.samples is not None and self.limits.samples < batch.size:
+                batch = batch.part(0, self.limits.samples)
             structure.set_mode(training=training)
             for _, parameter in structure.parameters:
                 parameter.grad = None
@@ -124,11 +116,7 @@ class NetworkMeter:
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Return the number of trainable parameters, as the proxy ``params`` counts them.
-
-    Raises:
-        optuna_zerocost.proxies.NetworkError: If a lazy layer has no shape yet.
-    """
+    """Return the number of trainable parameters, as the proxy ``params`` counts them."""
     count = 0
     for name, parameter in network.named_parameters():
         if is_lazy(parameter):
@@ -141,11 +129,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 class LiveMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that are alive, and keeps the largest count.
-
-    Args:
-        existing: Tensors that count from the beginning.
-    """
+    """Counts the bytes of the tensors that are alive, and keeps the largest count."""
 
     def __init__(self, existing: list[Any]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

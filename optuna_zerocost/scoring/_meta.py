@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-__all__ = ["MetaDevice", "has_meta_tensors"]
+__all__ = ["MetaDevice", "is_small"]
 
-# Below this a network takes up no memory to speak of, and it is built both ways to compare.
+# Networks up to this size are built both ways to compare.
 _SMALL_BYTES = 64e6
 
 # The second architecture that is built both ways decides: the first warms both up.
@@ -22,12 +22,7 @@ class MetaDevice:
     have the same parameters and buffers, by name, shape and type, as the real network; where it
     has not, or the builder raises on the meta device only, the builder is never tried again.
     Once a network was large, it pays in any case: it saves memory. Where no limit reads shapes, a
-    builder is not tried unless that is wanted.
-
-    Args:
-        wanted: ``False``: never; ``True``: always, where the builder allows it; ``None``: where it
-            saves time or memory.
-        reads_shapes: Whether there are limits that shapes suffice for.
+    builder is not tried unless that is ``wanted``. ``False`` never tries.
     """
 
     def __init__(self, wanted: bool | None, *, reads_shapes: bool) -> None:
@@ -47,35 +42,25 @@ class MetaDevice:
 
     def pays(self) -> bool:
         """Return whether the next network is to be built on the meta device first."""
-        if self.is_refused or self._wanted:
-            return not self.is_refused
-        if not self.reads_shapes:
+        if self.is_refused or not (self._wanted or self.reads_shapes):
             return False
-        if self._saw_large or self._comparisons < _COMPARISONS:
+        if self._wanted or self._saw_large or not self.is_settled:
             return True
         # As if two more draws had been made, of which one was spared.
         return self._ratio < (self._spared + 1) / (self._draws + 2)
-
-    def may_compare(self, sketch: nn.Module) -> bool:
-        """Return whether a network is small enough to be built for a comparison alone."""
-        return not self.is_settled and _is_small(sketch)
 
     def compare(
         self, sketch: nn.Module, network: nn.Module, *, sketch_seconds: float, seconds: float
     ) -> None:
         """Learn from an architecture that was built both ways."""
         if _shapes(sketch) != _shapes(network):
-            self.refuse()
+            self.is_refused = True
         self._comparisons += 1
         self._ratio = sketch_seconds / max(seconds, 1e-9)
 
-    def refuse(self) -> None:
-        """Never try the builder on the meta device again."""
-        self.is_refused = True
-
     def saw(self, network: nn.Module) -> None:
         """Learn how large networks may be, from one with weights or without."""
-        self._saw_large = self._saw_large or not _is_small(network)
+        self._saw_large = self._saw_large or not is_small(network)
 
     def drawn(self, *, needs_weights: bool) -> None:
         """Learn whether a draw needed weights."""
@@ -83,12 +68,8 @@ class MetaDevice:
         self._spared += not needs_weights
 
 
-def has_meta_tensors(network: nn.Module) -> bool:
-    """Return whether a parameter or buffer has no values."""
-    return any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers()))
-
-
-def _is_small(network: nn.Module) -> bool:
+def is_small(network: nn.Module) -> bool:
+    """Return whether a network takes up no memory to speak of."""
     sizes = (t.numel() * t.element_size() for t in (*network.parameters(), *network.buffers()))
     return sum(sizes) <= _SMALL_BYTES
 

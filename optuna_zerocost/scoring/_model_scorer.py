@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,7 +13,6 @@ from torch import nn
 
 from optuna_zerocost import proxies as _proxies
 from optuna_zerocost.scoring._building import BuildingScorer
-from optuna_zerocost.scoring._collection import collector_paused
 from optuna_zerocost.scoring._lazy import give_shapes
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
@@ -118,21 +118,10 @@ class ModelScorer(BuildingScorer):
         loss_fn = loss_fn or nn.functional.cross_entropy
         meter = None
         if limits is not None:
-            meter = NetworkMeter(
-                batch.batches[0] if isinstance(batch, _proxies.Minibatches) else batch,
-                loss_fn=loss_fn,
-                forward_fn=forward_fn,
-                limits=limits,
-                seed=seed,
-            )
+            first = batch.batches[0] if isinstance(batch, _proxies.Minibatches) else batch
+            meter = NetworkMeter(limits, first, loss_fn=loss_fn, forward_fn=forward_fn, seed=seed)
         super().__init__(
-            build_model,
-            device=device,
-            seed=seed,
-            n_jobs=n_jobs,
-            limits=limits,
-            meter=meter,
-            meta=meta,
+            build_model, device=device, seed=seed, n_jobs=n_jobs, meter=meter, meta=meta
         )
         self._proxies = asked
         self.score_names = tuple(proxy.name for proxy in described)
@@ -148,7 +137,7 @@ class ModelScorer(BuildingScorer):
     def __call__(self, trial: Any, /) -> dict[str, float]:
         """Build one architecture, check the limits, and score it; see `BuildingScorer`."""
         # The network is gone when this returns, so what follows has little to collect.
-        with collector_paused():
+        with _collector_paused():
             return super().__call__(trial)
 
     def _build(self, trial: Any) -> nn.Module:
@@ -203,3 +192,22 @@ class ModelScorer(BuildingScorer):
             self._on_undefined,
             batch.batches if isinstance(batch, _proxies.Minibatches) else batch,
         )
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Keep Python's cyclic garbage collector from running by itself.
+
+    Making a network of some hundred modules starts it half a dozen times, in vain, since all of
+    them are alive, and now and then it goes through everything that was ever imported. Most
+    networks are freed without it, by their reference counts; one that refers to itself is
+    collected afterwards. The collector belongs to the process, so other threads' garbage waits
+    too.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from optuna_zerocost.proxies import SeededRandomState
-from optuna_zerocost.scoring._meta import MetaDevice, has_meta_tensors
+from optuna_zerocost.scoring._meta import MetaDevice, is_small
 from optuna_zerocost.scoring._scorer import DrawingTrial
 
 __all__ = ["Draft", "NetworkBuilder"]
@@ -23,13 +23,9 @@ __all__ = ["Draft", "NetworkBuilder"]
 
 @dataclass
 class Draft:
-    """A network that is built as far as was needed until now.
+    """A trial's network, as far as it was built: a sketch without weights, the one with weights.
 
-    Attributes:
-        trial: What it was made of.
-        sketch: The network without weights, if it was built in this way first.
-        sketch_seconds: Time that this took, without drawing.
-        network: The network with weights, if it has been built.
+    The time for the sketch does not count the drawing of parameters.
     """
 
     trial: Any
@@ -41,24 +37,13 @@ class Draft:
 class NetworkBuilder:
     """Runs a builder with the global random states seeded, which are put back afterwards.
 
-    Args:
-        build: ``trial → network``.
-        seed: Seeds the weights.
-        meta: Decides whether the builder is run on the meta device first.
-        owner: Name of the scorer, for messages.
-
-    Attributes:
-        built: Number of networks that were built with weights.
-        sketched: Number of networks that were built without.
-        seconds: Time for both.
+    It counts the networks that it built with weights and those that it sketched without, and the
+    seconds for both.
     """
 
-    def __init__(
-        self, build: Callable[[Any], nn.Module], *, seed: int, meta: MetaDevice, owner: str
-    ) -> None:
+    def __init__(self, build: Callable[[Any], nn.Module], *, seed: int, meta: MetaDevice) -> None:
         self._build = build
         self._seed = seed
-        self._owner = owner
         self.meta = meta
         self.built = self.sketched = 0
         self.seconds = 0.0
@@ -73,8 +58,8 @@ class NetworkBuilder:
         if draft.sketch is None:
             draft.network = self._built(trial)
             # That went well, so it was the device that the builder did not bear.
-            self.meta.refuse()
-        elif self.meta.may_compare(draft.sketch):
+            self.meta.is_refused = True
+        elif not self.meta.is_settled and is_small(draft.sketch):
             self.finish(draft)
         return draft
 
@@ -87,13 +72,10 @@ class NetworkBuilder:
         draft.network = self._built(draft.trial)
         seconds = time.perf_counter() - started
         if draft.trial.params != params:
-            self.meta.refuse()
+            self.meta.is_refused = True
         elif not self.meta.is_settled and draft.sketch is not None:
             self.meta.compare(
-                draft.sketch,
-                draft.network,
-                sketch_seconds=draft.sketch_seconds,
-                seconds=seconds,
+                draft.sketch, draft.network, sketch_seconds=draft.sketch_seconds, seconds=seconds
             )
         return draft.network
 
@@ -103,7 +85,9 @@ class NetworkBuilder:
         drawing = 0.0
         started = time.perf_counter()
         try:
-            with SeededRandomState(self._seed) as seeded, _quiet_about_loading():
+            with SeededRandomState(self._seed) as seeded, warnings.catch_warnings():
+                # Weights that are loaded on the meta device go nowhere, as they should.
+                warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter.*")
 
                 @contextlib.contextmanager
                 def around_draw() -> Iterator[None]:
@@ -145,20 +129,13 @@ class NetworkBuilder:
                 f"build_model returned {type(network).__name__}, but it must return the untrained "
                 "network, a torch.nn.Module."
             )
-        if self.sketched and has_meta_tensors(network):
+        tensors = (*network.parameters(), *network.buffers())
+        if self.sketched and any(tensor.is_meta for tensor in tensors):
             raise TypeError(
                 "build_model returned a network on the meta device, although it was called "
                 "outside of it: it seems to keep layers from an earlier call. Make new layers in "
-                f"each call, or pass meta=False to {self._owner}."
+                "each call, or pass meta=False to ModelScorer."
             )
         if self.meta.reads_shapes and not any(map(is_lazy, network.parameters())):
             self.meta.saw(network)
         return network
-
-
-@contextlib.contextmanager
-def _quiet_about_loading() -> Iterator[None]:
-    """Silence torch's warning that weights which are loaded on the meta device go nowhere."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*copying from a non-meta parameter.*")
-        yield

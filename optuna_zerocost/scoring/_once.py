@@ -21,9 +21,6 @@ class OnceScorer(BaseScorer, Generic[_Made]):
 
     Scores are kept in memory by architecture, and so is what was measured of one that is outside.
     Running the maker is what draws the parameters, so that alone is done every time.
-
-    Args:
-        limits: What an architecture may cost; ``None`` for no limits.
     """
 
     def __init__(self, limits: Limits | None) -> None:
@@ -37,11 +34,7 @@ class OnceScorer(BaseScorer, Generic[_Made]):
 
     @abc.abstractmethod
     def _measure(self, made: _Made) -> dict[str, float]:
-        """Return what is limited, in the limits' order.
-
-        Raises:
-            OutsideLimits: As soon as a limit is broken.
-        """
+        """Return what is limited, in the limits' order; raise as soon as a limit is broken."""
 
     @abc.abstractmethod
     def _score(self, made: _Made, measured: Mapping[str, float]) -> dict[str, float]:
@@ -88,10 +81,6 @@ class OnceScorer(BaseScorer, Generic[_Made]):
         return dict(self._known[key])
 
     def remember(self, candidates: Iterable[Candidate]) -> None:
-        """Keep scores that were computed elsewhere, by another process or in an earlier run.
-
-        Args:
-            candidates: Scored by a scorer with the same fingerprint.
-        """
+        """Keep scores of another process or an earlier run, of a scorer with this fingerprint."""
         for candidate in candidates:
             self._known.setdefault(candidate.key, dict(candidate.scores))

@@ -19,14 +19,10 @@ def map_unordered(
 ) -> Iterator[T]:
     """Yield ``function(scorer, *task)`` for each task, as they are done.
 
-    Args:
-        function: A function of a module, so that other processes find it.
-        scorer: Its ``n_jobs`` is the number of workers: 1, the default, does the work in this
-            thread; ``None`` leaves the number to ``joblib.parallel_config``, which also chooses
-            the engine (processes by default). Its ``prepare_worker()`` is called before a task
-            in a worker.
-        tasks: Asked for one by one, shortly before a worker is free: what a task is may depend on
-            what was done until then.
+    The scorer's ``n_jobs`` is the number of workers: 1 does the work in this thread; ``None``
+    leaves the number to ``joblib.parallel_config``, which also chooses the engine (processes by
+    default, which find a module's function only). Tasks are asked for one by one, shortly before a
+    worker is free: what a task is may depend on what was done until then.
     """
     if scorer.n_jobs == 1:
         yield from (function(scorer, *task) for task in tasks)

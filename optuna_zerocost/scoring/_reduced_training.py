@@ -143,11 +143,7 @@ class ReducedTrainingScorer(BuildingScorer):
         if self._optimizer is not None:
             return self._optimizer(network.parameters())
         return torch.optim.SGD(
-            network.parameters(),
-            lr=_LEARNING_RATE,
-            momentum=0.9,
-            nesterov=True,
-            weight_decay=5e-4,
+            network.parameters(), _LEARNING_RATE, momentum=0.9, nesterov=True, weight_decay=5e-4
         )
 
     def _minibatches(self) -> Iterator[Data]:
@@ -159,16 +155,9 @@ class ReducedTrainingScorer(BuildingScorer):
                 yield inputs[chosen], targets[chosen]
 
     def _determinants(self) -> Iterable[Any]:
-        return (
-            self._train,
-            self._valid,
-            self._epochs,
-            self._width_factor,
-            self._batch_size,
-            self._optimizer,
-            self._loss_fn,
-            self._metric_fn,
-        )
+        data, training = (self._train, self._valid), (self._epochs, self._width_factor)
+        functions = (self._optimizer, self._loss_fn, self._metric_fn)
+        return (*data, *training, self._batch_size, *functions)
 
 
 _LEARNING_RATE = 0.025

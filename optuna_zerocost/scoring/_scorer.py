@@ -135,14 +135,10 @@ class DrawingTrial:
 
 
 def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
-    """Call ``scorer`` and check what it returns.
-
-    Returns:
-        Name → finite Python float (storages accept no NumPy scalars), in the scorer's order.
+    """Call ``scorer`` and return its scores as finite floats (storages accept no NumPy scalars).
 
     Raises:
-        CandidateRejected: If the scorer raised, or a score is not finite; ``OutsideLimits`` if the
-            architecture is outside of the scorer's limits.
+        CandidateRejected: If the scorer raised, or a score is not finite.
         RepeatedArchitecture: If the scorer gave up since the architecture is known.
         TypeError: If the scorer does not return a mapping of names to numbers.
         ValueError: If a score has a name that the package uses itself.

@@ -9,7 +9,7 @@ import pytest
 from optuna.samplers import BaseSampler, PartialFixedSampler
 
 from optuna_zerocost import Warmup, ZeroCostSampler
-from optuna_zerocost.samplers import _generation, _sources
+from optuna_zerocost.samplers._generation import CandidateGeneration
 from tests.spaces import BASES, SPACES, size_scorer
 
 # Some of Optuna's samplers are experimental; that is not what is tested here.
@@ -54,10 +54,12 @@ def test_drawing_one_candidate_changes_nothing(
 ) -> None:
     """The same with the machinery at work: drawn without a trial, buffered, handed over."""
 
-    def settle_one(*args: Any, **options: Any) -> bool:
-        return _sources.settle(*args, **{**options, "count": 1})
+    settle = CandidateGeneration._settle
 
-    monkeypatch.setattr(_generation, "settle", settle_one)
+    def settle_one(*args: Any, **options: Any) -> bool:
+        return settle(*args, **{**options, "count": 1})
+
+    monkeypatch.setattr(CandidateGeneration, "_settle", settle_one)
     # Evolution is told which parameters are the architecture, and edits the others separately.
     learning_rate_first = None if base == "evolution" else False
     wrapped = ZeroCostSampler(

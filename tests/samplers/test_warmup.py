@@ -16,7 +16,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from optuna_zerocost import Warmup, ZeroCostSampler
-from optuna_zerocost.records import read_json, write_json
+from optuna_zerocost.records._long_values import read_json, write_json
 from optuna_zerocost.samplers._pool_source import PoolSource
 from tests.spaces import BASES, SPACES, Recorder, size_scorer
 
