@@ -9,7 +9,14 @@ import numpy.typing as npt
 from scipy.stats import rankdata
 
 from optuna_zerocost.rankings._ranking import Account, BaseRanking, Ranking, by_merit
-from optuna_zerocost.records import Candidate, History, oriented_scores, parse_name, stored_scores
+from optuna_zerocost.records import (
+    Candidate,
+    History,
+    oriented_scores,
+    parse_name,
+    stored_scores,
+    without_address,
+)
 
 __all__ = ["AsDrawn", "ByScore", "OnlyScore", "RankSum", "SeveralScores", "Vote", "as_ranking"]
 
@@ -136,7 +143,7 @@ class _Function(BaseRanking):
         self.names = tuple(getattr(ranking, "names", ()))
 
     def __repr__(self) -> str:
-        return repr(self._ranking)
+        return without_address(repr(self._ranking))
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> Sequence[int]:
         return self._ranking(candidates, history)

@@ -19,7 +19,12 @@ from optuna_zerocost.records._candidate import (
 )
 from optuna_zerocost.records._choices import architecture_of, choose, chosen_key, claim_best
 from optuna_zerocost.records._considered import considered_scores, store_considered
-from optuna_zerocost.records._fingerprint import described, fingerprint_of, qualified_name
+from optuna_zerocost.records._fingerprint import (
+    described,
+    fingerprint_of,
+    qualified_name,
+    without_address,
+)
 from optuna_zerocost.records._known import KnownArchitectures, chosen_values
 from optuna_zerocost.records._oriented_scores import oriented_scores, parse_name
 from optuna_zerocost.records._pool import Piece, Pool, PoolStore, hashed, merged, stored_pools
@@ -73,4 +78,5 @@ __all__ = [
     "stored_pools",
     "stored_scores",
     "tournament_winner",
+    "without_address",
 ]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["described", "fingerprint_of", "qualified_name"]
+__all__ = ["described", "fingerprint_of", "qualified_name", "without_address"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -38,4 +38,9 @@ def qualified_name(function: Any) -> str:
 
 def described(value: Any) -> str:
     """Return what is the same in every process, without places in memory."""
-    return fingerprint_of(value) if callable(value) else _ADDRESS.sub("", repr(value))
+    return fingerprint_of(value) if callable(value) else without_address(repr(value))
+
+
+def without_address(text: str) -> str:
+    """Return the ``repr`` of an object without its place in memory."""
+    return _ADDRESS.sub("", text)

@@ -78,14 +78,14 @@ class CandidateGeneration:
 
         What is outside of the scorer's limits is drawn again, as often as they allow.
         """
-        base_sampler, limits = self._setup.base_sampler, self._setup.limits
-        enough = self._setup.ranking.enough
+        sources, limits = self._sources, self._setup.limits
+        base_sampler, enough = self._setup.base_sampler, self._setup.ranking.enough
         edited, drawn = Proposals(), Proposals()
         count = DEFAULT_MOVES if self._setup.moves == "neighbours" else self._setup.moves
         if self._setup.moves == "neighbours":
             mutations = mutations_of_parent(base_sampler, self._snapshot, self._rng)
             if mutations is not None:
-                self._settle(self._sources.edits(mutations), edited, enough=enough, is_base=True)
+                self._settle(sources.edits(mutations), edited, enough=enough, is_base=True)
             if edited.new:
                 return edited
         most = count
@@ -96,7 +96,7 @@ class CandidateGeneration:
         is_costly = _compat.draws_are_optima(base_sampler)
         part = _PART_OF_OPTIMISER if is_costly else _PART_OF_BASE
         patience = max(count, int(most * part))
-        draws = self._sources.base(drawn, patience=patience, rng=self._generator(";draws"))
+        draws = sources.base(drawn, patience=patience, rng=self._generator(";draws"))
         enough = min(enough, count)
         self._settle(draws, drawn, count=count, enough=enough, most=most, is_base=True)
         drawn.add(*edited.rejected, *edited.outside)
@@ -151,21 +151,22 @@ class CandidateGeneration:
         limits is drawn again. The base sampler is shown what it drew, and its repetitions are
         kept, for want of anything new.
         """
+        judge, sources = self._judge, self._sources
         settled, made, is_stuck = 0, 0, False
         with contextlib.closing(draws):
             while settled < count and len(into.new) < enough and made < most:
                 draw = next(draws, None)
                 if draw is None:
                     break
-                proposal = self._judge(draw)
+                proposal = judge(draw)
                 made += 1
                 settled += proposal.fate is not Fate.OUTSIDE
                 if is_base or proposal.fate is not Fate.REPEATED:
                     into.add(proposal)
                 if is_base:
-                    self._sources.show(proposal, draw.trial)
+                    sources.show(proposal, draw.trial)
                 if proposal.fate is not Fate.REJECTED:
-                    is_stuck = draw.trial.is_fixed_by(self._sources.given)
+                    is_stuck = draw.trial.is_fixed_by(sources.given)
                 if is_stuck and proposal.fate is Fate.OUTSIDE:
                     break
         return is_stuck
