@@ -161,6 +161,7 @@ class ReinforceSampler(BaseSampler):
             ValueError: If there is no policy over ``param_distribution``, or ``study`` has several
                 objectives.
         """
+        _check_single_objective(study)
         if not self._has_policy(param_distribution):
             raise ValueError(
                 f"There is no policy over {param_distribution!r}, which has "
@@ -179,6 +180,7 @@ class ReinforceSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
         """Bring the policies up to date; the parameters are independent, so there is no space."""
+        _check_single_objective(study)
         self._begin(study, trial)
         return {}
 
@@ -186,6 +188,7 @@ class ReinforceSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """Draw each parameter of ``search_space``, which is empty in an ordinary trial."""
+        _check_single_objective(study)
         return {
             name: self.sample_independent(study, trial, name, distribution)
             for name, distribution in search_space.items()
@@ -199,6 +202,7 @@ class ReinforceSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         """Draw a value from the parameter's policy, or from the independent sampler."""
+        _check_single_objective(study)
         if not self._has_policy(param_distribution):
             return self._independent_sampler.sample_independent(
                 study, trial, param_name, param_distribution
@@ -230,12 +234,6 @@ class ReinforceSampler(BaseSampler):
 
     def _replay(self, study: Study) -> _Agent:
         """Return the agent after all finished trials, going on from the latest that is known."""
-        if len(study.directions) > 1:
-            raise ValueError(
-                f"ReinforceSampler maximizes one reward, but the study has "
-                f"{len(study.directions)} objectives. Combine them into one value, or use a "
-                "sampler for several, such as optuna.samplers.NSGAIISampler."
-            )
         trials = finished_in_order(study)
         marks: list[tuple[Any, Any]] = [(study.study_name, study.direction)]
         marks += [(trial.datetime_complete, trial.number) for trial in trials]
@@ -301,3 +299,12 @@ class _Agent:
         below = bisect.bisect_left(self.outcomes, outcome)
         not_above = bisect.bisect_right(self.outcomes, outcome)
         return (below + not_above) / (2 * len(self.outcomes))
+
+
+def _check_single_objective(study: Study) -> None:
+    if len(study.directions) > 1:
+        raise ValueError(
+            f"ReinforceSampler maximizes one reward, but the study has "
+            f"{len(study.directions)} objectives. Combine them into one value, or use a "
+            "sampler for several, such as optuna.samplers.NSGAIISampler."
+        )

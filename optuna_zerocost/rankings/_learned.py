@@ -163,7 +163,7 @@ class Learned(BaseRanking):
             suffix = f":{objective}" if objective else ""
             unwarp = assessment.seen.warp.unwarp
             mean, deviation = float(assessment.mean[chosen]), float(assessment.deviation[chosen])
-            half = (unwarp(mean + deviation) - unwarp(mean - deviation)) / 2
+            half = unwarp(mean + deviation) / 2 - unwarp(mean - deviation) / 2
             predictions[f"predicted{suffix}"] = history.value_sign(objective) * unwarp(mean)
             predictions[f"deviation{suffix}"] = half
         trust = trust_in_scores(assessments[0].seen)

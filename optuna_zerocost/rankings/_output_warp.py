@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,25 +25,33 @@ class OutputWarp:
     Those that it was made of have the mean 0 afterwards. The order at the top is what matters.
     """
 
+    exponent: int = 0  # values are taken times 2 to the power of minus this, lest they overflow
     best: float = 0.0
     unit: float = 1.0  # distance of the median from the best value
     mean: float = 0.0  # of the warped values, before it is subtracted
 
     @classmethod
     def of(cls, values: _Array) -> OutputWarp:
-        """Return the warp that fits ``values``, of shape (n,), higher is better."""
+        """Return the warp that fits ``values``, of shape (n,), higher is better, finite."""
         if not len(values):
             return cls()
-        best = float(values.max())
-        unit = best - float(np.median(values)) or best - float(values.min()) or 1.0
-        return cls(best, unit, float(cls(best, unit).warp(values).mean()))
+        # What is all the same has no size to be relative to.
+        size = float(np.abs(values).max()) if values.max() > values.min() else 0.0
+        exponent = math.frexp(size)[1]
+        scaled = np.ldexp(values, -exponent)
+        best = float(scaled.max())
+        unit = best - float(np.median(scaled)) or best - float(scaled.min()) or 1.0
+        return cls(exponent, best, unit, float(cls(exponent, best, unit).warp(values).mean()))
 
     def warp(self, values: _Array) -> _Array:
         """Return warped values, of the same shape."""
-        below = np.minimum((self.best - values) / self.unit, _FAR)
+        below = np.minimum((self.best - np.ldexp(values, -self.exponent)) / self.unit, _FAR)
         warped: _Array = -np.log(np.maximum(below, 0.0) + _RESOLUTION) - self.mean
         return warped
 
     def unwarp(self, warped: float) -> float:
         """Return the value that was warped to ``warped``, unless it was far below the best."""
-        return self.best - self.unit * (math.exp(-warped - self.mean) - _RESOLUTION)
+        scaled = self.best - self.unit * (math.exp(-warped - self.mean) - _RESOLUTION)
+        with np.errstate(over="ignore"):
+            value = float(np.ldexp(scaled, self.exponent))
+        return min(max(value, -sys.float_info.max), sys.float_info.max)
