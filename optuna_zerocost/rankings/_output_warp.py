@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from dataclasses import dataclass
@@ -35,17 +36,22 @@ class OutputWarp:
         """Return the warp that fits ``values``, of shape (n,), higher is better, finite."""
         if not len(values):
             return cls()
-        # What is all the same has no size to be relative to.
-        size = float(np.abs(values).max()) if values.max() > values.min() else 0.0
-        exponent = math.frexp(size)[1]
-        scaled = np.ldexp(values, -exponent)
-        best = float(scaled.max())
-        unit = best - float(np.median(scaled)) or best - float(scaled.min()) or 1.0
-        return cls(exponent, best, unit, float(cls(exponent, best, unit).warp(values).mean()))
+        if values.min() == values.max():  # which has no size to be relative to
+            warp = cls(best=float(values[0]))
+        else:
+            exponent = math.frexp(float(np.abs(values).max()))[1]
+            scaled = np.ldexp(values, -exponent)
+            best = float(scaled.max())
+            warp = cls(
+                exponent, best, best - float(np.median(scaled)) or best - float(scaled.min())
+            )
+        return dataclasses.replace(warp, mean=float(warp.warp(values).mean()))
 
     def warp(self, values: _Array) -> _Array:
         """Return warped values, of the same shape."""
-        below = np.minimum((self.best - np.ldexp(values, -self.exponent)) / self.unit, _FAR)
+        with np.errstate(over="ignore"):  # far below is far below
+            below = (self.best - np.ldexp(values, -self.exponent)) / self.unit
+        below = np.minimum(below, _FAR)
         warped: _Array = -np.log(np.maximum(below, 0.0) + _RESOLUTION) - self.mean
         return warped
 

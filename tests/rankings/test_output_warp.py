@@ -42,9 +42,8 @@ def test_unwarping_gives_back_what_is_not_far_below_the_best(values: list[float]
     warp = OutputWarp.of(array)
     near = array[warp.best - np.ldexp(array, -warp.exponent) < 2.9 * warp.unit]
     back = [warp.unwarp(float(value)) for value in warp.warp(near)]
-    assert back == pytest.approx(
-        near.tolist(), rel=1e-6, abs=1e-6 * (max(map(abs, values)) or 1.0)
-    )
+    unit = math.ldexp(warp.unit, warp.exponent)
+    assert back == pytest.approx(near.tolist(), rel=1e-6, abs=1e-6 * (unit + abs(array).max()))
 
 
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=12))
