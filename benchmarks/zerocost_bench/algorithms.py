@@ -81,12 +81,12 @@ ALGORITHMS: dict[str, Algorithm] = {
 _MODE_WEIGHTS = {"base": 1.0, "warmup": 5.0, "move": 10.0, "both": 10.0}
 
 RANKINGS: dict[str, Callable[..., Ranking]] = {"vote": Vote, "ranksum": RankSum}
-"""How several scores are combined."""
+"""Ways of combining several scores."""
 
 
 @dataclass(frozen=True)
 class ZeroCost:
-    """What zero-cost scores are used for.
+    """Use of zero-cost scores in a search.
 
     Attributes:
         benchmark: Whose scores they are.

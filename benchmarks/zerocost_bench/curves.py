@@ -16,7 +16,7 @@ __all__ = ["GAPS", "Curve", "Quartiles", "best_so_far", "summarise", "trained_un
 Array = npt.NDArray[np.float64]
 
 GAPS = (0.5, 0.1)
-"""How near to the best accuracy of all networks a search is to come, in percentage points."""
+"""Distances from the best accuracy of all networks to which a search is to come, in points."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Quartiles:
 
 @dataclass(frozen=True)
 class Curve:
-    """What the searches of one arm found on one data set.
+    """The outcome of the searches of one arm on one data set.
 
     Accuracies are in %.
 

@@ -1,4 +1,4 @@
-"""What goes wrong in an experiment through no fault of the program."""
+"""Failures of an experiment that are no fault of the program."""
 
 from __future__ import annotations
 

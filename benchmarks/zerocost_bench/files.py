@@ -25,7 +25,7 @@ UNREADABLE = (
     ValueError,
     zipfile.BadZipFile,
 )
-"""What reading an ``.npz`` file raises if it is another kind of file, or lacks something."""
+"""Exceptions of reading an ``.npz`` file that is of another kind, or lacks something."""
 
 
 @contextlib.contextmanager

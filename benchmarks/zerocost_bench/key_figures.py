@@ -42,7 +42,7 @@ RESULTS = REPOSITORY / "benchmarks" / "results"
 FILE = RESULTS / "figures.toml"
 
 RECORDS = {"search": "studies.json", "proxies": "proxies.json"}
-"""What a result may depend on → the file in ``tests/recorded`` that changes when that does."""
+"""Parts that results depend on → the file in ``tests/recorded`` that changes with each."""
 
 _HEAD = """\
 # Key figures of the results in this folder, and where README and documentation quote them.

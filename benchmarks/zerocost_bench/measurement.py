@@ -41,7 +41,7 @@ _WITHOUT_IMAGES = ("params", "flops", "l2_norm", "synflow", "logsynflow")
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is measured, of which networks.
+    """A plan of what is measured, of which networks.
 
     Attributes:
         benchmark: Whose networks these are.
@@ -99,12 +99,12 @@ class Measurement:
 
     @property
     def counted(self) -> set[str]:
-        """What is counted without building a network."""
+        """The scores that are counted without building a network."""
         return set(self.proxies) & set(self.benchmark.counts(self.benchmark.architectures()[0]))
 
     @property
     def builds(self) -> bool:
-        """Whether a network has to be built: what is counted needs none."""
+        """True if a network has to be built: what is counted needs none."""
         return self.counted != set(self.proxies)
 
     def scorer(self) -> ModelScorer | None:

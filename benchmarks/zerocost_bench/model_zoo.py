@@ -220,7 +220,7 @@ QUICK = ("resnet20_cifar10", "densenet40_k12_bc_cifar10", "squeezenet_v1_1", "be
 
 @dataclass(frozen=True)
 class Settings:
-    """What the models are scored on; ``images`` is a file that has some, else they are random."""
+    """The minibatch for the models, of a file of ``images``, else at random."""
 
     batch: int = 8
     cifar_size: int = 32

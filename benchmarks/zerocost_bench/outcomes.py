@@ -29,7 +29,7 @@ __all__ = ["Job", "Outcome", "Table", "measure", "outcomes_of", "passes"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one proxy on one model.
+    """The outcome of one proxy on one model.
 
     Attributes:
         model: The model's name.

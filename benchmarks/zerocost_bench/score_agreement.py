@@ -1,4 +1,4 @@
-"""How well scores of untrained networks agree with the accuracies of the trained ones."""
+"""Agreement of scores of untrained networks with the accuracies of the trained ones."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ VOTE = ("synflow", "jacob_cov", "snip")
 """The proxies that Abdelfattah et al. (ICLR 2021) let vote."""
 
 RANK_SUMS = (VOTE, ("naswot", "logsynflow"), ("naswot", "logsynflow", "flops"))
-"""Whose ranks are added up, logarithmically, as by :class:`optuna_zerocost.RankSum`."""
+"""Scores whose ranks are added up, logarithmically, as by :class:`optuna_zerocost.RankSum`."""
 
 REDUCED_TRAINING = "12 epochs"
 """The validation accuracy after 12 epochs, which takes training: the rival of the proxies."""
 
 WITHIN = 0.1
-"""How much worse than the best a network may be to count as found, in percentage points."""
+"""Distance from the best at which a network counts as found, in percentage points."""
 
 _TOP = 0.1
 # Rows of a block in which pairs are compared: such a block of all 15,625 takes some 60 MB.
@@ -47,7 +47,7 @@ _BLOCK = 500
 
 @dataclass(frozen=True)
 class Agreement:
-    """How well one score agrees with accuracy; higher is better in all but ``first_rank``.
+    """Agreement of one score with accuracy; higher is better in all but ``first_rank``.
 
     A network for which the score is undefined counts as worst. A correlation over nothing but
     equal values is NaN.

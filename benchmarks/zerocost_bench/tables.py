@@ -1,4 +1,4 @@
-"""What the experiments found, as CSV and as text of 80 columns."""
+"""Results of the experiments, as CSV and as text of 80 columns."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ CORRELATION_KEY = f"""\
 of the networks with the highest accuracy; pairs: share that is ordered right;
 first: networks to train, best score first, until one is within {WITHIN} points
 of the best; cost: of a network, in training passes over 64 images."""
-"""What the columns of :func:`correlation_text` mean."""
+"""Meaning of the columns of :func:`correlation_text`."""
 
 SEARCH_KEY = """\
 Medians of the searches. best: accuracy of the best network, %; test: its test
 accuracy; to g: networks trained until one is within g points of the best there
 is; ×: how many times as many the algorithm alone needs; ms: time of the
 processor for a trial, besides training."""
-"""What the columns of :func:`search_text` mean."""
+"""Meaning of the columns of :func:`search_text`."""
 
 
 TRUST_KEY = """\
@@ -46,7 +46,7 @@ to g: networks trained until one is within g points of the best there is: lower
 quartile, median and upper quartile of the searches; ×: median relative to the
 same sampler without a score; ms: time of the processor for a trial, besides
 training."""
-"""What the columns of :func:`trust_text` mean."""
+"""Meaning of the columns of :func:`trust_text`."""
 
 
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong in the demo through no fault of the program."""
+"""Failures of the demo that are no fault of the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo's studies show, as text of 80 columns."""
+"""The result of the demo, as text of 80 columns."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class ZeroCostPruner(BasePruner):
             below.
         threshold: Or prune below this score; above it, if the score is better when lower.
         ranking: How scores order architectures: a score's name, or a
-            :class:`~optuna_zerocost.scoring.Ranking`. Default: the only score there is. With a
+            :class:`~optuna_zerocost.Ranking`. Default: the only score there is. With a
             ``threshold`` it must read one score.
         wrapped_pruner: Judges the trials that this one keeps, with their reports. Default: none.
         min_trials: Complete trials with scores before the first is pruned.

@@ -1,4 +1,4 @@
-"""How long a warmup takes: NAS-Bench-201 candidates drawn, built and scored by synflow.
+"""Time that a warmup takes: NAS-Bench-201 candidates drawn, built and scored by synflow.
 
 Measured in one run, side by side: the pool of a warmup in one process (one torch thread) and in
 two, and training passes (forward, backward) of such networks at batch 64, with one core and with

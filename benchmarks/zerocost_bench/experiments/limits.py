@@ -1,4 +1,4 @@
-"""What limits cost, what they spare, and what they keep from drifting.
+"""The cost of limits, what they spare, and what they keep from drifting.
 
 Of two spaces only one or two per cent of the random architectures are within the limits:
 
@@ -83,7 +83,7 @@ class Space:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one search came to: for each trained network one entry, and the trials pruned."""
+    """The outcome of one search: for each trained network one entry, and the trials pruned."""
 
     trained: list[Architecture]
     draws: list[int]

@@ -1,4 +1,4 @@
-"""How much time the sampler itself takes, besides scoring and training.
+"""Time that the sampler itself takes, besides scoring and training.
 
 Prints, for several base samplers and storages, the median time of a trial of the bare base sampler
 and of ``ZeroCostSampler`` with 32 moves around it, once the history has the given length. Scoring

@@ -1,4 +1,4 @@
-"""How well the relation predictor orders NAS-Bench-201 networks, what it costs, what it finds.
+"""The relation predictor on NAS-Bench-201: its order of networks, its cost, what it finds.
 
 First table: Kendall τ between predicted and true order of 1000 networks that the predictor has
 not seen, after some that it was trained on, for predictors of several sizes (published: 4 layers

@@ -1,4 +1,4 @@
-"""What learning from the trials is worth, with scores that help, mislead, or mean nothing.
+"""The worth of learning from the trials, with scores that help, mislead, or mean nothing.
 
 Searches with samplers that learn from the trials what a score is worth, whatever the scores are;
 and with aging evolution and TPE. A search ends where it is within 0.1 points of the best. Writes
@@ -112,7 +112,7 @@ class RandomScores:
 
 @dataclass(frozen=True)
 class Trust:
-    """How the samplers that learn are set up.
+    """Settings of the samplers that learn.
 
     Attributes:
         benchmark: What is searched.
