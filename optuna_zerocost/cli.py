@@ -12,15 +12,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from optuna_zerocost._arguments import HelpFormatter, Subparsers, natural, positive
 from optuna_zerocost.commands import (
     FAILED,
     INTERRUPTED,
+    HelpFormatter,
+    Subparsers,
     add_rank,
     add_report,
     add_score,
     add_warmup,
     guarded,
+    natural,
+    positive,
 )
 
 __all__ = ["main"]

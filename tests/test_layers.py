@@ -20,7 +20,6 @@ CORE = ("proxies", "records", "scoring", "rankings", "algorithms", "samplers", "
 # folder or module → what of the package it may import, besides itself and _compat
 ARROWS: dict[str, tuple[str, ...]] = {
     "_compat": (),
-    "_arguments": (),
     "proxies": (),
     "records": (),
     "scoring": ("proxies", "records"),
@@ -34,8 +33,8 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "visualization": (*CORE, "analysis", "_words"),
     "dashboard": (*CORE, "analysis", "visualization", "_words"),
     "demo": (*CORE, "analysis", "visualization", "dashboard"),
-    "commands": (*CORE, "analysis", "visualization", "dashboard", "_words", "_arguments"),
-    "cli": ("commands", "demo", "proxies", "proxy_table", "_arguments"),
+    "commands": (*CORE, "analysis", "visualization", "dashboard", "_words"),
+    "cli": ("commands", "demo", "proxies", "proxy_table"),
 }
 # package → rooms that must do without it
 ABSENT = {

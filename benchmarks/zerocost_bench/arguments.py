@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from optuna_zerocost.commands import HelpFormatter, names, natural, positive
 from zerocost_bench.benchmark import BENCHMARKS, Benchmark, benchmark_named
 
 if TYPE_CHECKING:
@@ -28,38 +29,6 @@ __all__ = [
     "natural",
     "positive",
 ]
-
-
-def positive(text: str) -> int:
-    """Return an integer of at least 1."""
-    return _integer(text, 1)
-
-
-def natural(text: str) -> int:
-    """Return an integer of at least 0."""
-    return _integer(text, 0)
-
-
-def names(text: str) -> tuple[str, ...]:
-    """Return names that are separated by commas, each once."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
-def _integer(text: str, least: int) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = least - 1
-    if number < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer of at least {least}")
-    return number
-
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Help that tells a default only where there is one."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default is None else super()._get_help_string(action)
 
 
 def add_benchmark(parser: argparse.ArgumentParser) -> None:

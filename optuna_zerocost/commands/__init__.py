@@ -3,6 +3,13 @@
 They import what they need when they run, so that ``--help`` answers at once.
 """
 
+from optuna_zerocost.commands._arguments import (
+    HelpFormatter,
+    Subparsers,
+    names,
+    natural,
+    positive,
+)
 from optuna_zerocost.commands._command_error import FAILED, INTERRUPTED, CommandError, guarded
 from optuna_zerocost.commands._rank_command import add_rank
 from optuna_zerocost.commands._report_command import add_report
@@ -13,9 +20,14 @@ __all__ = [
     "FAILED",
     "INTERRUPTED",
     "CommandError",
+    "HelpFormatter",
+    "Subparsers",
     "add_rank",
     "add_report",
     "add_score",
     "add_warmup",
     "guarded",
+    "names",
+    "natural",
+    "positive",
 ]

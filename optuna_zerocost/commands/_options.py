@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from optuna_zerocost._arguments import HelpFormatter, Subparsers, names, natural, positive
+from optuna_zerocost.commands._arguments import HelpFormatter, Subparsers, names, natural, positive
 from optuna_zerocost.commands._command_error import CommandError, guarded
 from optuna_zerocost.commands._user_code import is_reference, load_function
 

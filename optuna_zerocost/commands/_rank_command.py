@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from optuna_zerocost._arguments import Subparsers, positive
+from optuna_zerocost.commands._arguments import Subparsers, positive
 from optuna_zerocost.commands._options import (
     add_command,
     add_pool,

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from optuna_zerocost._arguments import Subparsers
+from optuna_zerocost.commands._arguments import Subparsers
 from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.commands._options import add_command, add_study
 

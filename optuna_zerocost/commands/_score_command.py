@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from optuna_zerocost._arguments import Subparsers
+from optuna_zerocost.commands._arguments import Subparsers
 from optuna_zerocost.commands._command_error import CommandError
 from optuna_zerocost.commands._options import add_command, add_scoring, scorer_of
 from optuna_zerocost.commands._user_code import where

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from optuna_zerocost._arguments import Subparsers, positive
+from optuna_zerocost.commands._arguments import Subparsers, positive
 from optuna_zerocost.commands._options import (
     add_command,
     add_pool,
