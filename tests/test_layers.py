@@ -26,15 +26,15 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "rankings": ("records",),
     "algorithms": ("records",),
     "samplers": ("records", "scoring", "rankings", "algorithms"),
-    "pruners": ("records", "scoring", "rankings", "samplers"),
+    "pruners": ("records", "scoring", "rankings"),
     "proxy_table": ("proxies",),
-    "analysis": CORE,
+    "analysis": ("records", "rankings"),
     "_words": ("analysis",),
-    "visualization": (*CORE, "analysis", "_words"),
-    "dashboard": (*CORE, "analysis", "visualization", "_words"),
-    "demo": (*CORE, "analysis", "visualization", "dashboard"),
-    "commands": (*CORE, "analysis", "visualization", "dashboard", "_words"),
-    "cli": ("commands", "demo", "proxies", "proxy_table"),
+    "visualization": ("records", "analysis", "_words"),
+    "dashboard": ("records", "analysis", "_words", "visualization"),
+    "demo": ("analysis", "dashboard"),
+    "commands": (*CORE, "analysis", "dashboard", "_words"),
+    "cli": ("commands", "demo", "proxy_table"),
 }
 # package → rooms that must do without it
 ABSENT = {
