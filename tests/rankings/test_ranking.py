@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -172,3 +173,11 @@ def test_candidates_without_a_score_that_is_read_come_last(table: Any, lacking: 
 def test_an_order_that_is_none_is_refused(order: list[int]) -> None:
     with pytest.raises(ValueError, match="each index from 0 to 1 once"):
         best_first(lambda c, h: order, candidates([(1.0, 2.0, 3.0)] * 2), HISTORY)
+
+
+def test_a_function_is_described_alike_in_every_process() -> None:
+    def as_drawn(candidates: Sequence[Candidate], history: History) -> list[int]:
+        return list(range(len(candidates)))
+
+    described = repr(as_ranking(as_drawn, None))
+    assert "as_drawn" in described and "0x" not in described
