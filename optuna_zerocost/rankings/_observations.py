@@ -19,10 +19,11 @@ from optuna_zerocost.rankings._output_warp import OutputWarp
 from optuna_zerocost.rankings._parameter_distance import ParameterDistance
 from optuna_zerocost.records import Candidate, History, sign_of, stored_scores
 
-__all__ = ["Observations", "Observed", "observed", "thinned"]
+__all__ = ["FEWEST_VALUES", "Observations", "Observed", "observed", "thinned"]
 
 _Array = npt.NDArray[np.float64]
 
+FEWEST_VALUES = 3  # below, there is nothing to learn from
 _MOST_FOR_STRUCTURE = 120  # architectures that show whether a score has structure
 
 
@@ -53,12 +54,21 @@ def observed(
     is_complete = np.array([trial.state == TrialState.COMPLETE for trial, _ in found], dtype=bool)
     values = np.array([value for _, value in found], dtype=np.float64)
     if is_complete.any():
-        values[~is_complete] = np.minimum(values[~is_complete], np.median(values[is_complete]))
+        # Between infinities of both signs there is no median, and no ceiling.
+        ceiling = _median(values[is_complete])
+        values[~is_complete] = np.fmin(values[~is_complete], ceiling)
     finite = values[np.isfinite(values)]
     if len(finite) < len(values):
         low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
         values = np.clip(values, low, high)
     return Observed([trial for trial, _ in found], values)
+
+
+def _median(values: _Array) -> float:
+    """Return the median of numbers of any size; NumPy's adds up two, which may overflow."""
+    ordered = np.sort(values)
+    low, high = float(ordered[(len(ordered) - 1) // 2]), float(ordered[len(ordered) // 2])
+    return low if low == high else low / 2 + high / 2
 
 
 def thinned(known: Observed, most: int) -> Observed:

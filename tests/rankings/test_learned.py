@@ -257,6 +257,21 @@ def test_a_pruned_trial_counts_as_no_better_than_the_median() -> None:
     assert sorted(order) == list(range(len(candidates)))
 
 
+@pytest.mark.parametrize(
+    ("complete", "expected"),
+    [([math.inf, -math.inf], 0.5), ([1.7e308, 1.7e308], 0.5), ([-1e308, 1e308], 0.0)],
+)
+def test_a_pruned_trial_has_a_finite_value_whatever_the_complete_ones_have(
+    complete: list[float], expected: float
+) -> None:
+    like = candidates_of(random.Random(10), 1)[0]
+    trials = [trial_of(like, value) for value in complete]
+    pruned = trial_of(like, 0.5, TrialState.PRUNED)
+    values = _observations.observed([*trials, pruned], [MAXIMIZE], 0).values
+    assert np.isfinite(values).all()
+    assert values[-1] == expected
+
+
 def test_what_another_worker_is_at_is_not_proposed_by_this_one() -> None:
     """Told that the best candidate is being trained, the next best differs from its like."""
     moved = 0

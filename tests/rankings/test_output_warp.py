@@ -55,8 +55,16 @@ def test_all_is_finite_whatever_the_values(values: list[float]) -> None:
     assert all(math.isfinite(warp.unwarp(value + more)) for value in warped for more in (-1, 0, 9))
 
 
-@pytest.mark.parametrize("size", [1e-308, 1.0, 1e155, 1e308])
-def test_predictions_of_values_of_any_size_are_numbers(size: float) -> None:
+@pytest.mark.parametrize(
+    "values",
+    [
+        *([size, -size] for size in (1e-308, 1.0, 1e155, 1e308)),
+        [1.7e308],
+        [math.inf, -math.inf],
+        [math.inf, -math.inf, 1e308],
+    ],
+)
+def test_predictions_of_values_of_any_size_are_numbers(values: list[float]) -> None:
     def suggest(trial: optuna.Trial) -> int:
         return trial.suggest_int("a", 1, 50) + trial.suggest_int("b", 1, 50)
 
@@ -71,7 +79,7 @@ def test_predictions_of_values_of_any_size_are_numbers(size: float) -> None:
 
     def objective(trial: optuna.Trial) -> float:
         suggest(trial)
-        return float((-1) ** trial.number * size)
+        return values[trial.number % len(values)]
 
     study.optimize(objective, n_trials=12)
     told = [v for t in study.trials for v in t.user_attrs.values() if isinstance(v, float)]
