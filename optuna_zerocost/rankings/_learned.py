@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from optuna_zerocost.rankings._acquisition import acquisition_values
 from optuna_zerocost.rankings._learned_account import LearnedAccount
 from optuna_zerocost.rankings._model import GaussianProcess, Model, trust_in_scores
-from optuna_zerocost.rankings._observations import Observations, observed, thinned
+from optuna_zerocost.rankings._observations import FEWEST_VALUES, Observations, observed, thinned
 from optuna_zerocost.rankings._pareto import order_by_fronts
 from optuna_zerocost.rankings._ranking import BaseRanking, Sources, by_merit
 from optuna_zerocost.records import TRUST, Candidate, History, parse_name
@@ -27,7 +27,6 @@ _Array = npt.NDArray[np.float64]
 _Rows = npt.NDArray[np.intp]
 
 _TRUSTING = 4  # first trials
-_FEWEST_VALUES = 3  # below, there is nothing to learn from
 # Surrogates of parameters alone that are kept: two for each of two objectives.
 _MOST_FITTED = 4
 
@@ -104,11 +103,11 @@ class Learned(BaseRanking):
         self._trusts_noise = trusting is not None
         trusting = _TRUSTING if trusting is None else trusting
         is_exploring = exploration is None or exploration >= 0
-        if trusting < 0 or honest < 0 or most_trials < _FEWEST_VALUES or not is_exploring:
+        if trusting < 0 or honest < 0 or most_trials < FEWEST_VALUES or not is_exploring:
             raise ValueError(
                 f"Learned(trusting={trusting}, honest={honest}, exploration={exploration}, "
                 f"most_trials={most_trials}) cannot be: numbers of trials and the exploration are "
-                f"at least 0, and it takes {_FEWEST_VALUES} trials to learn from."
+                f"at least 0, and it takes {FEWEST_VALUES} trials to learn from."
             )
         self.names = tuple(self._signs)
         self.sources = sources
@@ -132,7 +131,7 @@ class Learned(BaseRanking):
     def opening(self) -> int:
         """Number of first trials for which nothing is learned yet."""
         values = (len(observed(*prior, objective=0).values) for prior in self._prior)
-        is_informed = sum(values) >= _FEWEST_VALUES
+        is_informed = sum(values) >= FEWEST_VALUES
         return 0 if is_informed else self._trusting + self._honest
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
@@ -234,7 +233,7 @@ class Learned(BaseRanking):
         begun = len(history.running) + sum(t.state != TrialState.FAIL for t in history.trials)
         mean = deviation = np.zeros(len(candidates))
         acquisition: _Array | None = None
-        if begun < self.opening or len(seen.known) < _FEWEST_VALUES or not candidates:
+        if begun < self.opening or len(seen.known) < FEWEST_VALUES or not candidates:
             order = self._opening_order(candidates, seen, begun)
         else:
             mean, deviation = self._predicted(seen)

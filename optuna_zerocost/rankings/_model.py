@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from optuna_zerocost.rankings._observations import Observations
+from optuna_zerocost.rankings._observations import FEWEST_VALUES, Observations
 from optuna_zerocost.rankings._rank_correlation import spearman
 from optuna_zerocost.rankings._surrogate import Surrogate
 
@@ -19,7 +19,6 @@ _Rows = npt.NDArray[np.intp]
 
 # Trust is only told, not used, so that fewer trials do.
 _MOST_TRIALS_FOR_TRUST = 100
-_FEWEST_VALUES = 3
 
 
 class Model(Protocol):
@@ -51,7 +50,7 @@ class GaussianProcess:
 def trust_in_scores(seen: Observations) -> dict[str, float]:
     """Return what each score explains beyond the parameters; see ``Learned.trust``."""
     rows = np.arange(len(seen.own.trials), dtype=np.intp)[-_MOST_TRIALS_FOR_TRUST:]
-    if len(rows) < _FEWEST_VALUES:
+    if len(rows) < FEWEST_VALUES:
         return {}
     values = seen.values[rows]
     differences = seen.distance.between(rows, rows)

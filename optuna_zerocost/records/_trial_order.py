@@ -48,14 +48,14 @@ def finished_in_order(study: Study) -> list[FrozenTrial]:
     return sorted(trials, key=lambda trial: (str(trial.datetime_complete), trial.number))
 
 
-def outcome_of(trial: FrozenTrial, direction: StudyDirection, *, objective: int = 0) -> Outcome:
-    """Return what orders trials by one objective.
+def outcome_of(trial: FrozenTrial, direction: StudyDirection) -> Outcome:
+    """Return what orders trials by the objective, of several the first.
 
     Of two trials the better violates its constraints less, or else is the complete one, then the
     pruned one; of two pruned ones the one that came further, as intermediate values compare at
     equal steps only; then the one with the better value.
     """
-    return (*_standing(trial), _merits(trial, [direction], first=objective)[0])
+    return (*_standing(trial), *_merits(trial, [direction]))
 
 
 def tournament_winner(
@@ -94,16 +94,14 @@ def _standing(trial: FrozenTrial) -> tuple[float, int, int]:
     return -_compat.violation_of(trial), _RANKS.get(trial.state, -2), max(steps, default=-1)
 
 
-def _merits(
-    trial: FrozenTrial, directions: Sequence[StudyDirection], *, first: int = 0
-) -> list[float]:
+def _merits(trial: FrozenTrial, directions: Sequence[StudyDirection]) -> list[float]:
     """Return the values, turned so that higher is better; what is not a number is worst."""
     values = trial.values
     if not values and trial.intermediate_values:
         values = [trial.intermediate_values[max(trial.intermediate_values)]]
-    if not values or len(values) < first + len(directions):
-        values = [math.nan] * (first + len(directions))
+    if not values or len(values) < len(directions):
+        values = [math.nan] * len(directions)
     return [
         -math.inf if math.isnan(value) else sign_of(direction) * value
-        for value, direction in zip(values[first:], directions, strict=False)
+        for value, direction in zip(values, directions, strict=False)
     ]

@@ -40,6 +40,8 @@ class LimitedScorer(OnceScorer[Any]):
         )
     """
 
+    limits: Limits
+
     def __init__(
         self, make: Callable[[Any], Any], limits: Limits, *, score: Scorer | None = None
     ) -> None:
@@ -55,7 +57,6 @@ class LimitedScorer(OnceScorer[Any]):
                 "function of your own in Limits(custom={…})."
             )
         super().__init__(limits)
-        self._limits = limits
         self._maker = make
         self._scorer: BaseScorer | None = None if score is None else as_scorer(score)
         self.score_names = ()
@@ -69,9 +70,9 @@ class LimitedScorer(OnceScorer[Any]):
 
     def _measure(self, made: Any) -> dict[str, float]:
         measured: dict[str, float] = {}
-        for name, (function, _) in self._limits.custom.items():
+        for name, (function, _) in self.limits.custom.items():
             measured[name] = float(function(made[1]))
-            self._limits.check(measured)
+            self.limits.check(measured)
         return measured
 
     def _score(self, made: Any, measured: Mapping[str, float]) -> dict[str, float]:
@@ -83,7 +84,7 @@ class LimitedScorer(OnceScorer[Any]):
         candidates = list(candidates)
         super().remember(candidates)
         if self._scorer is not None:
-            measured = self._limits.custom
+            measured = self.limits.custom
             for candidate in candidates:
                 scores = {n: s for n, s in candidate.scores.items() if n not in measured}
                 self._scorer.remember([dataclasses.replace(candidate, scores=scores)])
@@ -98,7 +99,7 @@ class LimitedScorer(OnceScorer[Any]):
         """Changes when what is within, or its scores, would."""
         functions = [
             (name, qualified_name(function), limit)
-            for name, (function, limit) in self._limits.custom.items()
+            for name, (function, limit) in self.limits.custom.items()
         ]
         inner = None if self._scorer is None else self._scorer.fingerprint
         return f"{qualified_name(self._maker)};{functions!r};{inner}"
