@@ -30,6 +30,7 @@ EXPERIMENTS = {
     "overhead": "how much time the sampler itself takes",
     "learned-overhead": "how much time the ranking Learned takes",
     "learned-spaces": "what the ranking Learned is worth on other spaces",
+    "studies": "the sampler in studies as users have them",
     "surrogates": "other models and rules in place of Learned's",
     "pareto": "two objectives: proposals by a Pareto ranking of scores",
     "limits": "what limits cost, and what they spare",

@@ -122,7 +122,7 @@ class ManyParameters(DigitsStudy):
         with torch.no_grad():
             for weight in network.parameters():
                 if weight.dim() > 1:
-                    weight *= training["gain"]
+                    weight.mul_(training["gain"])
         optimizer = self.make_optimizer(network, training)
 
         def clip(step: int, steps: int) -> None:
@@ -154,9 +154,10 @@ class ManyParameters(DigitsStudy):
 
 def _share_of_rate(training: Training, done: float) -> float:
     """Return by what the learning rate is multiplied when a share of the training is done."""
-    if done < training["rise"]:
-        return (done + 0.02) / (training["rise"] + 0.02)
-    left = 1 - (done - training["rise"]) / (1 - training["rise"])
+    rise: float = training["rise"]
+    if done < rise:
+        return (done + 0.02) / (rise + 0.02)
+    left = 1 - (done - rise) / (1 - rise)
     if training["fall"] == "linear":
         return left
     return math.sin(math.pi / 2 * left) ** 2 if training["fall"] == "cosine" else 1.0

@@ -6,7 +6,7 @@ import abc
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from optuna.trial import FrozenTrial, TrialState
@@ -58,7 +58,7 @@ class UserStudy(abc.ABC):
 
     name: str
     title: str
-    directions: tuple[str, ...] = ("maximize",)
+    directions: tuple[Literal["maximize", "minimize"], ...] = ("maximize",)
     trials: int = 40
     catch: tuple[type[Exception], ...] = ()
     floor: float

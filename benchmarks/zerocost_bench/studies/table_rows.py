@@ -163,8 +163,11 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
 class Regression(_RowsOfNumbers):
     """Regression on 442 rows of ten numbers; a lower loss is better.
 
-    Its noise is most of the loss, so that the error is the loss above what no configuration gets
-    below.
+    Most of the loss is noise, so that the error is what the loss has above the best that can be
+    hoped for.
+
+    Attributes:
+        attained: That loss.
     """
 
     name = "regression-mlp"
@@ -175,8 +178,8 @@ class Regression(_RowsOfNumbers):
     epochs = 8
     proxies = ("grad_norm", "snip", "params")
     loss_fn = staticmethod(_squared_error)
-    # A little below the least of a thousand random configurations.
-    attained = 0.47
+    # Ridge regression has 0.505, the best of 300 trials of TPE 0.496.
+    attained = 0.485
     floor = 0.001
 
     def worth(self, network: nn.Module, samples: Samples) -> float:
@@ -185,5 +188,5 @@ class Regression(_RowsOfNumbers):
             return nn.functional.mse_loss(network(samples.inputs), samples.targets).item()
 
     def error_of(self, values: Sequence[Sequence[float]]) -> float:
-        """Return by how much the least loss is above the best that is known."""
+        """Return by how much the least loss is above :attr:`attained`."""
         return min(loss for (loss,) in values) - self.attained

@@ -96,9 +96,9 @@ def fit(
     steps = epochs * -(-len(samples) // batch)
     step = 0
     for _ in range(epochs):
-        for chosen in torch.randperm(len(samples)).split(batch):
+        for chosen in torch.split(torch.randperm(len(samples)), batch):
             optimizer.zero_grad()
-            loss(network(samples.inputs[chosen]), samples.targets[chosen]).backward()
+            torch.autograd.backward(loss(network(samples.inputs[chosen]), samples.targets[chosen]))
             for change in each_step:
                 change(step, steps)
             optimizer.step()
@@ -110,4 +110,4 @@ def accuracy(network: nn.Module, samples: Samples) -> float:
     """Return the share of samples whose class a network in evaluation mode finds."""
     with torch.no_grad():
         found = network(samples.inputs).argmax(1)
-    return (found == samples.targets).float().mean().item()
+    return float((found == samples.targets).float().mean())
