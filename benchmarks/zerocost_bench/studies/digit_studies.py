@@ -279,13 +279,13 @@ class Transformer(_RowsStudy):
 
     name = "digits-transformer"
     title = "digits, transformers over the rows and their training"
-    epochs = 4
+    epochs = 5
     proxies = ("grad_norm", "snip", "params")
 
     def suggest_architecture(self, trial: Any) -> Architecture:
         """Ask for blocks, heads, widths, activation, place of the norms and dropout."""
         return {
-            "blocks": trial.suggest_int("blocks", 1, 3),
+            "blocks": trial.suggest_int("blocks", 1, 2),
             "heads": trial.suggest_categorical("heads", [1, 2, 4]),
             "head_width": trial.suggest_categorical("head_width", [4, 8, 16]),
             "expansion": trial.suggest_int("expansion", 1, 4),
@@ -299,7 +299,7 @@ class Transformer(_RowsStudy):
         return {
             "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
             "wd": trial.suggest_float("wd", 1e-5, 1e-1, log=True),
-            "batch": trial.suggest_categorical("batch", [32, 64, 128]),
+            "batch": trial.suggest_categorical("batch", [64, 128]),
             "beta2": trial.suggest_float("beta2", 0.9, 0.999),
         }
 

@@ -52,7 +52,7 @@ class ManyParameters(DigitsStudy):
         """Ask for six parameters of each block, and three of the head."""
         blocks = [
             {
-                "width": trial.suggest_int(f"width{block}", 4, 24),
+                "width": trial.suggest_int(f"width{block}", 4, 16),
                 "kernel": trial.suggest_categorical(f"kernel{block}", [1, 3, 5]),
                 "activation": trial.suggest_categorical(
                     f"activation{block}", ["ReLU", "Tanh", "SiLU"]
@@ -77,7 +77,7 @@ class ManyParameters(DigitsStudy):
             "lr": trial.suggest_float("lr", 1e-4, 1e-1, log=True),
             "momentum": trial.suggest_float("momentum", 0.0, 0.95),
             "wd": trial.suggest_float("wd", 1e-6, 1e-2, log=True),
-            "batch": trial.suggest_categorical("batch", [32, 64, 128]),
+            "batch": trial.suggest_categorical("batch", [40, 80, 160]),
             "smoothing": trial.suggest_float("smoothing", 0.0, 0.2),
             "rise": trial.suggest_float("rise", 0.0, 0.3),
             "fall": trial.suggest_categorical("fall", ["none", "linear", "cosine"]),

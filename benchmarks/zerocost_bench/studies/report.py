@@ -188,7 +188,7 @@ def _study_table(name: str, lines: Sequence[Line]) -> _Table:
     compared = "" if rival is None else f", compared with {rival}"
     counts = sorted({len(_of(lines, arm)) for arm in _arms_of(lines)})
     seeds = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else str(counts[0])
-    title = f"{name}: {marks[-1]} trials, {seeds} seeds{compared}"
+    title = f"{name}: {marks[-1]} trials, {seeds} seed{'s' * (counts[-1] > 1)}{compared}"
     return _Table(title, header, rows, _remarks(lines))
 
 
