@@ -27,7 +27,15 @@ from optuna_zerocost.records._fingerprint import (
 )
 from optuna_zerocost.records._known import KnownArchitectures, chosen_values
 from optuna_zerocost.records._oriented_scores import oriented_scores, parse_name
-from optuna_zerocost.records._pool import Piece, Pool, PoolStore, hashed, merged, stored_pools
+from optuna_zerocost.records._pool import (
+    Piece,
+    Pool,
+    PoolStore,
+    Reject,
+    hashed,
+    merged,
+    stored_pools,
+)
 from optuna_zerocost.records._trial_order import (
     Outcome,
     Relation,
@@ -53,6 +61,7 @@ __all__ = [
     "Piece",
     "Pool",
     "PoolStore",
+    "Reject",
     "Relation",
     "architecture_key",
     "architecture_of",

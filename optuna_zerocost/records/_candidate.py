@@ -49,7 +49,7 @@ class Candidate:
         params: The parameters that the builder named, values as a user sees them.
         distributions: For each parameter the distribution it was drawn from.
         scores: Name → score, as the scorer returned them: finite floats, not yet turned by their
-            direction.
+            direction. A score that is undefined for the architecture is absent.
     """
 
     params: Mapping[str, Any]

@@ -6,8 +6,10 @@ import contextlib
 import dataclasses
 from collections.abc import Mapping
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FixedTrial
 
+from optuna_zerocost import _compat
 from optuna_zerocost.records import ArchitectureKey, Candidate, KnownArchitectures
 from optuna_zerocost.samplers._proposals import Draw, Fate, Proposal
 from optuna_zerocost.scoring import (
@@ -94,5 +96,16 @@ def verdict_on(trial: FixedTrial, scorer: BaseScorer) -> Proposal:
         candidate = Candidate(trial.params, trial.distributions, error.measured)
         return Proposal(Fate.OUTSIDE, candidate, violation=error.violation)
     except CandidateRejected as error:
-        return Proposal(Fate.REJECTED, None, reason=str(error))
+        return Proposal(Fate.REJECTED, None, reason=str(error), asked=_asked(trial))
     return Proposal(Fate.NEW, Candidate(trial.params, trial.distributions, scores))
+
+
+def _asked(trial: FixedTrial) -> Candidate:
+    """Return the parameters that were asked for, but those whose value is none they can have."""
+    distributions: dict[str, BaseDistribution] = {}
+    for name, distribution in trial.distributions.items():
+        # A user may have fixed anything; choices refuse what is none of them.
+        with contextlib.suppress(ValueError, TypeError):
+            if _compat.contains(distribution, trial.params[name]):
+                distributions[name] = distribution
+    return Candidate({name: trial.params[name] for name in distributions}, distributions, {})

@@ -64,8 +64,8 @@ class PoolCache:
                 started = time.perf_counter()
                 pool = self._pools[key] = source.get(worker=trial.number)
                 setup.scorer.remember(pool.candidates)
-                self._notices.rejections([pool.reason])
-                self._notices.pool_scored(pool, seconds=time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._notices.pool_scored(study, pool, seconds=seconds)
             return self._pools[key]
 
 

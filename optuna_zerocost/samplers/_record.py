@@ -69,8 +69,9 @@ def score_afterwards(setup: Setup, study: Study, trial: FrozenTrial, notices: No
         return
     attributes: dict[str, Any] = {}
     started = time.perf_counter()
-    # A pruner may have scored the trial already.
-    if not stored_scores(stored.user_attrs):
+    # A pruner may have scored the trial already, and what was proposed need not have any score.
+    was_scored = stored.user_attrs.get(f"{PREFIX}source") in ("warmup", "move", "random")
+    if not was_scored and not stored_scores(stored.user_attrs):
         proposal = _judged(setup, study, stored)
         if proposal.candidate is None:
             notices.not_scored(trial, proposal.reason)

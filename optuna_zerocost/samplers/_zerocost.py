@@ -133,7 +133,7 @@ class ZeroCostSampler(BaseSampler):
         # What a sampler may lose at any time: hand-overs within a trial, copies of stored pools,
         # and what was said already.
         self._hand_over: dict[int, dict[str, Any] | None] = {}
-        self._notices = Notices()
+        self._notices = Notices(self._setup.scorer.score_names or ())
         pools = PoolCache(self._setup, self._notices)
         self._chooser = Chooser(self._setup, pools, self._notices)
 

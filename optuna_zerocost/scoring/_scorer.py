@@ -24,13 +24,15 @@ class Scorer(Protocol):
 
     It is called with a trial-like object: ``suggest_*`` work as on an Optuna trial and the calls
     decide which parameters make up the architecture. It must be a function of these parameters
-    alone. An exception or a score that is not finite rejects the candidate.
+    alone. A score that is left out, or is not finite, is missing: the candidate is ranked by its
+    other scores, or comes last. An exception rejects the candidate; raise
+    ``optuna_zerocost.scoring.CandidateRejected`` to say so on purpose.
 
     A scorer may have any of the attributes of :class:`BaseScorer` besides.
     """
 
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
-        """Return name → score for the architecture that ``trial`` suggests."""
+        """Return name → score for the architecture that ``trial`` suggests; no score is ``{}``."""
         ...
 
 
@@ -137,8 +139,10 @@ class DrawingTrial:
 def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
     """Call ``scorer`` and return its scores as finite floats (storages accept no NumPy scalars).
 
+    A score that is not finite is left out.
+
     Raises:
-        CandidateRejected: If the scorer raised, or a score is not finite.
+        CandidateRejected: If the scorer raised.
         RepeatedArchitecture: If the scorer gave up since the architecture is known.
         TypeError: If the scorer does not return a mapping of names to numbers.
         ValueError: If a score has a name that the package uses itself.
@@ -152,12 +156,14 @@ def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
         if len(reason) > _LONGEST_REASON:
             reason = f"{reason[:_LONGEST_REASON]}…"
         raise CandidateRejected(reason) from error
-    if not isinstance(scores, Mapping) or not scores:
+    if not isinstance(scores, Mapping):
         raise TypeError(
             f"The scorer returned {scores!r} ({type(scores).__name__}), but the sampler needs a "
-            "mapping from at least one name to a number. Return for example {'my_score': 0.5}."
+            "mapping from names to numbers. Return for example {'my_score': 0.5}, or {} where no "
+            "score is defined."
         )
-    return {name: _checked(name, value) for name, value in scores.items()}
+    checked = {name: _checked(name, value) for name, value in scores.items()}
+    return {name: score for name, score in checked.items() if math.isfinite(score)}
 
 
 def _checked(name: str, value: Any) -> float:
@@ -167,12 +173,9 @@ def _checked(name: str, value: Any) -> float:
             f"'zerocost:{name}' is written by the package itself. Choose another name."
         )
     try:
-        number = float(value)
+        return float(value)
     except (TypeError, ValueError):
         raise TypeError(
             f"The scorer returned {value!r} ({type(value).__name__}) as {name!r}, but a score "
             "must be a real number. Convert it with float() in the scorer."
         ) from None
-    if not math.isfinite(number):
-        raise CandidateRejected(f"the score {name!r} is {number}")
-    return number
