@@ -40,6 +40,8 @@ class ByScore(BaseRanking):
         names: The name alone, as rankings have it.
     """
 
+    by_network = True
+
     def __init__(self, name: str) -> None:
         self.name = name
         self.names = (parse_name(name)[0],)
@@ -55,6 +57,8 @@ class OnlyScore(BaseRanking):
 
     What is ``measured`` for limits is no score by which to rank.
     """
+
+    by_network = True
 
     def __init__(self, measured: Collection[str] = ()) -> None:
         self._measured = measured
@@ -86,6 +90,7 @@ class SeveralScores(BaseRanking):
     """A ranking over several scores, of which a candidate may lack some."""
 
     bears_missing = True
+    by_network = True
 
     def __init__(self, *names: str) -> None:
         if len(names) < 2:

@@ -89,6 +89,9 @@ class BaseRanking(abc.ABC):
     bears_missing: bool = False
     """Whether it orders candidates that have some of the scores in ``names`` and lack others."""
 
+    by_network: bool = False
+    """Whether it goes by the scores alone, so that architectures of one network are the same."""
+
     names_are_checked: bool = True
     """Whether the scorer has all of ``names``, as far as that was known before it was called."""
 

@@ -197,7 +197,10 @@ def _encode(piece: Pool) -> dict[str, Any]:
             for name, distribution in candidate.distributions.items()
         }
 
-    candidates = [{"params": encoded(c), "scores": dict(c.scores)} for c in piece.candidates]
+    candidates = [
+        {"params": encoded(c), "scores": dict(c.scores), "network": c.network}
+        for c in piece.candidates
+    ]
     rejects = [{"params": encoded(r.asked), "reason": r.reason} for r in piece.rejects]
     return {
         "distributions": list(table),
@@ -212,20 +215,24 @@ def _encode(piece: Pool) -> dict[str, Any]:
 def _decode(encoded: Mapping[str, Any], piece: Piece) -> Pool:
     table = [json_to_distribution(text) for text in encoded["distributions"]]
 
-    def decoded(params: Mapping[str, Any], scores: Mapping[str, float]) -> Candidate:
+    def decoded(
+        params: Mapping[str, Any], scores: Mapping[str, float], network: str | None = None
+    ) -> Candidate:
         distributions = {name: table[index] for name, (index, _) in params.items()}
         values = {
             name: distributions[name].to_external_repr(value)
             for name, (_, value) in params.items()
         }
-        return Candidate(values, distributions, scores)
+        return Candidate(values, distributions, scores, network)
 
     return Pool(
-        candidates=[decoded(c["params"], c["scores"]) for c in encoded["candidates"]],
+        # Pieces of earlier versions have neither networks, nor what is outside, nor rejects.
+        candidates=[
+            decoded(c["params"], c["scores"], c.get("network")) for c in encoded["candidates"]
+        ],
         rejected=encoded["rejected"],
         reason=encoded["reason"],
         draws=piece[1] - piece[0],
-        # Pieces of earlier versions lack these.
         outside=encoded.get("outside", 0),
         rejects=[
             Reject(decoded(r["params"], {}), r["reason"]) for r in encoded.get("rejects", ())

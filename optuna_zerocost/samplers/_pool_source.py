@@ -14,6 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from optuna.study import Study
@@ -66,6 +67,9 @@ class PoolCache:
                 setup.scorer.remember(pool.candidates)
                 seconds = time.perf_counter() - started
                 self._notices.pool_scored(study, pool, seconds=seconds)
+                if setup.ranking.by_network:
+                    named = [replace(c, by_network=True) for c in pool.candidates]
+                    self._pools[key] = replace(pool, candidates=named)
             return self._pools[key]
 
 

@@ -16,6 +16,8 @@ from optuna_zerocost.scoring._building import BuildingScorer
 from optuna_zerocost.scoring._lazy import give_shapes
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
+from optuna_zerocost.scoring._network_builder import Draft
+from optuna_zerocost.scoring._signature import signature_of
 
 __all__ = ["ModelScorer"]
 
@@ -148,6 +150,16 @@ class ModelScorer(BuildingScorer):
             batches = getattr(self._batch, "batches", (self._batch,))
             give_shapes(network, batches[0], self._forward_fn)
         return network
+
+    def _network(self, made: Draft) -> str | None:
+        if made.network is None and made.sketch is not None:
+            made.sketched_as = made.sketched_as or signature_of(made.sketch)
+            return made.sketched_as
+        if made.network is not None and made.built_as is None:
+            # A sketch that the comparison found right has the same signature.
+            is_right = made.sketched_as is not None and not self._builder.meta.is_refused
+            made.built_as = made.sketched_as if is_right else signature_of(made.network)
+        return made.built_as
 
     def _scores_of(self, network: nn.Module) -> dict[str, float]:
         if not self._scored:

@@ -8,11 +8,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from optuna.trial import FixedTrial
+
 from optuna_zerocost.records import Candidate, fingerprint_of, is_score_name, qualified_name
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._rejection import CandidateRejected, RepeatedArchitecture
 
-__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "as_scorer", "evaluate"]
+__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "TrialToScore", "as_scorer", "evaluate"]
 
 # Reasons are stored, and some errors quote half a traceback.
 _LONGEST_REASON = 500
@@ -124,7 +126,12 @@ class DrawingTrial:
     Attributes:
         around_draw: Entered around each draw of a value. A scorer that seeds the global random
             states sets it to let the draws happen outside of the seeded state.
+        network: What tells the network from others, if the scorer builds one and sets it: a short
+            text, the same for parameters that make the same network. It is to be set before
+            :meth:`is_repeated` is asked.
     """
+
+    network: str | None = None
 
     around_draw: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
 
@@ -134,6 +141,10 @@ class DrawingTrial:
         A scorer may then raise :class:`RepeatedArchitecture` and save the work.
         """
         return False
+
+
+class TrialToScore(FixedTrial, DrawingTrial):
+    """A trial with fixed parameters that keeps what the scorer says of the network."""
 
 
 def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
