@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from optuna_zerocost.commands._arguments import HelpFormatter, Subparsers, names, natural, positive
 from optuna_zerocost.commands._command_error import CommandError, guarded
@@ -143,7 +143,9 @@ def add_study(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def scorer_of(arguments: argparse.Namespace) -> ModelScorer:
+def scorer_of(
+    arguments: argparse.Namespace, *, on_undefined: Literal["reject", "omit"] = "omit"
+) -> ModelScorer:
     """Return the scorer that the options describe.
 
     Raises:
@@ -164,6 +166,7 @@ def scorer_of(arguments: argparse.Namespace) -> ModelScorer:
             seed=arguments.seed,
             n_jobs=getattr(arguments, "jobs", 1) or -1,
             limits=_limits_of(getattr(arguments, "limit", None)),
+            on_undefined=on_undefined,
             **more,
         )
     except (TypeError, ValueError) as error:

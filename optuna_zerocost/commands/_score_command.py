@@ -45,7 +45,8 @@ def _score(arguments: argparse.Namespace) -> None:
     from optuna_zerocost.proxies import ProxyError
     from optuna_zerocost.scoring import CandidateRejected, evaluate
 
-    scorer = scorer_of(arguments)
+    # Of one network alone it matters why a score is undefined.
+    scorer = scorer_of(arguments, on_undefined="reject")
     trial = GivenTrial(arguments.params)
     try:
         scores = evaluate(scorer, trial)

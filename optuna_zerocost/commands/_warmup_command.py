@@ -97,7 +97,8 @@ def _enqueue(study: Study, scorer: ModelScorer, pool: Pool, count: int) -> tuple
         **({} if scorer.limits is None else {"feasible": pool.feasible}),
     }
     for candidate in new:
-        attributes = {**candidate.scores, **told}
+        network = {} if candidate.network is None else {"network": candidate.network}
+        attributes = {**candidate.scores, **told, **network}
         study.enqueue_trial(
             dict(candidate.params),
             user_attrs={f"{PREFIX}{name}": value for name, value in attributes.items()},

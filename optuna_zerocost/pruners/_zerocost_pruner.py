@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from optuna.pruners import BasePruner, HyperbandPruner, NopPruner
 from optuna.study import Study
-from optuna.trial import FixedTrial, FrozenTrial
+from optuna.trial import FrozenTrial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.pruners._evidence import Evidence
@@ -24,7 +24,13 @@ from optuna_zerocost.records import (
     oriented_scores,
     set_user_attributes,
 )
-from optuna_zerocost.scoring import CandidateRejected, Scorer, as_scorer, evaluate
+from optuna_zerocost.scoring import (
+    CandidateRejected,
+    Scorer,
+    TrialToScore,
+    as_scorer,
+    evaluate,
+)
 
 __all__ = ["ZeroCostPruner"]
 
@@ -226,12 +232,12 @@ class ZeroCostPruner(BasePruner):
         return candidate
 
     def _evaluate(self, trial: FrozenTrial) -> Candidate:
-        own = FixedTrial(trial.params, number=trial.number)
+        own = TrialToScore(trial.params, number=trial.number)
         scores = evaluate(self._scorer, own)
         if isinstance(self._ranking, OnlyScore):
             # A plain function's scores have names only once it was called.
             self._set_ranking(as_ranking(None, list(scores)))
-        return Candidate(own.params, own.distributions, scores)
+        return Candidate(own.params, own.distributions, scores, own.network)
 
     def _set_ranking(self, ranking: BaseRanking) -> None:
         if self._threshold is not None and not isinstance(ranking, (ByScore, OnlyScore)):

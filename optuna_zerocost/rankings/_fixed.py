@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
-from optuna_zerocost.rankings._ranking import Account, BaseRanking, Ranking, by_merit
+from optuna_zerocost.rankings._ranking import (
+    Account,
+    BaseRanking,
+    Ranking,
+    best_first,
+    by_merit,
+)
 from optuna_zerocost.records import (
     Candidate,
     History,
@@ -22,7 +29,7 @@ __all__ = ["AsDrawn", "ByScore", "OnlyScore", "RankSum", "SeveralScores", "Vote"
 
 
 class ByScore(BaseRanking):
-    """Order by one score.
+    """Order by one score; what lacks it comes last.
 
     Args:
         name: The score's name; its own direction counts. ``"-flops"`` takes it as better when
@@ -32,6 +39,8 @@ class ByScore(BaseRanking):
         name: The name as it was given, with its sign.
         names: The name alone, as rankings have it.
     """
+
+    by_network = True
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -49,19 +58,22 @@ class OnlyScore(BaseRanking):
     What is ``measured`` for limits is no score by which to rank.
     """
 
+    by_network = True
+
     def __init__(self, measured: Collection[str] = ()) -> None:
         self._measured = measured
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> Sequence[int]:
         """Return the indices of ``candidates``, best first; several scores are an error."""
-        names = [name for name in candidates[0].scores if name not in self._measured]
-        return as_ranking(None, names)(candidates, history)
+        there = dict.fromkeys(name for candidate in candidates for name in candidate.scores)
+        names = [name for name in there if name not in self._measured]
+        return best_first(as_ranking(None, names), candidates, history)
 
     def account(self, history: History) -> Account:
         """Return what there is to tell, once there is a score."""
         names = dict.fromkeys(n for t in history.trials for n in stored_scores(t.user_attrs))
         own = [name for name in names if name not in self._measured]
-        return ByScore((own or list(names))[0]).account(history)
+        return ByScore((own or list(names))[0]).account(history) if names else Account(self)
 
 
 class AsDrawn(BaseRanking):
@@ -75,7 +87,10 @@ class AsDrawn(BaseRanking):
 
 
 class SeveralScores(BaseRanking):
-    """A ranking over several scores."""
+    """A ranking over several scores, of which a candidate may lack some."""
+
+    bears_missing = True
+    by_network = True
 
     def __init__(self, *names: str) -> None:
         if len(names) < 2:
@@ -91,18 +106,27 @@ class SeveralScores(BaseRanking):
             )
 
     def _ranks(self, candidates: Sequence[Candidate], history: History) -> npt.NDArray[np.float64]:
-        """Return ranks 1 (worst) … n (best), ties averaged; shape (scores, candidates)."""
-        return np.stack(
-            [rankdata(oriented_scores(candidates, history, name)) for name in self._given_names]
-        )
+        """Return ranks 1 (worst) … n (best), ties averaged; shape (scores, candidates).
+
+        A score that only m of the n candidates have gives these the ranks n/m, 2n/m, … n, and NaN
+        to the others.
+        """
+        ranks = np.full((len(self._given_names), len(candidates)), np.nan)
+        for row, name in zip(ranks, self._given_names, strict=True):
+            merits = oriented_scores(candidates, history, name)
+            there = ~np.isnan(merits)
+            if there.any():
+                row[there] = rankdata(merits[there]) * (len(merits) / np.count_nonzero(there))
+        return ranks
 
 
 class Vote(SeveralScores):
     """Majority vote on every pair of candidates (Abdelfattah et al., ICLR 2021).
 
     Of two candidates the better is the one that most scores prefer; a score for which they are
-    equal abstains. Majorities can be circular, so candidates are ordered by the number of pairs
-    they win minus the number they lose (Copeland's rule), then by their summed ranks.
+    equal, or that one of them lacks, abstains. Majorities can be circular, so candidates are
+    ordered by the number of pairs they win minus the number they lose (Copeland's rule), then by
+    their mean rank in the scores that they have.
 
     Args:
         names: Scores, two or more, as in :class:`ByScore`. The paper's vote is over synflow,
@@ -114,9 +138,9 @@ class Vote(SeveralScores):
         ranks = self._ranks(candidates, history)
         votes = np.zeros((len(candidates), len(candidates)), dtype=np.int16)
         for rank in ranks:
-            votes += np.sign(rank[:, None] - rank[None, :]).astype(np.int16)
+            votes += np.nan_to_num(np.sign(rank[:, None] - rank[None, :])).astype(np.int16)
         won = np.sign(votes).sum(axis=1, dtype=np.int64)
-        return [int(i) for i in np.lexsort((-ranks.sum(axis=0), -won))]
+        return [int(i) for i in np.lexsort((-_sum_as_if_whole(ranks), -won))]
 
 
 class RankSum(SeveralScores):
@@ -124,6 +148,8 @@ class RankSum(SeveralScores):
 
     A candidate that is near the bottom of one score is punished more than one that is near the
     top of another is rewarded. The value belongs to the candidates compared, not to one alone.
+    Of a candidate that lacks scores the mean over those that it has counts, each ranked among the
+    candidates that have it.
 
     Args:
         names: Scores, two or more, as in :class:`ByScore`.
@@ -132,11 +158,25 @@ class RankSum(SeveralScores):
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
         ranks = self._ranks(candidates, history)
-        return by_merit(np.log(ranks / max(len(candidates), 1)).sum(axis=0))
+        return by_merit(_sum_as_if_whole(np.log(ranks / max(len(candidates), 1))))
+
+
+def _sum_as_if_whole(ranks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the sum over the scores, shape (candidates,), a missing one taken as the mean.
+
+    Where nothing is missing the sum is exact. It is -inf for a candidate without any score.
+    """
+    there = np.count_nonzero(~np.isnan(ranks), axis=0)
+    scale = np.where(there, len(ranks) / np.maximum(there, 1), 1.0)
+    sums: npt.NDArray[np.float64] = np.nansum(ranks, axis=0) * scale
+    return np.where(there, sums, -np.inf)
 
 
 class _Function(BaseRanking):
-    """A user's ranking, which has nothing to say but an order, and perhaps ``names``."""
+    """A user's ranking, which has nothing to say but an order, and perhaps ``names``.
+
+    With names, it is given only the candidates that have all of these.
+    """
 
     def __init__(self, ranking: Ranking) -> None:
         self._ranking = ranking
@@ -187,4 +227,8 @@ def as_ranking(
             f"The ranking {ranking!r} reads {unknown}, but the scorer returns {known}. Name one "
             f"of these in the ranking, or add {unknown} to the scorer."
         )
+    if score_names is None and whole.names:
+        # Only a call will tell. The user's own object stays as it is.
+        whole = copy.copy(whole)
+        whole.names_are_checked = False
     return whole

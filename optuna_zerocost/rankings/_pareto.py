@@ -22,13 +22,14 @@ class Pareto(SeveralScores):
     Candidates are ordered by front, in a front by falling crowding distance, then as they were
     drawn (Deb et al., "A Fast and Elitist Multiobjective Genetic Algorithm: NSGA-II", 2002).
 
-    The study's complete and running trials are sorted along with the candidates, as far as they
-    have the scores. One candidate at a time is trained: among the candidates alone the outermost,
+    The study's complete and running trials are sorted along with the candidates, if they have any
+    of the scores. One candidate at a time is trained: among the candidates alone the outermost,
     which have no neighbour on one side, would come first every time. So a candidate is preferred
     if no trial dominates it, and if it lies in a gap between trials.
 
     Distances are of ranks, not of values: some scores span sixty powers of ten, and only their
-    order has a meaning.
+    order has a meaning. A score that a candidate lacks counts as worse than any that is there, and
+    adds nothing to its distance: it is on the first front only for what it has.
 
     Args:
         names: Scores, two or more, as in :class:`ByScore`: ``Pareto("synflow", "-flops")``.
@@ -41,7 +42,7 @@ class Pareto(SeveralScores):
             for trial in [*history.trials, *history.running]
             if trial.state in (TrialState.COMPLETE, TrialState.RUNNING)
         )
-        scored = [trial for trial in trained if all(n in trial.scores for n in self.names)]
+        scored = [trial for trial in trained if any(n in trial.scores for n in self.names)]
         ranks = self._ranks([*candidates, *scored], history).T
         return order_by_fronts(ranks[: len(candidates)], ranks[len(candidates) :])
 
@@ -49,8 +50,8 @@ class Pareto(SeveralScores):
 def order_by_fronts(merits: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> list[int]:
     """Return the indices of ``merits`` by front, and in a front by falling crowding distance.
 
-    Both arrays have shape (points, scores), better when higher; the ``others``, such as what was
-    trained, are sorted along.
+    Both arrays have shape (points, scores), better when higher, NaN where a score is missing; the
+    ``others``, such as what was trained, are sorted along.
     """
     points = np.concatenate([merits, others])
     fronts = non_domination_ranks(points)
@@ -63,7 +64,11 @@ def order_by_fronts(merits: npt.NDArray[np.float64], others: npt.NDArray[np.floa
 
 
 def non_domination_ranks(merits: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """Return for each point the number of its front, 0 for the points that none dominates."""
+    """Return for each point the number of its front, 0 for the points that none dominates.
+
+    NaN is worse than any number.
+    """
+    merits = np.where(np.isnan(merits), -np.inf, merits)
     count = len(merits)
     # One score at a time: points × points × scores is more memory than 3000 points deserve.
     at_least = np.ones((count, count), dtype=bool)
@@ -84,12 +89,13 @@ def crowding_distances(merits: npt.NDArray[np.float64]) -> npt.NDArray[np.float6
     """Return the distance between each point's two neighbours, summed over the scores.
 
     It is infinite where a point is outermost in a score; a score in which another point has the
-    same value adds nothing.
+    same value adds nothing, and neither does NaN.
     """
     total = np.zeros(len(merits))
     for score in merits.T:
-        values, index, counts = np.unique(score, return_inverse=True, return_counts=True)
+        there = ~np.isnan(score)
+        values, index, counts = np.unique(score[there], return_inverse=True, return_counts=True)
         bounded = np.concatenate([[-np.inf], values, [np.inf]])
         gaps = np.where(counts > 1, 0.0, bounded[2:] - bounded[:-2])
-        total += gaps[index]
+        total[there] += gaps[index]
     return total

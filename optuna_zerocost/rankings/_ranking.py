@@ -13,7 +13,7 @@ import numpy.typing as npt
 from optuna.trial import FrozenTrial
 
 from optuna_zerocost.rankings._rank_correlation import Estimate
-from optuna_zerocost.records import PREFIX, Candidate, History
+from optuna_zerocost.records import PREFIX, Candidate, History, stored_scores
 
 __all__ = ["Account", "BaseRanking", "Ranking", "Sources", "best_first", "by_merit"]
 
@@ -86,6 +86,15 @@ class BaseRanking(abc.ABC):
     enough: float = math.inf
     """Number of new candidates that are enough to choose from."""
 
+    bears_missing: bool = False
+    """Whether it orders candidates that have some of the scores in ``names`` and lack others."""
+
+    by_network: bool = False
+    """Whether it goes by the scores alone, so that architectures of one network are the same."""
+
+    names_are_checked: bool = True
+    """Whether the scorer has all of ``names``, as far as that was known before it was called."""
+
     _given_names: tuple[str, ...] = ()  # as they were given, with their signs
 
     def __repr__(self) -> str:
@@ -126,14 +135,47 @@ def by_merit(merit: npt.NDArray[np.float64]) -> list[int]:
 def best_first(ranking: Ranking, candidates: Sequence[Candidate], history: History) -> list[int]:
     """Apply ``ranking``, and check that the order has every index once.
 
-    Candidates without a score that the ranking reads come last, as long as there are others.
+    A score may be undefined for a candidate. Those that have none of the scores that the ranking
+    reads come last, as they were drawn; and so do those that lack one, unless the ranking bears
+    that.
+
+    Raises:
+        ValueError: If the order is none, or no candidate and no trial ever had a score that is
+            read, by a scorer that names none before it is called.
     """
     read = getattr(ranking, "names", ())
-    whole = [i for i, c in enumerate(candidates) if all(name in c.scores for name in read)]
-    if 0 < len(whole) < len(candidates):
-        order = best_first(ranking, [candidates[index] for index in whole], history)
-        lacking = sorted(set(range(len(candidates))) - set(whole))
-        return [*(whole[index] for index in order), *lacking]
+    if not getattr(ranking, "names_are_checked", True):
+        _check_names(read, candidates, history)
+    is_enough = any if getattr(ranking, "bears_missing", False) else all
+    ranked = [
+        index
+        for index, candidate in enumerate(candidates)
+        if not read or is_enough(name in candidate.scores for name in read)
+    ]
+    order = _checked_order(ranking, [candidates[index] for index in ranked], history)
+    lacking = sorted(set(range(len(candidates))) - set(ranked))
+    return [*(ranked[index] for index in order), *lacking]
+
+
+def _check_names(names: Sequence[str], candidates: Sequence[Candidate], history: History) -> None:
+    found = {name for candidate in candidates for name in candidate.scores}
+    unknown = sorted(set(names) - found)
+    if not found or not unknown:
+        return
+    found |= {name for trial in history.trials for name in stored_scores(trial.user_attrs)}
+    if unknown := sorted(set(names) - found):
+        raise ValueError(
+            f"The ranking reads {unknown}, but the scorer returned finite values of "
+            f"{sorted(found)} alone. Name these in the ranking, or let the scorer compute "
+            f"{unknown}."
+        )
+
+
+def _checked_order(
+    ranking: Ranking, candidates: Sequence[Candidate], history: History
+) -> list[int]:
+    if not candidates:
+        return []
     order = [int(index) for index in ranking(candidates, history)]
     if sorted(order) != list(range(len(candidates))):
         raise ValueError(

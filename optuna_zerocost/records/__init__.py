@@ -4,6 +4,7 @@ from optuna_zerocost.records._attributes import (
     ATTRIBUTES,
     CONSTRAINT,
     HIDDEN_ATTRIBUTES,
+    NETWORK,
     PREFIX,
     RESERVED_NAMES,
     TRUST,
@@ -27,7 +28,15 @@ from optuna_zerocost.records._fingerprint import (
 )
 from optuna_zerocost.records._known import KnownArchitectures, chosen_values
 from optuna_zerocost.records._oriented_scores import oriented_scores, parse_name
-from optuna_zerocost.records._pool import Piece, Pool, PoolStore, hashed, merged, stored_pools
+from optuna_zerocost.records._pool import (
+    Piece,
+    Pool,
+    PoolStore,
+    Reject,
+    hashed,
+    merged,
+    stored_pools,
+)
 from optuna_zerocost.records._trial_order import (
     Outcome,
     Relation,
@@ -48,11 +57,13 @@ __all__ = [
     "ArchitectureKey",
     "Candidate",
     "History",
+    "NETWORK",
     "KnownArchitectures",
     "Outcome",
     "Piece",
     "Pool",
     "PoolStore",
+    "Reject",
     "Relation",
     "architecture_key",
     "architecture_of",

@@ -15,6 +15,7 @@ __all__ = [
     "ATTRIBUTES",
     "CONSTRAINT",
     "HIDDEN_ATTRIBUTES",
+    "NETWORK",
     "PREFIX",
     "RESERVED_NAMES",
     "TRUST",
@@ -33,6 +34,10 @@ ATTRIBUTES: Mapping[str, str] = {
     "<score>": (
         "each score of the architecture, also for trials that the base sampler suggested; with "
         "`Limits` what was measured too"
+    ),
+    "network": (
+        "with `ModelScorer`: a short text that is the same for parameters that build the same "
+        "network, but for how much dropout drops"
     ),
     "source": (
         "`warmup`, `move`, `random` (a random candidate, see `random_share`), `base` (the base "
@@ -87,6 +92,9 @@ HIDDEN_ATTRIBUTES: Mapping[str, str] = {
 
 A trial outside of limits has a constraint of Optuna's besides, :data:`CONSTRAINT`.
 """
+
+NETWORK = f"{PREFIX}network"
+"""User attribute of a trial: what tells its network from others."""
 
 CONSTRAINT = f"{PREFIX}violation"
 """Constraint of a trial that is outside of the limits, and the attribute that mirrors it."""

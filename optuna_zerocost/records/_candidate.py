@@ -49,12 +49,16 @@ class Candidate:
         params: The parameters that the builder named, values as a user sees them.
         distributions: For each parameter the distribution it was drawn from.
         scores: Name → score, as the scorer returned them: finite floats, not yet turned by their
-            direction.
+            direction. A score that is undefined for the architecture is absent.
+        network: What tells the network from others, where the scorer builds one and says so.
+        by_network: Whether another architecture with the same network would be the same again.
     """
 
     params: Mapping[str, Any]
     distributions: Mapping[str, BaseDistribution]
     scores: Mapping[str, float]
+    network: str | None = None
+    by_network: bool = False
 
     @functools.cached_property
     def key(self) -> ArchitectureKey:

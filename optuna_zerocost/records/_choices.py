@@ -11,7 +11,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records._attributes import PREFIX, stored_scores
+from optuna_zerocost.records._attributes import NETWORK, PREFIX, set_user_attributes, stored_scores
 from optuna_zerocost.records._candidate import ArchitectureKey, Candidate
 from optuna_zerocost.records._known import KnownArchitectures, chosen_values
 from optuna_zerocost.records._long_values import write_json
@@ -44,11 +44,14 @@ def architecture_of(trial: FrozenTrial) -> Candidate:
         {name: params[name] for name in names},
         {name: distributions[name] for name in names},
         stored_scores(trial.user_attrs),
+        trial.user_attrs.get(NETWORK),
     )
 
 
 def choose(study: Study, trial: FrozenTrial, candidate: Candidate) -> None:
-    """Store that ``trial`` is to be ``candidate``."""
+    """Store that ``trial`` is to be ``candidate``, and its network."""
+    if candidate.network != trial.user_attrs.get(NETWORK):
+        set_user_attributes(study, trial, {NETWORK.removeprefix(PREFIX): candidate.network})
     set_attribute = _compat.storage_of(study).set_trial_system_attr
     write = functools.partial(set_attribute, _compat.trial_id_of(trial))
     write_json(write, f"{PREFIX}chosen", dict(candidate.key))
@@ -64,12 +67,18 @@ def claim_best(
     same at the same moment, one at least sees the other. The later in number moves on; the earlier
     gives it time to do so, and moves on itself only if the other had been there before.
 
-    ``candidates`` are best first, each architecture once. ``None`` if there is none left.
+    ``candidates`` are best first, each architecture once. ``None`` if there is none left. One that
+    goes ``by_network`` is not chosen if another trial has its network.
     """
     position, candidate = 0, None
     for _ in range(_MOST_ROUNDS):
         known = KnownArchitectures(_other_trials(study, trial))
-        left = (candidate for candidate in candidates if candidate.key not in known)
+        left = (
+            candidate
+            for candidate in candidates
+            if candidate.key not in known
+            and not (candidate.by_network and known.has_network(candidate.network))
+        )
         candidate = next(itertools.islice(left, position, None), None)
         if candidate is None:
             return None
@@ -88,11 +97,17 @@ def claim_best(
 
 
 def _rivals(study: Study, trial: FrozenTrial, candidate: Candidate) -> list[int]:
-    """Return the numbers of the other trials that are to be ``candidate``."""
+    """Return the numbers of the other trials that are to be ``candidate``, or its network."""
+    network = candidate.network if candidate.by_network else None
     return [
         other.number
         for other in _other_trials(study, trial)
-        if other.state != TrialState.FAIL and chosen_key(other) == candidate.key
+        if other.state != TrialState.FAIL
+        and (chosen := chosen_key(other)) is not None
+        and (
+            chosen == candidate.key
+            or (network is not None and other.user_attrs.get(NETWORK) == network)
+        )
     ]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-from optuna_zerocost.records._attributes import PREFIX, stored_scores
+from optuna_zerocost.records._attributes import NETWORK, PREFIX, stored_scores
 from optuna_zerocost.records._candidate import ArchitectureKey, architecture_key
 from optuna_zerocost.records._long_values import read_json
 
@@ -30,18 +31,30 @@ class KnownArchitectures:
     """The architectures of ``trials``: evaluated, running or waiting, or failed twice.
 
     A trial has more parameters than its architecture, so it is one of an architecture if all of
-    the architecture's parameters have the same values in it.
+    the architecture's parameters have the same values in it. If they are known ``by_network``,
+    another architecture with the same network counts as known too.
     """
 
-    def __init__(self, trials: Iterable[FrozenTrial] = ()) -> None:
+    def __init__(self, trials: Iterable[FrozenTrial] = (), *, by_network: bool = False) -> None:
+        self.by_network = by_network
         self._trials = list(trials)
         self._assigned = [_assigned_values(trial) for trial in self._trials]
         self._index: dict[tuple[str, ...], dict[tuple[str, ...], list[FrozenTrial]]] = {}
 
     def __contains__(self, key: ArchitectureKey) -> bool:
-        trials = self._trials_of(key)
-        failures = sum(trial.state == TrialState.FAIL for trial in trials)
-        return failures < len(trials) or failures >= _FAILURES
+        return _is_known(self._trials_of(key))
+
+    def has_network(self, network: str | None) -> bool:
+        """Return whether a trial has this network, by the rule for architectures."""
+        return network is not None and _is_known(self._of_network.get(network, []))
+
+    @functools.cached_property
+    def _of_network(self) -> dict[str, list[FrozenTrial]]:
+        found: dict[str, list[FrozenTrial]] = {}
+        for trial in self._trials:
+            if (network := trial.user_attrs.get(NETWORK)) is not None:
+                found.setdefault(network, []).append(trial)
+        return found
 
     def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float]:
         """Return those of ``names`` that are stored with a trial of this architecture.
@@ -66,6 +79,11 @@ class KnownArchitectures:
                     index.setdefault(tuple(assigned[name] for name in names), []).append(trial)
             self._index[names] = index
         return self._index[names].get(tuple(value for _, value in key), [])
+
+
+def _is_known(trials: Sequence[FrozenTrial]) -> bool:
+    failures = sum(trial.state == TrialState.FAIL for trial in trials)
+    return failures < len(trials) or failures >= _FAILURES
 
 
 def _assigned_values(trial: FrozenTrial) -> dict[str, str]:

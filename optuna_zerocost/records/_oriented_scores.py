@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,17 +28,13 @@ def oriented_scores(
 ) -> npt.NDArray[np.float64]:
     """Return one score of each of n candidates, shape (n,), turned so that higher is better.
 
+    It is NaN for a candidate that lacks the score.
+
     ``"-name"`` takes it as better when lower, ``"+name"`` as better when higher, whatever its own
     direction in ``history`` says.
     """
     plain, sign = parse_name(name)
     if sign is None:
         sign = history.score_sign(plain)
-    for candidate in candidates:
-        if plain not in candidate.scores:
-            raise ValueError(
-                f"The ranking reads the score {plain!r}, but the scorer returned "
-                f"{sorted(candidate.scores)}. Name one of these in the ranking, or let the "
-                f"scorer compute {plain!r}."
-            )
-    return sign * np.array([c.scores[plain] for c in candidates], dtype=np.float64)
+    values = [candidate.scores.get(plain, math.nan) for candidate in candidates]
+    return sign * np.array(values, dtype=np.float64)

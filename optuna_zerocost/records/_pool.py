@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.study import Study
@@ -17,7 +17,7 @@ from optuna_zerocost.records._attributes import PREFIX
 from optuna_zerocost.records._candidate import ArchitectureKey, Candidate
 from optuna_zerocost.records._long_values import read_json, write_json
 
-__all__ = ["Piece", "Pool", "PoolStore", "hashed", "merged", "stored_pools"]
+__all__ = ["Piece", "Pool", "PoolStore", "Reject", "hashed", "merged", "stored_pools"]
 
 Piece = tuple[int, int]
 """Numbers of the first draw of a piece, and of the first one after it."""
@@ -27,12 +27,20 @@ _PIECE_KEY = re.compile(
 )
 
 
+class Reject(NamedTuple):
+    """A draw that the scorer rejected: what it had asked for by then, and the reason."""
+
+    asked: Candidate
+    reason: str
+
+
 @dataclass(frozen=True)
 class Pool:
     """Random architectures that were drawn and scored, all of a warmup's or a piece of them.
 
     Each candidate is there once, in the order of the draws. ``rejected`` counts the draws that the
     scorer could not score, the first of them for ``reason``, and ``outside`` those beyond limits.
+    The ``rejects`` are what is known of those that were rejected.
     """
 
     candidates: list[Candidate]
@@ -40,6 +48,7 @@ class Pool:
     reason: str
     draws: int
     outside: int = 0
+    rejects: Sequence[Reject] = ()
 
     @property
     def within(self) -> int:
@@ -152,12 +161,14 @@ def merged(pieces: Iterable[Pool]) -> Pool:
     """Return the pool that ``pieces`` make up, each architecture once."""
     distinct: dict[ArchitectureKey, Candidate] = {}
     rejected, reason, draws, outside = 0, "", 0, 0
+    rejects: list[Reject] = []
     for piece in pieces:
         for candidate in piece.candidates:
             distinct.setdefault(candidate.key, candidate)
         rejected, reason = rejected + piece.rejected, reason or piece.reason
         draws, outside = draws + piece.draws, outside + piece.outside
-    return Pool(list(distinct.values()), rejected, reason, draws, outside)
+        rejects += piece.rejects
+    return Pool(list(distinct.values()), rejected, reason, draws, outside, rejects)
 
 
 def hashed(text: str) -> int:
@@ -180,16 +191,21 @@ def _encode(piece: Pool) -> dict[str, Any]:
     def index_of(distribution: BaseDistribution) -> int:
         return table.setdefault(distribution_to_json(distribution), len(table))
 
-    candidates = []
-    for candidate in piece.candidates:
-        params = {
+    def encoded(candidate: Candidate) -> dict[str, Any]:
+        return {
             name: [index_of(distribution), distribution.to_internal_repr(candidate.params[name])]
             for name, distribution in candidate.distributions.items()
         }
-        candidates.append({"params": params, "scores": dict(candidate.scores)})
+
+    candidates = [
+        {"params": encoded(c), "scores": dict(c.scores), "network": c.network}
+        for c in piece.candidates
+    ]
+    rejects = [{"params": encoded(r.asked), "reason": r.reason} for r in piece.rejects]
     return {
         "distributions": list(table),
         "candidates": candidates,
+        "rejects": rejects,
         "rejected": piece.rejected,
         "reason": piece.reason,
         "outside": piece.outside,
@@ -198,14 +214,27 @@ def _encode(piece: Pool) -> dict[str, Any]:
 
 def _decode(encoded: Mapping[str, Any], piece: Piece) -> Pool:
     table = [json_to_distribution(text) for text in encoded["distributions"]]
-    candidates = []
-    for candidate in encoded["candidates"]:
-        distributions = {name: table[index] for name, (index, _) in candidate["params"].items()}
-        params = {
+
+    def decoded(
+        params: Mapping[str, Any], scores: Mapping[str, float], network: str | None = None
+    ) -> Candidate:
+        distributions = {name: table[index] for name, (index, _) in params.items()}
+        values = {
             name: distributions[name].to_external_repr(value)
-            for name, (_, value) in candidate["params"].items()
+            for name, (_, value) in params.items()
         }
-        candidates.append(Candidate(params, distributions, candidate["scores"]))
-    # Pieces of a version without limits lack it.
-    outside = encoded.get("outside", 0)
-    return Pool(candidates, encoded["rejected"], encoded["reason"], piece[1] - piece[0], outside)
+        return Candidate(values, distributions, scores, network)
+
+    return Pool(
+        # Pieces of earlier versions have neither networks, nor what is outside, nor rejects.
+        candidates=[
+            decoded(c["params"], c["scores"], c.get("network")) for c in encoded["candidates"]
+        ],
+        rejected=encoded["rejected"],
+        reason=encoded["reason"],
+        draws=piece[1] - piece[0],
+        outside=encoded.get("outside", 0),
+        rejects=[
+            Reject(decoded(r["params"], {}), r["reason"]) for r in encoded.get("rejects", ())
+        ],
+    )

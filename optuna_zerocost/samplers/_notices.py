@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import statistics
 import warnings
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from optuna_zerocost import _compat
 from optuna_zerocost.records import CONSTRAINT, PREFIX, Pool
+from optuna_zerocost.samplers._losses import Losses
 from optuna_zerocost.samplers._proposals import Choice, Fate
 from optuna_zerocost.samplers._study_view import Snapshot
 from optuna_zerocost.scoring import Limits
@@ -23,31 +27,48 @@ _logger = logging.getLogger("optuna.zerocost")
 
 
 class Notices:
-    """Remembers what was said already."""
+    """Remembers what was said already.
 
-    def __init__(self) -> None:
+    The ``score_names`` are those that the scorer should return, as far as it says so.
+    """
+
+    def __init__(self, score_names: Sequence[str] = ()) -> None:
         self._said: set[str] = set()
+        # Study → what became of its draws, as far as they were made in this process.
+        self._losses: defaultdict[int, Losses] = defaultdict(lambda: Losses(score_names))
 
-    def pool_scored(self, pool: Pool, *, seconds: float) -> None:
-        """Say that a warmup's pool is there."""
+    def pool_scored(self, study: Study, pool: Pool, *, seconds: float) -> None:
+        """Say that a warmup's pool is there, and what is lost of it."""
+        self._drawn(study, pool, [pool.reason])
         _logger.info(
             f"The warmup's pool has {len(pool.candidates)} architectures; "
             f"{pool.rejected + pool.outside} of {pool.draws} draws were rejected. It took "
             f"{seconds:.1f} s."
         )
 
-    def rejections(self, reasons: Iterable[str]) -> None:
-        """Say once for each kind of reason that candidates are rejected; the rest is counted."""
+    def _drawn(self, study: Study, drawn: Pool, reasons: Iterable[str]) -> None:
+        """Say once that many draws are rejected or lack a score, and what these have in common.
+
+        Each kind of reason for which a draw is rejected is told once before; the rest is counted.
+        """
+        losses = self._losses[_compat.study_id_of(study)]
+        losses.add(drawn)
+        if (words := losses.rejections()) and self._is_first("rejections"):
+            self._said.update(map(_kind_of, reasons))
+            _logger.warning(words)
+        if words := losses.undefined():
+            _logger.warning(words)
         for reason in reasons:
-            kind = reason.partition(":")[0]
-            if reason and self._is_first(kind):
+            if reason and self._is_first(_kind_of(reason)):
                 _logger.warning(
                     f"A candidate was rejected because of {reason}. The search goes on without "
                     "it; further ones are counted in the trials' attribute 'zerocost:rejected'."
                 )
 
     def all_rejected(self, where: str, rejected: int, reason: str) -> None:
-        """Warn that there is no candidate at all."""
+        """Warn, the first time, that there is no candidate at all."""
+        if not self._is_first(f"all rejected: {where}"):
+            return
         warnings.warn(
             f"All {rejected} candidates of the {where} were rejected, the first because of "
             f"{reason}. The base sampler's own suggestion is used instead. Call the scorer with "
@@ -62,7 +83,9 @@ class Notices:
 
     def chosen(self, choice: Choice, snapshot: Snapshot, limits: Limits | None) -> None:
         """Tell what is bad about a choice: rejections, or that nothing else was left."""
-        self.rejections(choice.reasons)
+        # The pool's draws were told of when it was scored.
+        if choice.source != "warmup":
+            self._drawn(snapshot.study, choice.tally, choice.reasons)
         if choice.taken.fate is Fate.REJECTED:
             self.all_rejected("move proposal", choice.tally.rejected, choice.taken.reason)
         elif choice.taken.fate is Fate.OUTSIDE and limits is not None:
@@ -73,6 +96,10 @@ class Notices:
         is_first = kind not in self._said
         self._said.add(kind)
         return is_first
+
+
+def _kind_of(reason: str) -> str:
+    return reason.partition(":")[0]
 
 
 def _warn_of_limits(choice: Choice, snapshot: Snapshot, limits: Limits) -> None:

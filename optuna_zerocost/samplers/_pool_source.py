@@ -14,6 +14,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from optuna.study import Study
@@ -64,8 +65,11 @@ class PoolCache:
                 started = time.perf_counter()
                 pool = self._pools[key] = source.get(worker=trial.number)
                 setup.scorer.remember(pool.candidates)
-                self._notices.rejections([pool.reason])
-                self._notices.pool_scored(pool, seconds=time.perf_counter() - started)
+                seconds = time.perf_counter() - started
+                self._notices.pool_scored(study, pool, seconds=seconds)
+                if setup.ranking.by_network:
+                    named = [replace(c, by_network=True) for c in pool.candidates]
+                    self._pools[key] = replace(pool, candidates=named)
             return self._pools[key]
 
 

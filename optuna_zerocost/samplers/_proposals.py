@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from optuna_zerocost.records import Candidate, History, KnownArchitectures, Pool
+from optuna_zerocost.records import Candidate, History, KnownArchitectures, Pool, Reject
 from optuna_zerocost.samplers._candidate_trial import CandidateTrial
 
 __all__ = ["Answer", "Choice", "Draw", "Fate", "Proposal", "Proposals"]
@@ -51,8 +51,8 @@ class Proposal:
     """A draw that was judged.
 
     The candidate is without scores if it was repeated, with what was measured if it is outside of
-    the limits, and ``None`` if it was rejected, for a ``reason``. The violation is how far it is
-    outside, see ``Limits.excess``.
+    the limits, and ``None`` if it was rejected, for a ``reason``; then there is what the scorer
+    had ``asked`` for by that time. The violation is how far it is outside, see ``Limits.excess``.
     """
 
     fate: Fate
@@ -61,6 +61,7 @@ class Proposal:
     answer: Answer | None = None
     reason: str = ""
     violation: float = 0.0
+    asked: Candidate | None = None
 
     @property
     def architecture(self) -> Candidate:
@@ -113,7 +114,17 @@ class Proposals:
             reason=self.rejected[0].reason if self.rejected else "",
             draws=self.draws,
             outside=len(self.outside),
+            rejects=self._rejects(),
         )
+
+    def _rejects(self) -> list[Reject]:
+        # A reason quotes numbers of its own draw; one of each kind is enough to be stored.
+        first: dict[str, str] = {}
+        return [
+            Reject(p.asked, first.setdefault(p.reason.partition(":")[0], p.reason))
+            for p in self.rejected
+            if p.asked is not None
+        ]
 
 
 @dataclass(frozen=True)

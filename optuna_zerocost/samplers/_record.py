@@ -7,11 +7,12 @@ import time
 from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FixedTrial, FrozenTrial
+from optuna.trial import FrozenTrial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.records import (
     CONSTRAINT,
+    NETWORK,
     PREFIX,
     Candidate,
     KnownArchitectures,
@@ -24,6 +25,7 @@ from optuna_zerocost.samplers._judge import verdict_on
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._proposals import Choice, Fate, Proposal
 from optuna_zerocost.samplers._setup import Setup
+from optuna_zerocost.scoring import TrialToScore
 
 __all__ = ["record_choice", "score_afterwards"]
 
@@ -69,13 +71,16 @@ def score_afterwards(setup: Setup, study: Study, trial: FrozenTrial, notices: No
         return
     attributes: dict[str, Any] = {}
     started = time.perf_counter()
-    # A pruner may have scored the trial already.
-    if not stored_scores(stored.user_attrs):
+    # A pruner may have scored the trial already, and what was proposed need not have any score.
+    was_scored = stored.user_attrs.get(f"{PREFIX}source") in ("warmup", "move", "random")
+    if not was_scored and not stored_scores(stored.user_attrs):
         proposal = _judged(setup, study, stored)
         if proposal.candidate is None:
             notices.not_scored(trial, proposal.reason)
         else:
             attributes |= proposal.candidate.scores
+            if proposal.candidate.network is not None:
+                attributes["network"] = proposal.candidate.network
             if setup.limits is not None:
                 _constrain(study, trial, proposal.violation)
     if f"{PREFIX}source" not in stored.user_attrs:
@@ -95,9 +100,11 @@ def _judged(setup: Setup, study: Study, trial: FrozenTrial) -> Proposal:
         needed = [*names, *(name for name in measured if name not in names)]
         scores = KnownArchitectures(_compat.all_trials(study)).scores_of(key, needed)
         if scores and len(scores) == len(needed):
-            return Proposal(Fate.REPEATED, Candidate(trial.params, trial.distributions, scores))
+            own = trial.user_attrs.get(NETWORK)
+            scored = Candidate(trial.params, trial.distributions, scores, own)
+            return Proposal(Fate.REPEATED, scored)
     try:
-        return verdict_on(FixedTrial(trial.params), setup.scorer)
+        return verdict_on(TrialToScore(trial.params), setup.scorer)
     except (TypeError, ValueError) as error:
         # The trial itself went well, and nothing depends on its scores.
         return Proposal(Fate.REJECTED, None, reason=str(error))

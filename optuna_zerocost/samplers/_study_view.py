@@ -59,9 +59,13 @@ class _BufferedStorage:
 
 
 class Snapshot:
-    """The contents of a study at the moment when the drawing for one trial begins."""
+    """The contents of a study at the moment when the drawing for one trial begins.
 
-    def __init__(self, study: Study, trial: FrozenTrial) -> None:
+    Its architectures are known ``by_network`` if the ranking goes by the scores alone.
+    """
+
+    def __init__(self, study: Study, trial: FrozenTrial, *, by_network: bool = False) -> None:
+        self._by_network = by_network
         self.study = study
         self.trial = trial
         self.all_trials = _compat.evened_constraints(_compat.all_trials(study), CONSTRAINT)
@@ -91,7 +95,7 @@ class Snapshot:
     @functools.cached_property
     def known(self) -> KnownArchitectures:
         """The architectures of the other trials."""
-        return KnownArchitectures(self.other_trials)
+        return KnownArchitectures(self.other_trials, by_network=self._by_network)
 
     def history(self, score_directions: Mapping[str, str]) -> History:
         """Return the other trials as a ranking may know them."""

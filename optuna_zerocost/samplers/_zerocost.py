@@ -40,8 +40,10 @@ class ZeroCostSampler(BaseSampler):
       architectures that are one edit away from a parent instead.
 
     Architectures that the study has evaluated, is evaluating or has enqueued are not proposed
-    again unless the base sampler proposes nothing else. Parameters that the scorer does not ask
-    for (a learning rate, say) are the base sampler's own. Enqueued and fixed parameters are kept.
+    again unless the base sampler proposes nothing else; neither is the same network with other
+    parameters (dropout rates, say), where the ranking goes by scores alone. Parameters that the
+    scorer does not ask for (a learning rate, say) are the base sampler's own. Enqueued and fixed
+    parameters are kept.
     The sampler has no search state of its own: what it does is a function of the study's history,
     so several workers and a resumed study behave alike. To fix parameters, put
     ``PartialFixedSampler`` inside, as the base sampler.
@@ -133,7 +135,7 @@ class ZeroCostSampler(BaseSampler):
         # What a sampler may lose at any time: hand-overs within a trial, copies of stored pools,
         # and what was said already.
         self._hand_over: dict[int, dict[str, Any] | None] = {}
-        self._notices = Notices()
+        self._notices = Notices(self._setup.scorer.score_names or ())
         pools = PoolCache(self._setup, self._notices)
         self._chooser = Chooser(self._setup, pools, self._notices)
 
@@ -172,7 +174,7 @@ class ZeroCostSampler(BaseSampler):
         if not self._setup.opens(trial) and not self._setup.has_moves:
             return self.base_sampler.infer_relative_search_space(study, trial)
         started = time.perf_counter()
-        snapshot = Snapshot(study, trial)
+        snapshot = Snapshot(study, trial, by_network=self._setup.ranking.by_network)
         space = self.base_sampler.infer_relative_search_space(
             StudyView(snapshot),  # type: ignore[arg-type]
             trial,

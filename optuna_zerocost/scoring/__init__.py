@@ -16,6 +16,7 @@ from optuna_zerocost.scoring._scorer import (
     BaseScorer,
     DrawingTrial,
     Scorer,
+    TrialToScore,
     as_scorer,
     evaluate,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "ReducedTrainingScorer",
     "RepeatedArchitecture",
     "Scorer",
+    "TrialToScore",
     "as_scorer",
     "evaluate",
     "map_unordered",

@@ -16,6 +16,8 @@ from optuna_zerocost.scoring._building import BuildingScorer
 from optuna_zerocost.scoring._lazy import give_shapes
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
+from optuna_zerocost.scoring._network_builder import Draft
+from optuna_zerocost.scoring._signature import signature_of
 
 __all__ = ["ModelScorer"]
 
@@ -44,9 +46,11 @@ class ModelScorer(BuildingScorer):
         loss_fn: ``(outputs, targets) → scalar``, the mean over the batch. Default: cross-entropy.
         forward_fn: ``(network, inputs) → outputs``, for a network that returns something else than
             the tensor that the loss needs. Default: the network is called with the inputs.
-        on_undefined: What becomes of a network for which one of several proxies is undefined or
-            cannot be computed: ``"reject"`` it, or ``"omit"`` that score and go on with the
-            others. A candidate without a score that the ranking reads comes last.
+        on_undefined: What becomes of a network for which a proxy is undefined or cannot be
+            computed. ``"omit"``: that score is left out, and the network is ranked by its other
+            scores; without any it comes last. ``"reject"``: the network is never used. A network
+            for which no proxy can be computed, for another reason than that they are undefined
+            (it does not run, say), is rejected in either case.
         device: Where networks and batch are scored. Default: where ``build_model`` puts them.
         seed: Seeds the weights and whatever is random in a pass.
         meta: Whether the builder first runs on the meta device, where networks have no weights, so
@@ -73,7 +77,7 @@ class ModelScorer(BuildingScorer):
         limits: Limits | None = None,
         loss_fn: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
         forward_fn: Callable[[nn.Module, Any], torch.Tensor] | None = None,
-        on_undefined: Literal["reject", "omit"] = "reject",
+        on_undefined: Literal["reject", "omit"] = "omit",
         device: torch.device | str | None = None,
         seed: int = 0,
         n_jobs: int | None = 1,
@@ -147,27 +151,54 @@ class ModelScorer(BuildingScorer):
             give_shapes(network, batches[0], self._forward_fn)
         return network
 
+    def _network(self, made: Draft) -> str | None:
+        if made.network is None and made.sketch is not None:
+            made.sketched_as = made.sketched_as or signature_of(made.sketch)
+            return made.sketched_as
+        if made.network is not None and made.built_as is None:
+            # A sketch that the comparison found right has the same signature.
+            is_right = made.sketched_as is not None and not self._builder.meta.is_refused
+            made.built_as = made.sketched_as if is_right else signature_of(made.network)
+        return made.built_as
+
     def _scores_of(self, network: nn.Module) -> dict[str, float]:
         if not self._scored:
             return {}
-        try:
+        if self._on_undefined == "reject":
             return self._score_by(network, self._scored)
+        scores, broken = self._scores_there_are(network, self._scored)
+        if broken is not None and not scores:
+            raise broken
+        return {name: scores[name] for name in self._scored if name in scores}
+
+    def _scores_there_are(
+        self, network: nn.Module, names: Sequence[str]
+    ) -> tuple[dict[str, float], _proxies.ProxyError | None]:
+        """Return the scores that can be computed; and why others cannot, unless undefined."""
+        try:
+            return self._score_by(network, names), None
         except _proxies.ProxyError as error:
-            if self._on_undefined == "reject" or len(self._scored) == 1:
-                raise
-            first_error = error
             for failed in (error, error.__cause__):
                 if failed is not None:
                     # Its frames hold what that pass computed, which the next ones may lack.
                     traceback.clear_frames(failed.__traceback__)
-        # One by one, to find out which of them there are. This is rare.
+            is_undefined = isinstance(error, _proxies.UndefinedScoreError)
+            broken = None if is_undefined else error.with_traceback(None)
+        # Pass by pass, then one by one, to find out which of them there are.
+        sources = [self._proxies[name].source for name in names]
+        if len(set(sources)) > 1:
+            parts = [
+                [name for name, own in zip(names, sources, strict=True) if own == source]
+                for source in dict.fromkeys(sources)
+            ]
+        else:
+            parts = [[name] for name in names] if len(names) > 1 else []
         scores: dict[str, float] = {}
-        for name in self._scored:
-            with contextlib.suppress(_proxies.ProxyError):
-                scores |= self._score_by(network, (name,))
-        if not scores:
-            raise first_error
-        return scores
+        for part in parts:
+            found, reason = self._scores_there_are(network, part)
+            scores |= found
+            broken = broken or reason
+        return scores, broken
 
     def _score_by(self, network: nn.Module, names: Sequence[str]) -> dict[str, float]:
         return _proxies.score_network(

@@ -32,6 +32,9 @@ class Draft:
     sketch: nn.Module | None = None
     sketch_seconds: float = 0.0
     network: nn.Module | None = None
+    # Signatures of these two.
+    sketched_as: str | None = None
+    built_as: str | None = None
 
 
 class NetworkBuilder:

@@ -27,6 +27,7 @@ class OnceScorer(BaseScorer, Generic[_Made]):
         self.limits = limits
         self._known: dict[ArchitectureKey, dict[str, float]] = {}
         self._outside: dict[ArchitectureKey, dict[str, float]] = {}
+        self._networks: dict[ArchitectureKey, str] = {}
 
     @abc.abstractmethod
     def _make(self, trial: Any) -> _Made:
@@ -39,6 +40,10 @@ class OnceScorer(BaseScorer, Generic[_Made]):
     @abc.abstractmethod
     def _score(self, made: _Made, measured: Mapping[str, float]) -> dict[str, float]:
         """Return the scores, and what was measured, in the order in which they are stored."""
+
+    def _network(self, made: _Made) -> str | None:
+        """Return what tells the network from others, as far as it is known by now."""
+        return None
 
     def _spared(self, *, was_scored: bool) -> None:  # noqa: B027  (optional)
         """Take note that a call made something that was known, or need not be known."""
@@ -61,6 +66,7 @@ class OnceScorer(BaseScorer, Generic[_Made]):
         """
         made = self._make(trial)
         key = architecture_key(trial.params, trial.distributions)
+        self._tell_network(trial, key, made)
         if key in self._known:
             self._spared(was_scored=True)
             return dict(self._known[key])
@@ -78,9 +84,23 @@ class OnceScorer(BaseScorer, Generic[_Made]):
         # Measuring may have drawn anew.
         key = architecture_key(trial.params, trial.distributions)
         self._known[key] = self._score(made, measured)
+        self._tell_network(trial, key, made)
         return dict(self._known[key])
 
     def remember(self, candidates: Iterable[Candidate]) -> None:
         """Keep scores of another process or an earlier run, of a scorer with this fingerprint."""
         for candidate in candidates:
             self._known.setdefault(candidate.key, dict(candidate.scores))
+            if candidate.network is not None:
+                self._networks.setdefault(candidate.key, candidate.network)
+
+    def _tell_network(self, trial: Any, key: ArchitectureKey, made: _Made) -> None:
+        """Set the trial's network, unless a scorer inside has done so."""
+        if not isinstance(trial, DrawingTrial):
+            return
+        if (network := self._network(made)) is not None:
+            trial.network = network
+        if trial.network is not None:
+            self._networks[key] = trial.network
+        else:
+            trial.network = self._networks.get(key)

@@ -8,11 +8,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from optuna.trial import FixedTrial
+
 from optuna_zerocost.records import Candidate, fingerprint_of, is_score_name, qualified_name
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._rejection import CandidateRejected, RepeatedArchitecture
 
-__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "as_scorer", "evaluate"]
+__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "TrialToScore", "as_scorer", "evaluate"]
 
 # Reasons are stored, and some errors quote half a traceback.
 _LONGEST_REASON = 500
@@ -24,13 +26,15 @@ class Scorer(Protocol):
 
     It is called with a trial-like object: ``suggest_*`` work as on an Optuna trial and the calls
     decide which parameters make up the architecture. It must be a function of these parameters
-    alone. An exception or a score that is not finite rejects the candidate.
+    alone. A score that is left out, or is not finite, is missing: the candidate is ranked by its
+    other scores, or comes last. An exception rejects the candidate; raise
+    ``optuna_zerocost.scoring.CandidateRejected`` to say so on purpose.
 
     A scorer may have any of the attributes of :class:`BaseScorer` besides.
     """
 
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
-        """Return name → score for the architecture that ``trial`` suggests."""
+        """Return name → score for the architecture that ``trial`` suggests; no score is ``{}``."""
         ...
 
 
@@ -122,7 +126,12 @@ class DrawingTrial:
     Attributes:
         around_draw: Entered around each draw of a value. A scorer that seeds the global random
             states sets it to let the draws happen outside of the seeded state.
+        network: What tells the network from others, if the scorer builds one and sets it: a short
+            text, the same for parameters that make the same network. It is to be set before
+            :meth:`is_repeated` is asked.
     """
+
+    network: str | None = None
 
     around_draw: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
 
@@ -134,11 +143,17 @@ class DrawingTrial:
         return False
 
 
+class TrialToScore(FixedTrial, DrawingTrial):
+    """A trial with fixed parameters that keeps what the scorer says of the network."""
+
+
 def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
     """Call ``scorer`` and return its scores as finite floats (storages accept no NumPy scalars).
 
+    A score that is not finite is left out.
+
     Raises:
-        CandidateRejected: If the scorer raised, or a score is not finite.
+        CandidateRejected: If the scorer raised.
         RepeatedArchitecture: If the scorer gave up since the architecture is known.
         TypeError: If the scorer does not return a mapping of names to numbers.
         ValueError: If a score has a name that the package uses itself.
@@ -152,12 +167,14 @@ def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
         if len(reason) > _LONGEST_REASON:
             reason = f"{reason[:_LONGEST_REASON]}…"
         raise CandidateRejected(reason) from error
-    if not isinstance(scores, Mapping) or not scores:
+    if not isinstance(scores, Mapping):
         raise TypeError(
             f"The scorer returned {scores!r} ({type(scores).__name__}), but the sampler needs a "
-            "mapping from at least one name to a number. Return for example {'my_score': 0.5}."
+            "mapping from names to numbers. Return for example {'my_score': 0.5}, or {} where no "
+            "score is defined."
         )
-    return {name: _checked(name, value) for name, value in scores.items()}
+    checked = {name: _checked(name, value) for name, value in scores.items()}
+    return {name: score for name, score in checked.items() if math.isfinite(score)}
 
 
 def _checked(name: str, value: Any) -> float:
@@ -167,12 +184,9 @@ def _checked(name: str, value: Any) -> float:
             f"'zerocost:{name}' is written by the package itself. Choose another name."
         )
     try:
-        number = float(value)
+        return float(value)
     except (TypeError, ValueError):
         raise TypeError(
             f"The scorer returned {value!r} ({type(value).__name__}) as {name!r}, but a score "
             "must be a real number. Convert it with float() in the scorer."
         ) from None
-    if not math.isfinite(number):
-        raise CandidateRejected(f"the score {name!r} is {number}")
-    return number

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from optuna.trial import create_trial
 
 from optuna_zerocost import ByScore, Candidate, History, Pareto, Ranking, RankSum, Vote
 from optuna_zerocost.rankings import OnlyScore, as_ranking, best_first
@@ -120,9 +121,20 @@ def test_majority_beats_sum_of_scores() -> None:
 @pytest.mark.parametrize(
     "ranking", [ByScore("x"), Vote("a", "x"), RankSum("-x", "a"), Pareto("a", "x")], ids=repr
 )
-def test_a_score_that_is_not_there_is_named(ranking: Ranking) -> None:
+def test_a_score_that_never_was_there_is_named_unless_the_scorer_is_known_to_have_it(
+    ranking: Ranking,
+) -> None:
+    pool = candidates([(1.0, 2.0, 3.0), (2.0, 1.0, 0.0)])
     with pytest.raises(ValueError, match=r"'x'.*\['a', 'b', 'c'\]"):
-        ranking(candidates([(1.0, 2.0, 3.0)]), HISTORY)
+        best_first(as_ranking(ranking, None), pool, HISTORY)
+    seen = create_trial(value=0.0, user_attrs={"zerocost:x": 1.0})
+    as_drawn_or_by_a = ([0, 1], [1, 0])
+    for known in (["a", "x"], None):
+        history = History(trials=[seen] if known is None else [])
+        assert best_first(as_ranking(ranking, known), pool, history) in as_drawn_or_by_a
+    nothing = [Candidate({}, {}, {})] * 2
+    assert best_first(as_ranking(ranking, None), nothing, HISTORY) == [0, 1]
+    assert not hasattr(ranking, "names_are_checked") or ranking.names_are_checked
 
 
 @pytest.mark.parametrize(
@@ -159,14 +171,85 @@ def test_candidates_without_a_score_that_is_read_come_last(table: Any, lacking: 
         for i, c in enumerate(candidates(table))
     ]
     whole = [i for i in range(len(table)) if i not in lacking]
-    if not whole:
-        with pytest.raises(ValueError, match="'b'"):
-            best_first(RankSum("a", "b"), pool, HISTORY)
-        return
-    order = best_first(RankSum("a", "b"), pool, HISTORY)
-    among_whole = RankSum("a", "b")([pool[i] for i in whole], HISTORY)
-    assert order == [whole[i] for i in among_whole] + sorted(lacking)
+    by_b = ByScore("b")([pool[i] for i in whole], HISTORY)
+    assert best_first(ByScore("b"), pool, HISTORY) == [whole[i] for i in by_b] + sorted(lacking)
     assert best_first(ByScore("a"), pool, HISTORY) == ByScore("a")(pool, HISTORY)
+
+    def own(candidates: Sequence[Candidate], history: History) -> list[int]:
+        return sorted(range(len(candidates)), key=lambda i: -candidates[i].scores["b"])
+
+    own.names = ("a", "b")  # type: ignore[attr-defined]
+    order = best_first(as_ranking(own, ["a", "b"]), pool, HISTORY)
+    assert order == [whole[i] for i in by_b] + sorted(lacking)
+
+
+HOLES = st.lists(st.tuples(*[st.one_of(st.none(), VALUES)] * 3), min_size=1, max_size=12)
+
+
+def with_holes(table: Any) -> list[Candidate]:
+    rows = [{n: v for n, v in zip(NAMES, row, strict=True) if v is not None} for row in table]
+    return [Candidate({}, {}, row) for row in rows]
+
+
+@given(HOLES)
+@pytest.mark.parametrize("kind", [Vote, RankSum, Pareto])
+def test_what_lacks_some_scores_is_ranked_and_what_lacks_all_comes_last(
+    kind: Any, table: Any
+) -> None:
+    order = best_first(kind(*NAMES), with_holes(table), HISTORY)
+    empty = [i for i, row in enumerate(table) if row == (None,) * 3]
+    assert order[len(table) - len(empty) :] == empty
+    assert sorted(order) == list(range(len(table)))
+    # A score that nobody has changes nothing.
+    assert best_first(kind(*NAMES, "x"), with_holes(table), HISTORY) == order
+
+
+@given(HOLES)
+def test_rank_sum_is_the_mean_over_the_scores_that_there_are(table: Any) -> None:
+    def merit(row: Any) -> float:
+        parts = []
+        for k, value in enumerate(row):
+            if value is not None:
+                column = [other[k] for other in table if other[k] is not None]
+                rank = sum(v < value for v in column) + (column.count(value) + 1) / 2
+                parts.append(math.log(rank / len(column)))
+        return sum(parts) / len(parts) if parts else -math.inf
+
+    order = best_first(RankSum(*NAMES), with_holes(table), HISTORY)
+    assert is_falling([merit(table[i]) for i in order])
+
+
+@given(HOLES)
+def test_a_vote_is_over_the_scores_that_both_have(table: Any) -> None:
+    def net(i: int) -> int:
+        total = 0
+        for other in table:
+            pairs = [
+                (x, y)
+                for x, y in zip(table[i], other, strict=True)
+                if x is not None and y is not None
+            ]
+            votes = sum(x > y for x, y in pairs) - sum(x < y for x, y in pairs)
+            total += (votes > 0) - (votes < 0)
+        return total
+
+    order = best_first(Vote(*NAMES), with_holes(table), HISTORY)
+    ranked = [i for i in order if table[i] != (None,) * 3]
+    assert is_falling([net(i) for i in ranked])
+
+
+@given(HOLES)
+def test_a_missing_score_is_worse_than_any_in_a_front(table: Any) -> None:
+    filled = candidates([tuple(-99.0 if v is None else v for v in row) for row in table])
+    kept = [i for i, row in enumerate(table) if row != (None,) * 3]
+    first = best_first(Pareto(*NAMES), with_holes(table), HISTORY)[:1]
+    if kept:
+        row = filled[first[0]].scores
+        others = [filled[i].scores for i in kept]
+        assert not any(
+            all(o[n] >= row[n] for n in NAMES) and any(o[n] > row[n] for n in NAMES)
+            for o in others
+        )
 
 
 @pytest.mark.parametrize("order", [[0], [0, 0], [0, 2], [1, 0, 2]])

@@ -14,7 +14,7 @@ from optuna_zerocost.records import KnownArchitectures
 from optuna_zerocost.samplers._candidate_trial import random_trial
 from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._proposals import Draw, Fate, Proposals
-from optuna_zerocost.scoring import RepeatedArchitecture, as_scorer
+from optuna_zerocost.scoring import CandidateRejected, RepeatedArchitecture, as_scorer
 
 SPACE = {"depth": IntDistribution(1, 9)}
 
@@ -28,6 +28,11 @@ def score(trial: Any) -> dict[str, float]:
     if depth == 7:
         raise RuntimeError("seven cannot be built")
     return {"size": float("nan") if depth == 8 else float(depth)}
+
+
+def refuse(trial: Any) -> dict[str, float]:
+    depth_of(trial)
+    raise CandidateRejected("on purpose")
 
 
 def draw_of(depth: int) -> Draw:
@@ -53,7 +58,7 @@ def test_four_fates() -> None:
     known = KnownArchitectures([trial_of(2, cost=2.0)])
     judge = Judge(scorer, known)
     assert fates(judge, 1, 1, 2, 6) == [Fate.NEW, Fate.REPEATED, Fate.REPEATED, Fate.OUTSIDE]
-    assert fates(Judge(as_scorer(score)), 7, 8) == [Fate.REJECTED, Fate.REJECTED]
+    assert fates(Judge(as_scorer(score)), 7, 8) == [Fate.REJECTED, Fate.NEW]
 
 
 def test_reasons_scores_and_violations_are_told() -> None:
@@ -63,6 +68,10 @@ def test_reasons_scores_and_violations_are_told() -> None:
     assert new.architecture.scores == {"size": 3.0, "cost": 3.0}
     assert outside.architecture.scores == {"cost": 6.0} and outside.violation == 0.5
     assert rejected.candidate is None and "seven" in rejected.reason
+    assert rejected.asked is not None and rejected.asked.params == {"depth": 7}
+    # It asked for seven, and no trial can have 10.
+    assert Judge(as_scorer(refuse))(draw_of(10)).asked.params == {}  # type: ignore[union-attr]
+    assert Judge(as_scorer(score))(draw_of(8)).architecture.scores == {}
 
 
 def test_a_failure_is_believed_the_second_time() -> None:

@@ -359,14 +359,16 @@ def build_dead_or_alive(trial: Any) -> nn.Module:
 def test_an_undefined_score_rejects_the_network_or_is_left_out(batch: Any) -> None:
     names = ("jacob_cov", "params", "snip")
     dead, alive = FixedTrial({"dead": True}), FixedTrial({"dead": False})
-    rejecting = ModelScorer(build_dead_or_alive, batch, names)
+    rejecting = ModelScorer(build_dead_or_alive, batch, names, on_undefined="reject")
     with pytest.raises(ProxyError, match="correlates with no other"):
         rejecting(dead)
-    omitting = ModelScorer(build_dead_or_alive, batch, names, on_undefined="omit")
+    omitting = ModelScorer(build_dead_or_alive, batch, names)
     assert list(omitting(dead)) == ["params", "snip"]
     assert omitting(alive) == rejecting(alive) and list(omitting(alive)) == list(names)
-    with pytest.raises(ProxyError):  # nothing is left
-        ModelScorer(build_dead_or_alive, batch, ["jacob_cov"], on_undefined="omit")(dead)
+    alone = ModelScorer(build_dead_or_alive, batch, ["jacob_cov"])
+    assert alone(dead) == {} == alone(dead) and alone.statistics.scored == 1
+    with pytest.raises(ProxyError, match="ReLU"):  # it is not undefined, it cannot be asked for
+        ModelScorer(build_dead_or_alive, batch, ["naswot"])(alive)
     sampler = ZeroCostSampler(
         omitting, ranking="jacob_cov", warmup=Warmup(candidates=8, trials=2), moves=1, seed=0
     )

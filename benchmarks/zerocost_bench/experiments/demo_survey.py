@@ -56,7 +56,7 @@ def train_one(seed: int) -> tuple[float, dict[str, float]]:
     network = demo.seeded_network(trial, seed)
     learning_rate, weight_decay = demo.suggest_training(trial)
     batch = digits.inputs[:64], digits.targets[:64]
-    scorer = ModelScorer(demo.build_model, batch, demo.PROXIES, seed=seed)
+    scorer = ModelScorer(demo.build_model, batch, demo.PROXIES, seed=seed, on_undefined="reject")
     scores = scorer(optuna.trial.FixedTrial(trial.params))
     accuracy = demo.train_and_validate(
         network, digits, learning_rate=learning_rate, weight_decay=weight_decay, seed=seed
