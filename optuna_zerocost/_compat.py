@@ -26,6 +26,7 @@ __all__ = [
     "HyperbandStandIn",
     "all_trials",
     "constraint_attributes",
+    "constraints_of",
     "contains",
     "default_base_sampler",
     "draws_are_given",
@@ -66,13 +67,18 @@ def all_trials(study: Study) -> list[FrozenTrial]:
     return list(study._storage.get_all_trials(study._study_id, deepcopy=False))
 
 
-def violation_of(trial: FrozenTrial) -> float:
-    """Return by how much ``trial`` violates its constraints: the sum of the positive ones."""
+def constraints_of(trial: FrozenTrial) -> dict[str, float]:
+    """Return the constraints of ``trial`` by name or place; each is met where it is at most 0."""
     # Since Optuna 5.0 a trial has constraints by name; before, samplers stored a list.
     constraints = getattr(trial, "constraints", None)
     if constraints is None:
         constraints = dict(enumerate(trial.system_attrs.get("constraints") or ()))
-    return float(sum(value for value in constraints.values() if value > 0))
+    return {str(name): float(value) for name, value in constraints.items()}
+
+
+def violation_of(trial: FrozenTrial) -> float:
+    """Return by how much ``trial`` violates its constraints: the sum of the positive ones."""
+    return sum(value for value in constraints_of(trial).values() if value > 0)
 
 
 # Optuna 5 stores one attribute for each named constraint, earlier versions a list of them all.

@@ -3,26 +3,24 @@
 from optuna_zerocost.rankings._explanation import explain
 from optuna_zerocost.rankings._fixed import ByScore, OnlyScore, RankSum, Vote, as_ranking
 from optuna_zerocost.rankings._learned import Learned
-from optuna_zerocost.rankings._model import Model
 from optuna_zerocost.rankings._observations import Observations
+from optuna_zerocost.rankings._outlook import Outlook
 from optuna_zerocost.rankings._pareto import Pareto
 from optuna_zerocost.rankings._rank_correlation import Estimate, kendall, spearman
 from optuna_zerocost.rankings._ranking import BaseRanking, Ranking, Sources, best_first
-from optuna_zerocost.rankings._surrogate import Surrogate
 
 __all__ = [
     "BaseRanking",
     "ByScore",
     "Estimate",
     "Learned",
-    "Model",
     "Observations",
     "OnlyScore",
+    "Outlook",
     "Pareto",
     "RankSum",
     "Ranking",
     "Sources",
-    "Surrogate",
     "Vote",
     "as_ranking",
     "best_first",

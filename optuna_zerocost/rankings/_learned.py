@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from optuna.study import Study
-from optuna.trial import TrialState
 from scipy.stats import rankdata
 
-from optuna_zerocost.rankings._acquisition import acquisition_values
 from optuna_zerocost.rankings._learned_account import LearnedAccount
-from optuna_zerocost.rankings._model import GaussianProcess, Model, trust_in_scores
-from optuna_zerocost.rankings._observations import FEWEST_VALUES, Observations, observed, thinned
-from optuna_zerocost.rankings._pareto import order_by_fronts
-from optuna_zerocost.rankings._ranking import BaseRanking, Sources, by_merit
-from optuna_zerocost.records import TRUST, Candidate, History, parse_name
+from optuna_zerocost.rankings._observations import (
+    FEWEST_VALUES,
+    Observations,
+    Prior,
+    Table,
+    observed,
+)
+from optuna_zerocost.rankings._outlook import Outlook, trust_in_scores
+from optuna_zerocost.rankings._ranking import BaseRanking, Sources, by_merit, stepping_back
+from optuna_zerocost.rankings._search import completions, widely
+from optuna_zerocost.records import TRUST, Candidate, History, architecture_of, parse_name
 
 __all__ = ["Assessment", "Learned"]
 
@@ -27,41 +32,44 @@ _Array = npt.NDArray[np.float64]
 _Rows = npt.NDArray[np.intp]
 
 _TRUSTING = 4  # first trials
-# Surrogates of parameters alone that are kept: two for each of two objectives.
-_MOST_FITTED = 4
+_MOST_PARENTS = 6  # trials whose neighbours are looked at
+_MOST_REPEATED = 20  # best trials whose architectures may be trained again
+_MOST_OPTIONS = 48  # whole configurations that are compared in the end
+_SPARE = 4  # times as many architectures as are to be scored: some turn out to be known
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """All that was found out for one set of candidates, one history and one objective."""
+    """All that was found out for one set of candidates and one history."""
 
     seen: Observations
     order: list[int]  # indices of the candidates, best first
-    acquisition: _Array | None  # its values; ``None`` while nothing is learned
-    mean: _Array  # predicted values, on the warped scale
-    deviation: _Array  # the standard deviations of these
-    levels: _Array  # the values of all trials on the warped scale
+    outlook: Outlook | None = None  # ``None`` while nothing is learned
 
 
 class Learned(BaseRanking):
     """Order by what the finished trials teach about parameters and scores together.
 
     A proxy can be right, useless or harmful; a user cannot know which before the first training.
-    The first trials tell: a few of them trust a score, a few are random. From then on a
-    Gaussian process over the parameters and the standardised ranks of the scores, fitted to the
-    finished trials (see :class:`~optuna_zerocost.rankings._surrogate.Surrogate`), predicts every
-    candidate, and they are ordered by the improvement on the best trial that is expected of them.
-    What is learned is how close a trial comes to the best one, on a logarithmic scale: the order
-    at the top is what matters. So a proxy that points the wrong way is used the other way round,
-    and one that means nothing is ignored. One that differs between alike architectures as much as
-    between any others is noise as far as can be seen without training; it is not trusted at first,
-    and read only once the trials speak for it clearly. Choices that are numbers, such as the
-    widths 16, 32 and 64, are read in their order as far as the trials agree with it.
+    The first trials tell: a few of them trust a score, a few are random. From then on a Gaussian
+    process, fitted to the finished trials, predicts whole configurations: architecture, the other
+    hyperparameters and the ranks of the scores. Scores are scarce, hyperparameters are free: the
+    architectures that are scored for a trial are chosen beforehand among many, by parameters
+    alone; then hyperparameters are searched for each of them, and for those of good trials. The
+    configuration with the highest expected improvement on the best trial comes first.
+
+    So a proxy that points the wrong way is used the other way round, and one that means nothing is
+    ignored. One that differs between alike architectures as much as between any others is noise as
+    far as can be seen without training; it is left out until it goes with the trials' values. A
+    score that is missing for some is a missing value, and that it is missing may tell something.
 
     A pruned trial counts as its last reported value, but at most as the median of the complete
-    ones, since it was judged to be no better. Failed trials teach nothing. A value that is
-    infinite counts as the best or the worst finite one. Trials that other workers are at count
-    as if they had the value that is predicted for them, so that workers do not propose the same.
+    ones, since it was judged to be no better. Where trials fail (or are pruned without a report),
+    the probability of success is learned, and multiplies what is expected; so does the probability
+    that constraints are met, and the best trial is the best feasible one. A constraint or an
+    objective that is a score is known before the training. A value that is infinite counts as the
+    best or the worst finite one. Trials that other workers are at count as if they had the value
+    that is predicted for them, so that workers do not propose the same.
 
     Args:
         names: The scores that are read, each with a sign if it is to count as better when higher
@@ -70,14 +78,14 @@ class Learned(BaseRanking):
         trusting: Number of first trials that are the best by scores: in turns by the first one,
             and by the mean of the ranks in all of them, but for those that look like noise.
             Default: 4, or as random as the honest ones if all scores look like noise.
-        honest: Number of trials after these that are chosen at random.
-        exploration: Order by mean + ``exploration`` · deviation instead, at least 0. With several
-            objectives, where no trial is the best one, that is done in any case (default: 0.7).
+        honest: Number of trials after these that are chosen at random. A trial that fails counts.
+        exploration: Order by mean + ``exploration`` · deviation instead, at least 0; not with
+            several objectives.
         most_trials: From longer histories this many trials are learned from: the better half of
             them the best ones, the others the latest ones.
-        objectives: With several objectives ``"all"`` fits a surrogate to each, and orders by
-            non-dominated sorting of the predictions; ``"first"`` looks at the first alone.
-        sources: Candidates besides the base sampler's draws.
+        objectives: With several objectives ``"all"`` looks at each, and orders by the expected
+            improvement of the dominated hypervolume; ``"first"`` looks at the first alone.
+        sources: Architectures that are scored besides the base sampler's draws.
         prior_studies: Earlier studies of the same search space. How much they tell about this one
             is learned as well; with enough of them no trial is spent on trusting and honesty. They
             are read once, when the ranking is made.
@@ -85,6 +93,9 @@ class Learned(BaseRanking):
     Raises:
         ValueError: If a number is out of its range or a name is given twice.
     """
+
+    bears_missing = True
+    weighs_prospects = True
 
     def __init__(
         self,
@@ -118,29 +129,114 @@ class Learned(BaseRanking):
             raise ValueError(f"objectives is {objectives!r}, but it cannot be: 'all' or 'first'.")
         self._most_trials = most_trials
         self._objectives = objectives
-        self._prior = [
+        self._prior: list[Prior] = [
             (study.get_trials(deepcopy=False), tuple(study.directions)) for study in prior_studies
         ]
-        self._last: tuple[Sequence[Candidate], History, list[Assessment]] | None = None
-        self._fitted: dict[tuple[Any, ...], Model] = {}
+        self._last: tuple[Sequence[Candidate], History, Assessment] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_last": None, "_fitted": {}}
+        return {**vars(self), "_last": None}
 
     @property
     def opening(self) -> int:
         """Number of first trials for which nothing is learned yet."""
-        values = (len(observed(*prior, objective=0).values) for prior in self._prior)
-        is_informed = sum(values) >= FEWEST_VALUES
-        return 0 if is_informed else self._trusting + self._honest
+        values = sum(len(observed(*prior, 1).values) for prior in self._prior)
+        return 0 if values >= FEWEST_VALUES else self._trusting + self._honest
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
-        return _combined(self._assess(candidates, history))
+        return self._assess(candidates, history).order
 
-    def by_parameters(self, candidates: Sequence[Candidate], history: History) -> list[int]:
-        """Return the indices of ``candidates``, best first, by their parameters alone."""
-        return _combined(self._assessments(candidates, history, ()))
+    def wanted(
+        self, history: History, known: Sequence[Candidate], given: Mapping[str, Any], seed: int
+    ) -> list[Candidate]:
+        """Return architectures that are worth a score, by their parameters alone, best first."""
+        seen = self._observations(history, known, is_whole=True)
+        if not self._has_learned(seen, history) or self.sources is None:
+            return []
+        outlook = self._outlook(seen, with_scores=False)
+        space, rng = seen.space.fixing(given), np.random.default_rng(seed)
+        points = widely(
+            space,
+            lambda points: outlook.acquisition(seen.table(points)),
+            seen.own.points[self._parents(seen)],
+            rng,
+        )
+        architecture = seen.architecture
+        found: dict[Any, Candidate] = {}
+        for point in points:
+            candidate = Candidate(*space.params_at(point, architecture), {})
+            found.setdefault(candidate.key, candidate)
+            if len(found) >= _SPARE * self.sources.searched:
+                break
+        return list(found.values())
+
+    def completed(
+        self,
+        candidates: Sequence[Candidate],
+        history: History,
+        known: Sequence[Candidate],
+        given: Mapping[str, Any],
+        seed: int,
+    ) -> Sequence[Candidate]:
+        """Return whole configurations of ``candidates`` and of good trials' architectures."""
+        candidates = list(candidates)
+        references = list({c.key: c for c in [*candidates, *known]}.values())
+        seen = self._observations(history, references, is_whole=True)
+        if not self._has_learned(seen, history):
+            return candidates
+        outlook = self._outlook(seen)
+        free = sorted({*range(len(seen.space.names))} - {*seen.architecture})
+        options = candidates
+        if free:
+            rows = [row for row in self._parents(seen, _MOST_REPEATED) if seen.is_feasible[row]]
+            trained = [architecture_of(seen.trials[row]) for row in rows]
+            trained = [one for one in trained if _agrees(one.params, given)]
+            every = list({c.key: c for c in [*candidates, *trained]}.values())
+            options = self._with_hyperparameters(every, seen, outlook, free, given, seed)
+        order = self._order(options, seen, outlook)
+        options = [options[index] for index in order[:_MOST_OPTIONS]]
+        self._last = options, history, Assessment(seen, list(range(len(options))), outlook)
+        return options
+
+    def _with_hyperparameters(
+        self,
+        architectures: Sequence[Candidate],
+        seen: Observations,
+        outlook: Outlook,
+        free: Sequence[int],
+        given: Mapping[str, Any],
+        seed: int,
+    ) -> list[Candidate]:
+        space = seen.space.fixing(given)
+        known = seen.table(
+            space.at([candidate.params for candidate in architectures]),
+            [candidate.scores for candidate in architectures],
+        )
+
+        def acquisition(points: _Array, which: _Rows) -> _Array:
+            return outlook.acquisition(dataclasses.replace(known[which], points=points))
+
+        points, which = completions(
+            space,
+            acquisition,
+            known.points,
+            free,
+            seen.own.points[self._parents(seen)],
+            np.random.default_rng(seed),
+        )
+        found: dict[Any, Candidate] = {}
+        for point, index in zip(points, which, strict=True):
+            params, distributions = space.params_at(point, free)
+            whole = dataclasses.replace(
+                architectures[index],
+                hyperparameters=params,
+                hyperparameter_distributions=distributions,
+            )
+            found.setdefault(whole.configuration_key, whole)
+            if len(found) >= _MOST_OPTIONS:
+                break
+        return list(found.values())
 
     def notes(
         self, candidates: Sequence[Candidate], history: History, chosen: int
@@ -149,42 +245,47 @@ class Learned(BaseRanking):
 
         Returns:
             ``predicted`` and ``deviation`` of the objective's value (of the second objective's,
-            ``predicted:1`` and so on), ``trust:<score>`` for each score (see :meth:`trust`),
-            ``doubted``, the scores that look like noise, as text, and ``otherwise``, the
-            parameters that would have been chosen without any score, as text, empty if they are
-            the same; nothing while nothing is learned.
+            ``predicted:1`` and so on), ``success`` and ``feasibility``, the probabilities of these
+            where trials failed or violated constraints, ``trust:<score>`` for each score (see
+            :meth:`trust`), ``doubted``, the scores that look like noise, as text, and
+            ``otherwise``, the parameters that would have been chosen without any score, as text,
+            empty if they are the same; nothing while nothing is learned.
         """
-        assessments = self._assess(candidates, history)
-        if any(assessment.acquisition is None for assessment in assessments):
+        assessment = self._assess(candidates, history)
+        seen, outlook = assessment.seen, assessment.outlook
+        if outlook is None:
             return {}
-        predictions: dict[str, float] = {}
-        for objective, assessment in enumerate(assessments):
+        table = self._table_of(candidates, seen)
+        one = table[np.array([chosen])]
+        notes: dict[str, Any] = {}
+        for objective, (value, deviation) in enumerate(outlook.told(one)):
             suffix = f":{objective}" if objective else ""
-            unwarp = assessment.seen.warp.unwarp
-            mean, deviation = float(assessment.mean[chosen]), float(assessment.deviation[chosen])
-            half = unwarp(mean + deviation) / 2 - unwarp(mean - deviation) / 2
-            predictions[f"predicted{suffix}"] = history.value_sign(objective) * unwarp(mean)
-            predictions[f"deviation{suffix}"] = half
-        trust = trust_in_scores(assessments[0].seen)
-        otherwise = candidates[self.by_parameters(candidates, history)[0]]
-        is_same = otherwise.key == candidates[chosen].key
-        words = (f"{name}={value!r}" for name, value in otherwise.params.items())
+            notes[f"predicted{suffix}"] = history.value_sign(objective) * value
+            notes[f"deviation{suffix}"] = deviation
+        notes |= outlook.prospects.told(one)
+        trust = trust_in_scores(seen)
+        without = self._outlook(seen, with_scores=False)
+        otherwise = candidates[by_merit(without.acquisition(table))[0]]
+        is_same = otherwise.configuration_key == candidates[chosen].configuration_key
+        words = (f"{name}={value!r}" for name, value in otherwise.configuration[0].items())
         return {
-            **predictions,
+            **notes,
             **{f"{TRUST}{name}": value for name, value in trust.items()},
-            "doubted": ", ".join(assessments[0].seen.doubted),
+            "doubted": ", ".join(seen.doubted),
             "otherwise": "" if is_same else ", ".join(words),
         }
 
     def trust(self, history: History) -> dict[str, float]:
         """Return how much each score explains beyond the parameters, with its sign.
 
-        The value is the share by which the leave-one-out error of the surrogate falls when it is
-        told the score besides the parameters, between 0 and 1; negative where the objective
-        gets worse as the score gets better. It is read from the trials' own scores, and with
-        several objectives for the first.
+        The value is the share of the squared errors, of each trial's value as the parameters
+        predict it from the other trials, that a line in the score's rank explains, but for what
+        chance would; between 0 and 1, and negative where the objective gets worse as the score
+        gets better. It is read from the trials' own scores, and with several objectives for the
+        first.
         """
-        return trust_in_scores(self._assess((), history)[0].seen)
+        seen = self._observations(history, ())
+        return trust_in_scores(seen) if len(seen.values) >= FEWEST_VALUES else {}
 
     def account(self, history: History) -> LearnedAccount:
         """Return what there is to tell about a study, in words."""
@@ -192,56 +293,60 @@ class Learned(BaseRanking):
             history, self.trust(history), trusting=self._trusting, trusts_noise=self._trusts_noise
         )
 
-    def _assess(self, candidates: Sequence[Candidate], history: History) -> list[Assessment]:
-        # The same question comes twice for a trial: for the order, and for the notes.
+    def _assess(self, candidates: Sequence[Candidate], history: History) -> Assessment:
+        # The same question comes again for a trial: for the order, and for the notes.
         last = self._last
         if last is None or last[0] is not candidates or last[1] is not history:
-            assessments = self._assessments(candidates, history, self.names or None)
-            self._last = last = (candidates, history, assessments)
+            self._last = last = (candidates, history, self._assessment(candidates, history))
         return last[2]
 
-    def _assessments(
-        self, candidates: Sequence[Candidate], history: History, names: Sequence[str] | None
-    ) -> list[Assessment]:
-        count = 1 if self._objectives == "first" else len(history.directions)
-        return [
-            self._assessment(candidates, history, names, objective, has_best=count == 1)
-            for objective in range(count)
-        ]
-
-    def _assessment(
-        self,
-        candidates: Sequence[Candidate],
-        history: History,
-        names: Sequence[str] | None,
-        objective: int,
-        *,
-        has_best: bool,
-    ) -> Assessment:
-        values = observed(history.trials, history.directions, objective)
-        seen = Observations(
-            candidates,
-            history,
-            thinned(values, self._most_trials),
-            [
-                thinned(observed(*prior, objective=objective), self._most_trials // 2)
-                for prior in self._prior
-            ],
-            names=names,
-            sign_of_score=lambda name: self._signs.get(name) or history.score_sign(name),
-        )
-        begun = len(history.running) + sum(t.state != TrialState.FAIL for t in history.trials)
-        mean = deviation = np.zeros(len(candidates))
-        acquisition: _Array | None = None
-        if begun < self.opening or len(seen.known) < FEWEST_VALUES or not candidates:
+    def _assessment(self, candidates: Sequence[Candidate], history: History) -> Assessment:
+        seen = self._observations(history, candidates)
+        if not candidates or not self._has_learned(seen, history):
+            begun = _begun(history)
             order = self._opening_order(candidates, seen, begun)
-        else:
-            mean, deviation = self._predicted(seen)
-            # Without trials of this study, those of earlier ones are what there is to exceed.
-            best = float(seen.values[: len(seen.own.trials) or None].max())
-            acquisition = self._acquisition(seen, mean, deviation, best if has_best else None)
-            order = by_merit(acquisition)
-        return Assessment(seen, order, acquisition, mean, deviation, seen.warp.warp(values.values))
+            return Assessment(seen, stepping_back(order, candidates, history))
+        outlook = self._outlook(seen)
+        return Assessment(seen, self._order(candidates, seen, outlook), outlook)
+
+    def _observations(
+        self, history: History, references: Sequence[Candidate], *, is_whole: bool = False
+    ) -> Observations:
+        """Return the trials beside ``references``; with all parameters, where those lack some."""
+        parameters: Sequence[str] | None = None
+        if is_whole:
+            every = [*(one.params for one in references), *(t.params for t in history.trials)]
+            parameters = list(dict.fromkeys(name for params in every for name in params))
+        return Observations(
+            history,
+            references,
+            names=self.names or None,
+            sign_of_score=lambda name: self._signs.get(name) or history.score_sign(name),
+            objectives=1 if self._objectives == "first" else len(history.directions),
+            priors=self._prior,
+            most_trials=self._most_trials,
+            parameters=parameters,
+        )
+
+    def _has_learned(self, seen: Observations, history: History) -> bool:
+        known = len(seen.own) + sum(map(len, seen.priors))
+        return _begun(history) >= self.opening and known >= FEWEST_VALUES
+
+    def _order(
+        self, candidates: Sequence[Candidate], seen: Observations, outlook: Outlook
+    ) -> list[int]:
+        return by_merit(outlook.acquisition(self._table_of(candidates, seen)))
+
+    @staticmethod
+    def _table_of(candidates: Sequence[Candidate], seen: Observations) -> Table:
+        points = seen.space.at([candidate.configuration[0] for candidate in candidates])
+        return seen.table(points, [candidate.scores for candidate in candidates])
+
+    @staticmethod
+    def _parents(seen: Observations, most: int = _MOST_PARENTS) -> _Rows:
+        """Return the rows of the best trials: feasible ones first, by the mean of the ranks."""
+        merits = rankdata(seen.values, axis=0).mean(axis=1) if len(seen.values) else np.zeros(0)
+        return np.lexsort((-merits, ~seen.is_feasible))[:most].astype(np.intp)
 
     def _opening_order(
         self, candidates: Sequence[Candidate], seen: Observations, begun: int
@@ -256,57 +361,22 @@ class Learned(BaseRanking):
             is_noise_alone = bool(seen.is_doubted.all())
             if not is_noise_alone or self._trusts_noise:
                 left_out = seen.is_doubted & (not is_noise_alone)
-                scores = seen.scores[seen.candidates][:, ~left_out]
+                scores = seen.ranks(seen.references)[:, ~left_out]
                 return by_merit(scores.mean(axis=1) if begun % 2 else scores[:, 0])
         # Random, but a function of the architectures: it does not matter how they are drawn.
         digests = [hashlib.sha256(f"{begun};{c.key}".encode()).digest() for c in candidates]
         return sorted(range(len(candidates)), key=digests.__getitem__)
 
-    def _predicted(self, seen: Observations) -> tuple[_Array, _Array]:
-        """Return means and deviations of the candidates."""
-        model = self._fit(seen, seen.known, seen.values, seen.studies)
-        if len(seen.running):
-            believed, _ = model.predict(seen, seen.running)
-            model = self._fit(
-                seen,
-                np.concatenate([seen.known, seen.running]),
-                np.concatenate([seen.values, believed]),
-                np.concatenate([seen.studies, np.zeros(len(seen.running), dtype=np.intp)]),
-            )
-        return model.predict(seen, seen.candidates)
+    # Other models and rules are tried by overriding this.
 
-    def _fit(self, seen: Observations, rows: _Rows, values: _Array, studies: _Rows) -> Model:
-        if seen.telling.shape[1]:
-            return self._model(seen, rows, values, studies)
-        # Asked for twice for a trial, before its candidates are scored and for the notes.
-        key = (seen.distance.digest(rows), values.tobytes(), studies.tobytes())
-        if key not in self._fitted:
-            latest = list(self._fitted.items())[1 - _MOST_FITTED :]
-            self._fitted = {**dict(latest), key: self._model(seen, rows, values, studies)}
-        return self._fitted[key]
-
-    # Other models and rules are tried by overriding these two.
-
-    def _model(self, seen: Observations, rows: _Rows, values: _Array, studies: _Rows) -> Model:
-        return GaussianProcess(seen, rows, values, studies)
-
-    def _acquisition(
-        self, seen: Observations, mean: _Array, deviation: _Array, best: float | None
-    ) -> _Array:
-        return acquisition_values(mean, deviation, best=best, exploration=self._exploration)
+    def _outlook(self, seen: Observations, *, with_scores: bool = True) -> Outlook:
+        return Outlook(seen, with_scores=with_scores, exploration=self._exploration)
 
 
-def _combined(assessments: Sequence[Assessment]) -> list[int]:
-    """Return one order from those of the objectives.
+def _begun(history: History) -> int:
+    """Return how many trials have begun; those that failed count."""
+    return len(history.running) + len(history.trials)
 
-    With several objectives by non-dominated sorting of the acquisition values, together with what
-    the trials reached, as :class:`~optuna_zerocost.Pareto` does with scores.
-    """
-    learned = [(a.acquisition, a.levels) for a in assessments if a.acquisition is not None]
-    if len(assessments) == 1 or len(learned) < len(assessments):
-        return assessments[0].order
-    # A complete trial has a value for each objective; nothing is pruned with several of them.
-    merits = np.stack([acquisition for acquisition, _ in learned], axis=1)
-    reached = np.stack([levels for _, levels in learned], axis=1)
-    ranks = rankdata(np.concatenate([merits, reached]), axis=0)
-    return order_by_fronts(ranks[: len(merits)], ranks[len(merits) :])
+
+def _agrees(params: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    return all(params.get(name, value) == value for name, value in given.items())

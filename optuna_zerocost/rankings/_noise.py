@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_factor, solve_triangular
 
-from optuna_zerocost.rankings._parameter_distance import Differences
+from optuna_zerocost.rankings._configuration_space import Features
 
 __all__ = ["are_unstructured"]
 
@@ -27,7 +27,7 @@ _CLEAR = 0.07
 _SMALLEST_SHARE = 1e-6
 
 
-def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np.bool_]:
+def are_unstructured(features: Features, scores: _Array) -> npt.NDArray[np.bool_]:
     """Tell which scores differ between alike architectures as much as between any others.
 
     Such a score is noise as far as can be seen without a training, while accuracy is not: alike
@@ -39,7 +39,7 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
     have in common is left out. Where architectures are too few, or all equally different, nothing
     could be seen, and nothing is said against any score.
 
-    Differences of n architectures from each other and scores of shape (n, q) give shape (q,).
+    Features of n architectures and their scores, shape (n, q), give shape (q,).
     """
     count, columns = scores.shape
     if not columns or count < 3:
@@ -49,7 +49,7 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
     targets = (scores - scores.mean(axis=0)) / np.where(deviations > 0, deviations, 1.0)
     independent = 0.5 * (targets**2).sum(axis=0)
     found, visible = np.full(columns, -math.inf), 0.0
-    for similarity, log_prior in _similarities(differences):
+    for similarity, log_prior in _similarities(features):
         means = similarity.mean(axis=0)
         centred = similarity - means - means[:, None] + means.mean()
         share = np.trace(centred) / (count - 1)
@@ -68,11 +68,18 @@ def are_unstructured(differences: Differences, scores: _Array) -> npt.NDArray[np
     return np.asarray((found < _CLEAR * visible) & (deviations > 0) & (visible >= _VISIBLE))
 
 
-def _similarities(differences: Differences) -> Iterator[tuple[_Array, float]]:
+def _similarities(features: Features) -> Iterator[tuple[_Array, float]]:
     """Yield similarities of the architectures, each with the logarithm of its prior."""
+    count = len(features.columns)
+    differences: dict[int, _Array] = {}
+    for group, column in zip(features.groups.tolist(), features.columns.T, strict=True):
+        # Two choices differ by 1, as do half of a range and being absent.
+        unit = column.max() if len(np.unique(column)) <= 2 else 2.0
+        difference = unit * np.abs(column[:, None] - column)
+        differences[group] = differences.get(group, np.zeros((count, count))) + difference
     for decay in _DECAYS:
-        yield np.exp(-decay * differences.mean(1.0)), 0.0
-    count = len(differences.each)
-    if count > 1:
-        for each in differences.each:
-            yield np.exp(-_DECAY_OF_ONE * each), -math.log(count)
+        total = sum(differences.values(), np.zeros((count, count)))
+        yield np.exp(-decay * total / max(len(differences), 1)), 0.0
+    if len(differences) > 1:
+        for difference in differences.values():
+            yield np.exp(-_DECAY_OF_ONE * difference), -math.log(len(differences))

@@ -12,10 +12,19 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial
 
+from optuna_zerocost.rankings._prospects import prospects_of
 from optuna_zerocost.rankings._rank_correlation import Estimate
 from optuna_zerocost.records import PREFIX, Candidate, History, stored_scores
 
-__all__ = ["Account", "BaseRanking", "Ranking", "Sources", "best_first", "by_merit"]
+__all__ = [
+    "Account",
+    "BaseRanking",
+    "Ranking",
+    "Sources",
+    "best_first",
+    "by_merit",
+    "stepping_back",
+]
 
 
 @runtime_checkable
@@ -33,25 +42,21 @@ class Ranking(Protocol):
 
 @dataclass(frozen=True)
 class Sources:
-    """Candidates that a ranking wants to have besides the base sampler's draws.
+    """Architectures that a ranking wants to have scored for a trial, besides the base sampler's.
 
     Args:
         random: Number of random architectures.
-        neighbours: Number of neighbours of good trials: one parameter changed. If there are more,
-            those are scored that the finished trials' parameters alone speak for.
-        parents: Number of best trials whose neighbours are considered.
-        pool: Whether the warmup's pool, which is scored already, stays in the choice. The best of
-            thousands is often one of which little is known, and on NAS-Bench-201 that took more
-            trials.
+        searched: Number of architectures that the finished trials' parameters alone speak for,
+            among thousands.
+        pool: Whether the warmup's pool, which is scored already, stays in the choice.
     """
 
-    random: int = 32
-    neighbours: int = 32
-    parents: int = 5
+    random: int = 8
+    searched: int = 16
     pool: bool = False
 
     def __post_init__(self) -> None:
-        if min(self.random, self.neighbours, self.parents) < 0:
+        if min(self.random, self.searched) < 0:
             raise ValueError(f"{self} cannot be: numbers of candidates are at least 0.")
 
 
@@ -95,6 +100,10 @@ class BaseRanking(abc.ABC):
     names_are_checked: bool = True
     """Whether the scorer has all of ``names``, as far as that was known before it was called."""
 
+    weighs_prospects: bool = False
+    """Whether it orders all candidates itself, also those that lack scores, that would hardly
+    succeed or hardly be feasible; otherwise these come last."""
+
     _given_names: tuple[str, ...] = ()  # as they were given, with their signs
 
     def __repr__(self) -> str:
@@ -112,9 +121,30 @@ class BaseRanking(abc.ABC):
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> Sequence[int]:
         """Return the indices of ``candidates``, best first; every index once."""
 
-    def by_parameters(self, candidates: Sequence[Candidate], history: History) -> Sequence[int]:
-        """Return an order of candidates that are not scored, by their parameters alone."""
-        return range(len(candidates))
+    def wanted(
+        self, history: History, known: Sequence[Candidate], given: Mapping[str, Any], seed: int
+    ) -> Sequence[Candidate]:
+        """Return architectures that are worth a score, not scored yet, best first.
+
+        What is ``known`` was scored, and shows the search space; no parameter that is ``given``
+        may differ.
+        """
+        return ()
+
+    def completed(
+        self,
+        candidates: Sequence[Candidate],
+        history: History,
+        known: Sequence[Candidate],
+        given: Mapping[str, Any],
+        seed: int,
+    ) -> Sequence[Candidate]:
+        """Return what the ``candidates``, which are scored, may become, for this to be ordered.
+
+        That is themselves, where the ranking has nothing to say on hyperparameters; otherwise they
+        and architectures of the study's trials, with hyperparameters.
+        """
+        return candidates
 
     def notes(
         self, candidates: Sequence[Candidate], history: History, chosen: int
@@ -127,6 +157,9 @@ class BaseRanking(abc.ABC):
         return Account(self)
 
 
+_LIKELY = 0.5
+
+
 def by_merit(merit: npt.NDArray[np.float64]) -> list[int]:
     """Return the indices by falling ``merit``; equal ones stay in the order they were drawn."""
     return [int(i) for i in np.argsort(-merit, kind="stable")]
@@ -137,7 +170,7 @@ def best_first(ranking: Ranking, candidates: Sequence[Candidate], history: Histo
 
     A score may be undefined for a candidate. Those that have none of the scores that the ranking
     reads come last, as they were drawn; and so do those that lack one, unless the ranking bears
-    that.
+    that. Where trials failed or violated constraints, what is likely to do so comes last of all.
 
     Raises:
         ValueError: If the order is none, or no candidate and no trial ever had a score that is
@@ -146,6 +179,8 @@ def best_first(ranking: Ranking, candidates: Sequence[Candidate], history: Histo
     read = getattr(ranking, "names", ())
     if not getattr(ranking, "names_are_checked", True):
         _check_names(read, candidates, history)
+    if getattr(ranking, "weighs_prospects", False):
+        return _checked_order(ranking, candidates, history)
     is_enough = any if getattr(ranking, "bears_missing", False) else all
     ranked = [
         index
@@ -154,7 +189,25 @@ def best_first(ranking: Ranking, candidates: Sequence[Candidate], history: Histo
     ]
     order = _checked_order(ranking, [candidates[index] for index in ranked], history)
     lacking = sorted(set(range(len(candidates))) - set(ranked))
-    return [*(ranked[index] for index in order), *lacking]
+    whole = [*(ranked[index] for index in order), *lacking]
+    return stepping_back(whole, candidates, history)
+
+
+def stepping_back(
+    order: Sequence[int], candidates: Sequence[Candidate], history: History
+) -> list[int]:
+    """Return ``order`` with what will hardly succeed and be feasible last.
+
+    Where that is so of all, the most likely one comes first.
+    """
+    prospects = prospects_of(candidates, history)
+    if prospects is None:
+        return list(order)
+    # Of differences that are no more than rounding, the order is kept.
+    probabilities = np.round(prospects, 2)
+    if (probabilities >= _LIKELY).any():
+        return sorted(order, key=lambda index: bool(probabilities[index] < _LIKELY))
+    return sorted(order, key=lambda index: -float(probabilities[index]))
 
 
 def _check_names(names: Sequence[str], candidates: Sequence[Candidate], history: History) -> None:

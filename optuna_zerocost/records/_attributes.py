@@ -53,7 +53,8 @@ ATTRIBUTES: Mapping[str, str] = {
     ),
     "origin": (
         "`random` where random draws took over from the base sampler to stay within limits; with "
-        "`Learned`: where the architecture came from, `base`, `pool`, `random` or `neighbour`"
+        "`Learned`: where the architecture came from, `base`, `pool`, `random`, `searched` or "
+        "`trained`, which is that of an earlier trial, with other hyperparameters"
     ),
     "predicted": "with `Learned`: the value that was predicted for the objective",
     "deviation": "with `Learned`: how sure that was, a standard deviation",
@@ -64,6 +65,10 @@ ATTRIBUTES: Mapping[str, str] = {
     "doubted": (
         "with `Learned`: the scores that look like noise, since they differ between alike "
         "architectures as between any others"
+    ),
+    "success": "with `Learned`: once trials failed, the probability that this one would not",
+    "feasibility": (
+        "with `Learned`: once trials violated constraints, the probability that this one would not"
     ),
     "otherwise": "with `Learned`: what would have been chosen without scores; empty if the same",
     "verdict": (
@@ -82,6 +87,7 @@ With several objectives, ``predicted:1`` and ``deviation:1`` are those of the se
 
 HIDDEN_ATTRIBUTES: Mapping[str, str] = {
     "chosen": "trial: the architecture that a sampler has chosen for it",
+    "hyperparameters": "trial: its other parameters, where they were chosen with it",
     "considered": "trial: the scores of what it was chosen among, in rising order",
     "parent": "trial: number of the trial that it is a mutation of (`AgingEvolutionSampler`)",
     "warmup:<scorer>:seed": "study: the seed of a warmup's pool",

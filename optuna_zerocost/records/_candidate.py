@@ -43,7 +43,7 @@ def _as_stored(value: Any, distribution: BaseDistribution) -> Any:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An architecture that was proposed and scored, but not trained.
+    """What was proposed, and perhaps scored, but not trained: an architecture or a configuration.
 
     Attributes:
         params: The parameters that the builder named, values as a user sees them.
@@ -52,6 +52,8 @@ class Candidate:
             direction. A score that is undefined for the architecture is absent.
         network: What tells the network from others, where the scorer builds one and says so.
         by_network: Whether another architecture with the same network would be the same again.
+        hyperparameters: Parameters besides the architecture's that were chosen with it, if any.
+        hyperparameter_distributions: For each of these the distribution.
     """
 
     params: Mapping[str, Any]
@@ -59,6 +61,19 @@ class Candidate:
     scores: Mapping[str, float]
     network: str | None = None
     by_network: bool = False
+    hyperparameters: Mapping[str, Any] = field(default_factory=dict)
+    hyperparameter_distributions: Mapping[str, BaseDistribution] = field(default_factory=dict)
+
+    @property
+    def configuration(self) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """All parameters, the architecture's first, and their distributions."""
+        distributions = {**self.distributions, **self.hyperparameter_distributions}
+        return {**self.params, **self.hyperparameters}, distributions
+
+    @functools.cached_property
+    def configuration_key(self) -> ArchitectureKey:
+        """The names and values of all parameters."""
+        return architecture_key(*self.configuration) if self.hyperparameters else self.key
 
     @functools.cached_property
     def key(self) -> ArchitectureKey:

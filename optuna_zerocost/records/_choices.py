@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.records._attributes import NETWORK, PREFIX, set_user_attributes, stored_scores
-from optuna_zerocost.records._candidate import ArchitectureKey, Candidate
-from optuna_zerocost.records._known import KnownArchitectures, chosen_values
+from optuna_zerocost.records._candidate import ArchitectureKey, Candidate, architecture_key
+from optuna_zerocost.records._known import HYPERPARAMETERS, KnownArchitectures, chosen_values
 from optuna_zerocost.records._long_values import write_json
 
 __all__ = ["architecture_of", "choose", "chosen_key", "claim_best"]
@@ -49,11 +49,16 @@ def architecture_of(trial: FrozenTrial) -> Candidate:
 
 
 def choose(study: Study, trial: FrozenTrial, candidate: Candidate) -> None:
-    """Store that ``trial`` is to be ``candidate``, and its network."""
+    """Store that ``trial`` is to be ``candidate``, and its network and hyperparameters."""
     if candidate.network != trial.user_attrs.get(NETWORK):
         set_user_attributes(study, trial, {NETWORK.removeprefix(PREFIX): candidate.network})
     set_attribute = _compat.storage_of(study).set_trial_system_attr
     write = functools.partial(set_attribute, _compat.trial_id_of(trial))
+    hyperparameters = dict(
+        architecture_key(candidate.hyperparameters, candidate.hyperparameter_distributions)
+    )
+    if hyperparameters:
+        write_json(write, HYPERPARAMETERS, hyperparameters)
     write_json(write, f"{PREFIX}chosen", dict(candidate.key))
 
 
@@ -67,7 +72,8 @@ def claim_best(
     same at the same moment, one at least sees the other. The later in number moves on; the earlier
     gives it time to do so, and moves on itself only if the other had been there before.
 
-    ``candidates`` are best first, each architecture once. ``None`` if there is none left. One that
+    ``candidates`` are best first, each once: architectures, or configurations, of which another
+    with other hyperparameters is another one. ``None`` if there is none left. One that
     goes ``by_network`` is not chosen if another trial has its network.
     """
     position, candidate = 0, None
@@ -76,7 +82,7 @@ def claim_best(
         left = (
             candidate
             for candidate in candidates
-            if candidate.key not in known
+            if candidate.configuration_key not in known
             and not (candidate.by_network and known.has_network(candidate.network))
         )
         candidate = next(itertools.islice(left, position, None), None)
@@ -98,6 +104,7 @@ def claim_best(
 
 def _rivals(study: Study, trial: FrozenTrial, candidate: Candidate) -> list[int]:
     """Return the numbers of the other trials that are to be ``candidate``, or its network."""
+    configuration = dict(candidate.configuration_key)
     network = candidate.network if candidate.by_network else None
     return [
         other.number
@@ -105,10 +112,15 @@ def _rivals(study: Study, trial: FrozenTrial, candidate: Candidate) -> list[int]
         if other.state != TrialState.FAIL
         and (chosen := chosen_key(other)) is not None
         and (
-            chosen == candidate.key
+            (chosen == candidate.key and _agrees(other, configuration))
             or (network is not None and other.user_attrs.get(NETWORK) == network)
         )
     ]
+
+
+def _agrees(other: FrozenTrial, configuration: dict[str, str]) -> bool:
+    assigned = chosen_values(other, HYPERPARAMETERS) or {}
+    return all(configuration.get(name, value) == value for name, value in assigned.items())
 
 
 def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:

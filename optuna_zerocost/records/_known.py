@@ -11,19 +11,23 @@ from optuna_zerocost.records._attributes import NETWORK, PREFIX, stored_scores
 from optuna_zerocost.records._candidate import ArchitectureKey, architecture_key
 from optuna_zerocost.records._long_values import read_json
 
-__all__ = ["KnownArchitectures", "chosen_values"]
+__all__ = ["HYPERPARAMETERS", "KnownArchitectures", "chosen_values"]
 
 # A failure may be a bug that was mended, or a worker that was killed; a second one is believed.
 _FAILURES = 2
 
 
-def chosen_values(trial: FrozenTrial) -> dict[str, str] | None:
+HYPERPARAMETERS = f"{PREFIX}hyperparameters"
+"""Attribute of the parameters that were chosen with the architecture, if any were."""
+
+
+def chosen_values(trial: FrozenTrial, attribute: str = f"{PREFIX}chosen") -> dict[str, str] | None:
     """Return the architecture that a sampler of ours has chosen for ``trial``, name → value.
 
     It is stored at once: the trial's parameters appear one by one, and only when the objective
     asks for them. ``None`` if there was no such choice. Values are as in an ``ArchitectureKey``.
     """
-    chosen: dict[str, str] | None = read_json(trial.system_attrs, f"{PREFIX}chosen")
+    chosen: dict[str, str] | None = read_json(trial.system_attrs, attribute)
     return chosen
 
 
@@ -92,4 +96,5 @@ def _assigned_values(trial: FrozenTrial) -> dict[str, str]:
     assigned = dict(architecture_key(dict(trial.params), dict(trial.distributions)))
     enqueued = trial.system_attrs.get("fixed_params", {})
     chosen = chosen_values(trial) or {}
-    return {**{name: repr(v) for name, v in enqueued.items()}, **chosen, **assigned}
+    others = chosen_values(trial, HYPERPARAMETERS) or {}
+    return {**{name: repr(v) for name, v in enqueued.items()}, **chosen, **others, **assigned}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -65,22 +66,25 @@ class Chooser:
         """Take the best of many candidates, or now and then a random one."""
         generation = CandidateGeneration(self._setup, snapshot, space)
         history = self._history(snapshot)
-        found, drawn, total, taken = generation.candidates(history, self._pools)
+        found, options, drawn, total, taken = generation.candidates(history, self._pools)
         reasons = [proposal.reason for proposal in total.rejected]
         considered = [proposal.architecture for proposal in found]
         source, tally = "move", total.as_pool()
         shown, is_claimed = None, False
-        if not found:
-            source, taken, tally = "base", drawn.best_of_failures(snapshot.known), drawn.as_pool()
-        elif taken is not None:
+        if taken is not None:
             source = "random"
+        elif options:
+            best, is_claimed = self._claim(snapshot, options, history)
+            # One that is not new is that of an earlier trial, with other hyperparameters.
+            known = Proposal(Fate.REPEATED, best, "trained")
+            taken = next((p for p in found if p.architecture.key == best.key), known)
+            taken, shown = dataclasses.replace(taken, candidate=best), history
         else:
-            best, is_claimed = self._claim(snapshot, considered, history)
-            taken, shown = next(p for p in found if p.candidate is best), history
+            source, taken, tally = "base", drawn.best_of_failures(snapshot.known), drawn.as_pool()
         if not is_claimed and taken.candidate is not None:
             choose(snapshot.study, snapshot.trial, taken.candidate)
         answer = generation.answer(taken)
-        return Choice(source, taken, answer, tally, reasons, considered, shown)
+        return Choice(source, taken, answer, tally, reasons, considered, options, shown)
 
     def _history(self, snapshot: Snapshot) -> History:
         return snapshot.history(self._setup.scorer.score_directions)

@@ -20,7 +20,7 @@ from optuna_zerocost.records import (
 )
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
 
-__all__ = ["edits_of_best", "mutations_of_parent"]
+__all__ = ["mutations_of_parent"]
 
 
 def mutations_of_parent(
@@ -50,27 +50,3 @@ def mutations_of_parent(
             return mutations
         parents = [trial for trial in parents if trial is not best]
     return None
-
-
-def edits_of_best(
-    history: History,
-    parents: int,
-    architecture: Collection[str],
-    fixed: Mapping[str, Any],
-    rng: random.Random,
-) -> list[Candidate]:
-    """Return the neighbours of the best complete trials, not scored, nor run by the builder yet.
-
-    Each edit of the architecture's parameters is there once, those of the best trial first.
-    """
-    complete = [trial for trial in history.trials if trial.state == TrialState.COMPLETE]
-    direction = history.directions[0]
-    complete.sort(key=lambda trial: outcome_of(trial, direction), reverse=True)
-    edits: dict[ArchitectureKey, Candidate] = {}
-    for parent in complete[:parents]:
-        params = {name: value for name, value in parent.params.items() if name in architecture}
-        distributions = {name: parent.distributions[name] for name in params}
-        for edited in one_edit_neighbours(params, distributions, rng, fixed=fixed):
-            candidate = Candidate(edited, distributions, {})
-            edits.setdefault(candidate.key, candidate)
-    return list(edits.values())

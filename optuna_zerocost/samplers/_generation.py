@@ -11,8 +11,8 @@ from typing import NamedTuple
 from optuna.distributions import BaseDistribution
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import History
-from optuna_zerocost.samplers._edits import edits_of_best, mutations_of_parent
+from optuna_zerocost.records import Candidate, History
+from optuna_zerocost.samplers._edits import mutations_of_parent
 from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._pool_source import PoolCache
 from optuna_zerocost.samplers._proposals import Answer, Fate, Proposal, Proposals
@@ -35,11 +35,12 @@ _MOST_REPEATED = 100
 class Candidates(NamedTuple):
     """All that one trial can be: the new architectures to choose from, and the draws behind them.
 
-    What was ``drawn`` is the base sampler's, or edits of a parent; ``total`` is all draws. If it
+    The ``options`` are what the ranking makes of those that were ``found``. What was ``drawn`` is the base sampler's, or edits of a parent; ``total`` is all draws. If it
     is this trial's turn, the one ``at_random`` is taken without a look at its scores.
     """
 
     found: list[Proposal]
+    options: Sequence[Candidate]
     drawn: Proposals
     total: Proposals
     at_random: Proposal | None = None
@@ -59,15 +60,22 @@ class CandidateGeneration:
 
     def candidates(self, history: History, pools: PoolCache) -> Candidates:
         """Return all candidates that the sampler's arguments and the ranking ask for."""
-        drawn = self._drawn()
+        drawn, ranking = self._drawn(), self._setup.ranking
         if drawn.new and self._rng.random() < self._setup.random_share:
-            return Candidates(drawn.new, drawn, drawn, self._rng.choice(drawn.new))
-        if self._setup.ranking.sources is None:
-            return Candidates(drawn.new, drawn, drawn)
-        pooled = self._pooled(pools)
-        elsewhere = self._elsewhere(history, pooled, drawn)
-        found = [*drawn.new, *pooled, *elsewhere.new]
-        return Candidates(found, drawn, Proposals([*drawn, *elsewhere]))
+            return Candidates(drawn.new, (), drawn, drawn, self._rng.choice(drawn.new))
+        if ranking.sources is None:
+            return Candidates(drawn.new, drawn.architectures, drawn, drawn)
+        known = self._pool(pools)
+        elsewhere = self._elsewhere(history, known, drawn)
+        found = [*drawn.new, *elsewhere.new]
+        if ranking.sources.pool:
+            is_new = self._judge.is_new
+            found += [Proposal(Fate.NEW, c, "pool") for c in known if is_new(c)]
+        candidates = [proposal.architecture for proposal in found]
+        seed = self._generator(";completed").getrandbits(32)
+        given = self._sources.given
+        whole = ranking.completed(candidates, history, known, given, seed)
+        return Candidates(found, whole, drawn, Proposals([*drawn, *elsewhere]))
 
     def answer(self, taken: Proposal) -> Answer:
         """Return what the base sampler gave besides a proposal, or gives now."""
@@ -102,19 +110,16 @@ class CandidateGeneration:
         drawn.add(*edited.rejected, *edited.outside)
         return drawn
 
-    def _pooled(self, pools: PoolCache) -> list[Proposal]:
-        """Return what is new of the pool, which is scored already, if the ranking wants it."""
-        asked, warmup = self._setup.ranking.sources, self._setup.warmup
-        if asked is None or not asked.pool or warmup is None or self._snapshot.enqueued:
-            return []
-        pool = pools.get(self._snapshot.study, self._snapshot.trial)
-        is_new = self._judge.is_new
-        return [Proposal(Fate.NEW, c, "pool") for c in pool.candidates if is_new(c)]
+    def _pool(self, pools: PoolCache) -> Sequence[Candidate]:
+        """Return the warmup's pool, where the study has one."""
+        if self._setup.warmup is None or not self._setup.ranking.opening:
+            return ()
+        return pools.get(self._snapshot.study, self._snapshot.trial).candidates
 
     def _elsewhere(
-        self, history: History, pooled: Sequence[Proposal], drawn: Proposals
+        self, history: History, known: Sequence[Candidate], drawn: Proposals
     ) -> Proposals:
-        """Draw at random, and neighbours of good trials, as many as the ranking asks for."""
+        """Draw at random, and what the ranking wants, as many as it asks for."""
         sources, rng = self._sources, self._generator()
         ranking, limits = self._setup.ranking, self._setup.limits
         asked, found = ranking.sources, Proposals()
@@ -123,14 +128,13 @@ class CandidateGeneration:
         left = limits.draws - drawn.draws if limits is not None else 0
         most = max(asked.random, left)
         is_stuck = self._settle(sources.at_random(rng), found, count=asked.random, most=most)
-        if asked.neighbours:
-            candidates = [p.architecture for p in (*drawn.new, *pooled, *found.new)]
-            names = {name for candidate in candidates for name in candidate.params}
-            edits = edits_of_best(history, asked.parents, names, sources.given, rng)
-            edits = [edited for edited in edits if not self._judge.has_met(edited.key)]
-            ranked = [edits[index] for index in ranking.by_parameters(edits, history)]
-            self._settle(sources.neighbours(ranked, rng), found, count=asked.neighbours)
-        if asked.random and not (is_stuck or drawn.new or pooled or found.new):
+        if asked.searched:
+            shown = [*known, *(p.architecture for p in (*drawn.new, *found.new))]
+            seed = self._generator(";wanted").getrandbits(32)
+            wanted = ranking.wanted(history, shown, sources.given, seed)
+            wanted = [each for each in wanted if not self._judge.has_met(each.key)]
+            self._settle(sources.searched(wanted, rng), found, count=asked.searched)
+        if asked.random and not (is_stuck or drawn.new or found.new):
             self._settle(sources.at_random(rng), found, enough=1, most=_MOST_REPEATED)
         return found
 

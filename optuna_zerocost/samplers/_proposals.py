@@ -102,6 +102,11 @@ class Proposals:
         return self.rejected[0]
 
     @property
+    def architectures(self) -> list[Candidate]:
+        """The new architectures."""
+        return [proposal.architecture for proposal in self.new]
+
+    @property
     def draws(self) -> int:
         """Number of all."""
         return sum(map(len, self._of.values()))
@@ -109,7 +114,7 @@ class Proposals:
     def as_pool(self) -> Pool:
         """Return what is stored of them, and their counts."""
         return Pool(
-            candidates=[proposal.architecture for proposal in self.new],
+            candidates=self.architectures,
             rejected=len(self.rejected),
             reason=self.rejected[0].reason if self.rejected else "",
             draws=self.draws,
@@ -133,8 +138,9 @@ class Choice:
 
     What was ``taken`` has no candidate where the base sampler's own is used; the answer has the
     parameters outside of the architecture. The tally counts all draws, of which some were rejected
-    for ``reasons``. The new architectures that it was chosen from are ``considered``, as the
-    ranking was shown them, and the ``history``, if it decided.
+    for ``reasons``. The new architectures that it was chosen from are ``considered``; the
+    ranking was shown them as ``options``, perhaps with hyperparameters, and the ``history``, if it
+    decided.
     """
 
     source: str
@@ -143,4 +149,5 @@ class Choice:
     tally: Pool
     reasons: Sequence[str] = ()
     considered: Sequence[Candidate] = ()
+    options: Sequence[Candidate] = ()
     history: History | None = None

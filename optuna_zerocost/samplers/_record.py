@@ -45,11 +45,11 @@ def record_choice(
     if considered and choice.source != "warmup":
         store_considered(set_system_attr, considered, setup.ranking.names)
     notes: dict[str, Any] = {}
-    if considered and (taken.origin == "random" or (choice.history and setup.ranking.sources)):
+    if taken.origin == "random" or (choice.history and setup.ranking.sources):
         notes["origin"] = taken.origin
     if choice.history is not None:
-        chosen = next(i for i, c in enumerate(considered) if c is taken.candidate)
-        notes |= setup.ranking.notes(considered, choice.history, chosen)
+        chosen = next(i for i, c in enumerate(choice.options) if c is taken.candidate)
+        notes |= setup.ranking.notes(choice.options, choice.history, chosen)
     if setup.limits is not None:
         if tally.feasible is not None:
             notes["feasible"] = tally.feasible

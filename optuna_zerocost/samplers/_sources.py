@@ -94,16 +94,16 @@ class Sources:
         while True:
             yield Draw(random_trial(rng.getrandbits(32), fixed=self.given), "random")
 
-    def neighbours(self, edited: Iterable[Candidate], rng: random.Random) -> Draws:
-        """Yield architectures that were edited, with what an edit makes appear drawn at random."""
-        for candidate in edited:
+    def searched(self, wanted: Iterable[Candidate], rng: random.Random) -> Draws:
+        """Yield architectures that are wanted; what they lack after all is drawn at random."""
+        for candidate in wanted:
             trial = random_trial(
                 rng.getrandbits(32),
                 fixed=self.given,
                 space=candidate.distributions,
                 relative=candidate.params,
             )
-            yield Draw(trial, "neighbour")
+            yield Draw(trial, "searched")
 
     def show(self, proposal: Proposal, trial: CandidateTrial) -> None:
         """Show a candidate to the base sampler's later draws as a running trial.

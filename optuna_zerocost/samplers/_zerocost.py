@@ -185,9 +185,10 @@ class ZeroCostSampler(BaseSampler):
         self._notices.chosen(choice, snapshot, self._setup.limits)
         record_choice(self._setup, study, trial, choice, started)
         params, distributions = dict(choice.answer.relative), dict(space)
-        if (architecture := choice.taken.candidate) is not None:
-            params |= architecture.params
-            distributions |= architecture.distributions
+        if choice.taken.candidate is not None:
+            own, of_own = choice.taken.candidate.configuration
+            params |= own
+            distributions |= of_own
         self._hand_over[trial_id] = params
         return {name: d for name, d in distributions.items() if name in params}
 

@@ -1,0 +1,169 @@
+"""The outlook: what finished trials make one expect of any configuration."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from optuna_zerocost.rankings._acquisition import (
+    HypervolumeImprovement,
+    log_expected_improvement,
+)
+from optuna_zerocost.rankings._configuration_space import Features
+from optuna_zerocost.rankings._gaussian_process import GaussianProcess
+from optuna_zerocost.rankings._observations import Observations, Table
+from optuna_zerocost.rankings._output_warp import SOFTNESSES, OutputWarp, warps_of
+from optuna_zerocost.rankings._prospects import Prospects, known_quantity
+from optuna_zerocost.rankings._rank_correlation import spearman
+
+__all__ = ["Outlook", "trust_in_scores"]
+
+_Array = npt.NDArray[np.float64]
+
+_SURE = 1e-6  # deviation of what is known, on a scale of variance 1
+
+
+class _Surrogate(NamedTuple):
+    """A Gaussian process of one objective, on a scale of its values."""
+
+    process: GaussianProcess
+    warp: OutputWarp
+    targets: _Array  # of this study's trials
+
+
+class Outlook:
+    """Predictions and acquisition values, given observations.
+
+    Each objective has a Gaussian process over the coordinates of whole configurations. Its values
+    are learned on the scale that makes them, as they are, the most likely. Trials that other
+    workers are at count as if they had the value that is predicted for them.
+
+    With one objective the acquisition value is the logarithm of the expected improvement on the
+    best feasible trial, with several that of the hypervolume; with ``exploration`` mean +
+    exploration · deviation. It is multiplied by the probability of success and of feasibility.
+    """
+
+    def __init__(
+        self, seen: Observations, *, with_scores: bool = True, exploration: float | None = None
+    ) -> None:
+        self._seen, self._with_scores, self._exploration = seen, with_scores, exploration
+        self.prospects = Prospects(seen)
+        count = seen.values.shape[1]
+        self._surrogates = [self._fitted(objective, count) for objective in range(count)]
+
+    def _fitted(self, objective: int, count: int) -> _Surrogate:
+        seen = self._seen
+        values = seen.values[:, objective]
+        # The hypervolume is one of values as they are.
+        softnesses = SOFTNESSES if count == 1 else SOFTNESSES[:1]
+        features = self._features(Table.joined([seen.own, *seen.priors]))
+        found: list[tuple[float, _Surrogate]] = []
+        for warp in warps_of(values, softnesses):
+            targets, log_slope = [warp.warp(values)], warp.log_slope
+            for prior in seen.prior_values:
+                own_warp = warps_of(prior[:, objective], (warp.softness,))[0]
+                targets.append(own_warp.warp(prior[:, objective]))
+                log_slope += own_warp.log_slope
+            process = GaussianProcess(features, np.concatenate(targets))
+            surrogate = _Surrogate(process, warp, targets[0])
+            found.append((process.log_posterior + log_slope, surrogate))
+        best = max(found, key=lambda each: each[0])[1]
+        if len(seen.running):
+            every = Table.joined([seen.own, *seen.priors, seen.running])
+            believed, _ = best.process.predict(self._features(seen.running))
+            known = np.concatenate([best.process.targets, believed])
+            best = best._replace(process=best.process.given(self._features(every), known))
+        return best
+
+    def _features(self, table: Table) -> Features:
+        return self._seen.features(table, with_scores=self._with_scores)
+
+    def predict(self, table: Table) -> tuple[_Array, _Array]:
+        """Return means and deviations on the warped scales, both of shape (m, objectives).
+
+        A quantity that is known before the training is predicted as it is.
+        """
+        features = self._features(table)
+        means, deviations = [], []
+        for objective, surrogate in enumerate(self._surrogates):
+            mean, deviation = surrogate.process.predict(features)
+            known = self._known(objective, table)
+            if known is not None:
+                mean, deviation = surrogate.warp.warp(known), np.full(len(table), _SURE)
+            means.append(mean)
+            deviations.append(deviation)
+        return np.stack(means, axis=1), np.stack(deviations, axis=1)
+
+    def _known(self, objective: int, table: Table) -> _Array | None:
+        if not self._with_scores:
+            return None
+        values = self._seen.values[:, objective]
+        return known_quantity(self._seen, self._seen.own, values, table) if len(values) else None
+
+    @functools.cached_property
+    def levels(self) -> _Array:
+        """Values of this study's trials on the warped scales, shape (n, objectives)."""
+        return np.stack([surrogate.targets for surrogate in self._surrogates], axis=1)
+
+    @functools.cached_property
+    def _best(self) -> float | None:
+        """What there is to exceed with one objective: the best that is feasible, as predicted."""
+        seen = self._seen
+        table = seen.own[seen.is_feasible] if len(seen.own) else Table.joined(seen.priors)
+        if not len(table):
+            return None
+        return float(self.predict(table)[0][:, 0].max())
+
+    @functools.cached_property
+    def _hypervolume(self) -> HypervolumeImprovement:
+        return HypervolumeImprovement(self.levels[self._seen.is_feasible], self.levels)
+
+    def acquisition(self, table: Table) -> _Array:
+        """Return the acquisition values, shape (m,); the highest is trained next."""
+        if not len(table):
+            return np.zeros(0)
+        means, deviations = self.predict(table)
+        chances: _Array = np.zeros(len(table))
+        if self.prospects:
+            chances = self.prospects.log_probability(table)
+        if self._exploration is not None and means.shape[1] == 1:
+            return means[:, 0] + self._exploration * deviations[:, 0] + chances
+        if means.shape[1] > 1:
+            return self._hypervolume.log_expectation(means, deviations) + chances
+        if self._best is None:  # whatever is feasible is an improvement
+            return chances
+        return log_expected_improvement(means[:, 0], deviations[:, 0], self._best) + chances
+
+    def told(self, table: Table) -> list[tuple[float, float]]:
+        """Return for the one row of ``table`` value and deviation of each objective, as maximised."""
+        means, deviations = self.predict(table)
+        found = []
+        for index, surrogate in enumerate(self._surrogates):
+            mean, deviation = float(means[0, index]), float(deviations[0, index])
+            unwarp = surrogate.warp.unwarp
+            half = unwarp(mean + deviation) / 2 - unwarp(mean - deviation) / 2
+            found.append((unwarp(mean), half))
+        return found
+
+
+def trust_in_scores(seen: Observations) -> dict[str, float]:
+    """Return what each score explains beyond the parameters; see ``Learned.trust``."""
+    without = Outlook(seen, with_scores=False)._surrogates[0]
+    count = len(seen.own)
+    missed = without.process.left_out_errors()[:count]
+    ranks = seen.ranks(seen.own)
+    found = {}
+    for index, name in enumerate(seen.names):
+        column = ranks[:, index]
+        share = 0.0
+        if count > 2 and column.std() > 0 and missed.std() > 0:
+            # The part of the errors' variance that a line explains, but for what chance explains.
+            squared = float(np.corrcoef(column, missed)[0, 1]) ** 2
+            share = max(0.0, 1.0 - (1.0 - squared) * (count - 1) / (count - 2))
+        rho = spearman(column.tolist(), seen.values[:, 0].tolist()).value
+        found[name] = math.copysign(share, rho) if share and rho == rho else 0.0
+    return found

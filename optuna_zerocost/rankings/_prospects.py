@@ -1,0 +1,145 @@
+"""Prospects: how likely a training succeeds, and what comes of it is feasible."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import log_ndtr
+
+from optuna_zerocost.rankings._gaussian_process import GaussianProcess
+from optuna_zerocost.rankings._observations import Observations, Table
+from optuna_zerocost.records import Candidate, History
+
+__all__ = ["Prospects", "known_quantity", "prospects_of"]
+
+_Array = npt.NDArray[np.float64]
+
+_FEWEST_LOST = 2  # one may be a bug that was mended, or a worker that was killed
+_MOST_SUCCEEDED = 100  # the latest are enough to tell
+_LEAST_PROBABILITY = 0.02
+_FEWEST_CONSTRAINED = 2
+_FEWEST_EQUAL = 3  # different values that a line meets are no chance
+_EXACT = 1e-6  # relative to the values' range
+
+_LOG_IMPOSSIBLE = math.log(1e-12)
+
+
+def known_quantity(
+    seen: Observations, table: Table, values: _Array, asked: Table
+) -> _Array | None:
+    """Return the values of ``asked`` if they are a score, in other units; else ``None``.
+
+    FLOPs, parameters and a latency may be scored before the training and measured after it. It is
+    such a quantity if the values of ``table`` are a linear function of a score or its logarithm.
+    """
+    for column in range(len(seen.names)):
+        raw, wanted = table.scores[:, column], asked.scores[:, column]
+        if np.isnan(raw).any() or np.isnan(wanted).any() or len(set(raw)) < _FEWEST_EQUAL:
+            continue
+        scales = [
+            raw,
+            wanted,
+            *([np.log(raw), np.log(wanted)] if min(raw) > 0 < min(wanted, default=1) else []),
+        ]
+        for known, other in zip(scales[::2], scales[1::2], strict=True):
+            centre, unit = known.mean(), known.std()
+            line = np.polynomial.Polynomial.fit((known - centre) / unit, values, 1)
+            missed = np.abs(line((known - centre) / unit) - values).max()
+            if missed <= _EXACT * (values.max() - values.min()):
+                found: _Array = line((other - centre) / unit)
+                return found
+    return None
+
+
+class Prospects:
+    """What the trials that failed, and those that violate constraints, teach.
+
+    Whether a trial failed, 0 or 1, is learned like a value; before any did, none is expected to.
+    Where failing has nothing to do with parameters and scores, it is as likely everywhere. For a
+    constraint its value is learned on a scale of which 0 stays 0, log(1 + |c|) with a sign.
+    """
+
+    def __init__(self, seen: Observations) -> None:
+        self._seen = seen
+        self._failing: GaussianProcess | None = None
+        succeeded = seen.own[np.arange(len(seen.own))[-_MOST_SUCCEEDED:]]
+        if len(seen.lost) >= _FEWEST_LOST:
+            outcomes = np.repeat([1.0, 0.0], [len(seen.lost), len(succeeded)])
+            features = seen.features(Table.joined([seen.lost, succeeded]))
+            self._failing = GaussianProcess(features, outcomes)
+        self._models: dict[str, tuple[GaussianProcess, float, float] | None] = {}
+
+    def __bool__(self) -> bool:
+        return self._failing is not None or bool(self._constraints)
+
+    @property
+    def _constraints(self) -> dict[str, tuple[Table, _Array]]:
+        return {
+            name: of
+            for name, of in self._seen.constraints.items()
+            if len(of[1]) >= _FEWEST_CONSTRAINED and of[1].max() > 0
+        }
+
+    def log_probability(self, table: Table) -> _Array:
+        """Return the logarithm of the probability of success and feasibility, shape (m,)."""
+        return self.log_success(table) + self.log_feasibility(table)
+
+    def told(self, one: Table) -> dict[str, float]:
+        """Return the probabilities for the one row of a table, as far as there is something."""
+        found = {}
+        if self._failing is not None:
+            found["success"] = float(np.exp(self.log_success(one)[0]))
+        if self._constraints:
+            found["feasibility"] = float(np.exp(self.log_feasibility(one)[0]))
+        return found
+
+    def log_success(self, table: Table) -> _Array:
+        """Return the logarithm of the probability that a training succeeds, shape (m,)."""
+        if self._failing is None:
+            return np.zeros(len(table))
+        mean, _ = self._failing.predict(self._seen.features(table))
+        return np.asarray(np.log(np.clip(1.0 - mean, _LEAST_PROBABILITY, 1.0)))
+
+    def log_feasibility(self, table: Table) -> _Array:
+        """Return the logarithm of the probability that all constraints are met, shape (m,)."""
+        total = np.zeros(len(table))
+        for name, (constrained, values) in self._constraints.items():
+            known = known_quantity(self._seen, constrained, values, table)
+            if known is not None:
+                slack = _EXACT * max(abs(values).max(), 1e-300)
+                total += np.where(known <= slack, 0.0, _LOG_IMPOSSIBLE)
+                continue
+            if name not in self._models:
+                self._models[name] = self._model(constrained, values)
+            process, mean, unit = self._models[name]  # type: ignore[misc]
+            predicted, deviation = process.predict(self._seen.features(table))
+            # The value that is the constraint's 0, on the standardised scale.
+            total += np.maximum(log_ndtr((-mean / unit - predicted) / deviation), _LOG_IMPOSSIBLE)
+        return total
+
+    def _model(self, table: Table, values: _Array) -> tuple[GaussianProcess, float, float]:
+        size = float(np.median(np.abs(values[values != 0])))
+        scaled = np.copysign(np.log1p(np.abs(values) / size), values)
+        mean, unit = float(scaled.mean()), float(scaled.std()) or 1.0
+        return GaussianProcess(self._seen.features(table), (scaled - mean) / unit), mean, unit
+
+
+def prospects_of(candidates: Sequence[Candidate], history: History) -> _Array | None:
+    """Return the probability that each candidate succeeds and is feasible, shape (m,).
+
+    ``None`` where nothing speaks against any.
+    """
+    if not candidates:
+        return None
+    seen = Observations(
+        history,
+        candidates,
+        names=None,
+        sign_of_score=history.score_sign,
+        objectives=len(history.directions),
+    )
+    prospects = Prospects(seen)
+    return np.exp(prospects.log_probability(seen.references)) if prospects else None

@@ -1,0 +1,82 @@
+"""The search for configurations: scores are scarce, hyperparameters are free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from optuna_zerocost.rankings._configuration_space import ConfigurationSpace
+
+__all__ = ["completions", "widely"]
+
+_Array = npt.NDArray[np.float64]
+
+# Configurations that are looked at without scores, by the surrogate alone.
+_RANDOM, _NEIGHBOURS = 500, 500
+
+# For each architecture so many sets of hyperparameters, of which a share is random and the others
+# are neighbours of what good trials had.
+_SETS, _SHARE_OF_RANDOM = 24, 0.3
+
+# From the best ones on: rounds in which neighbours of so many are looked at, ever nearer.
+_ROUNDS, _KEPT, _CHILDREN = 2, 10, 10
+_FIRST_SCALE = 0.15
+
+
+def widely(
+    space: ConfigurationSpace,
+    acquisition: Callable[[_Array], _Array],
+    parents: _Array,
+    rng: np.random.Generator,
+) -> _Array:
+    """Return points of the space, shape (n, parameters), the highest acquisition value first.
+
+    The parents are points of good trials, shape (p, parameters).
+    """
+    points = space.sampled(rng, _RANDOM)
+    every = range(len(space.names))
+    if len(parents):
+        chosen = parents[rng.integers(len(parents), size=_NEIGHBOURS)]
+        points = np.concatenate([points, space.neighbours(chosen, rng, every)])
+    order = np.argsort(-acquisition(points), kind="stable")
+    return points[order]
+
+
+def completions(
+    space: ConfigurationSpace,
+    acquisition: Callable[[_Array, npt.NDArray[np.intp]], _Array],
+    architectures: _Array,
+    columns: Sequence[int],
+    parents: _Array,
+    rng: np.random.Generator,
+) -> tuple[_Array, npt.NDArray[np.intp]]:
+    """Return architectures with hyperparameters, the highest acquisition value first.
+
+    The hyperparameters are the ``columns`` of the points; ``acquisition`` is told points and which
+    of the architectures each has.
+
+    Returns:
+        Points of shape (n, parameters), and which of the architectures each has, shape (n,).
+    """
+    which = np.repeat(np.arange(len(architectures)), _SETS)
+    points = architectures[which]
+    drawn = space.sampled(rng, len(points))
+    if len(parents):
+        near = space.neighbours(
+            parents[rng.integers(len(parents), size=len(points))], rng, columns
+        )
+        is_random = rng.random(len(points)) < _SHARE_OF_RANDOM
+        drawn = np.where(is_random[:, None], drawn, near)
+    points[:, columns] = drawn[:, columns]
+    points = space.settled(points, rng)
+    values = acquisition(points, which)
+    for step in range(_ROUNDS):
+        best = np.argsort(-values, kind="stable")[:_KEPT].repeat(_CHILDREN)
+        scale = _FIRST_SCALE / 2**step
+        children = space.neighbours(points[best], rng, columns, scale=scale)
+        points, which = np.concatenate([points, children]), np.concatenate([which, which[best]])
+        values = np.concatenate([values, acquisition(children, which[len(values) :])])
+    order = np.argsort(-values, kind="stable")
+    return points[order], which[order]
