@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -185,6 +185,10 @@ class Observations:
     def _table(self, trials: Sequence[FrozenTrial], study: int = 0) -> Table:
         points = self.space.at([dict(trial.params) for trial in trials])
         return self.table(points, [stored_scores(trial.user_attrs) for trial in trials], study)
+
+    def trials_at(self, rows: Iterable[int]) -> list[FrozenTrial]:
+        """Return the trials with a value in these rows."""
+        return [self.trials[row] for row in rows]
 
     @property
     def architecture(self) -> list[int]:

@@ -68,9 +68,6 @@ class CandidateGeneration:
         known = self._pool(pools)
         elsewhere = self._elsewhere(history, known, drawn)
         found = [*drawn.new, *elsewhere.new]
-        if ranking.sources.pool:
-            is_new = self._judge.is_new
-            found += [Proposal(Fate.NEW, c, "pool") for c in known if is_new(c)]
         candidates = [proposal.architecture for proposal in found]
         seed = self._generator(";completed").getrandbits(32)
         given = self._sources.given
