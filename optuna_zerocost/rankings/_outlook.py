@@ -145,7 +145,7 @@ class Outlook:
         return log_expected_improvement(means[:, 0], deviations[:, 0], self._best) + chances
 
     def told(self, table: Table) -> list[tuple[float, float]]:
-        """Return for the one row of ``table`` value and deviation of each objective, as maximised."""
+        """Return value and deviation of each objective, as maximised, for one row."""
         means, deviations = self.predict(table)
         found = []
         for index, surrogate in enumerate(self._surrogates):

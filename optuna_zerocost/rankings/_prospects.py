@@ -18,7 +18,7 @@ __all__ = ["Prospects", "known_quantity", "prospects_in_words", "prospects_of"]
 
 _Array = npt.NDArray[np.float64]
 
-_FEWEST_LOST = 2  # one may be a bug that was mended, or a worker that was killed
+_FEWEST_LOST = 3  # fewer may be a bug that was mended, or a worker that was killed
 _MOST_SUCCEEDED = 100  # the latest are enough to tell
 _HALF, _LEAST_DEVIATION = 0.5, 0.1
 _NOTICEABLE = 0.2  # difference between probabilities of failing
@@ -60,10 +60,10 @@ class Prospects:
     """What the trials that failed, and those that violate constraints, teach.
 
     Whether a trial failed, 0 or 1, is learned like a value; before any did, none is expected to.
-    Where failing has nothing to do with parameters and scores, it is as likely everywhere. What
-    counts is how likely it is that most trainings of a configuration succeed: so a region where they fail is left alone, however
-    much is expected of it, and failures now and then change nothing. For a
-    constraint its value is learned on a scale of which 0 stays 0, log(1 + |c|) with a sign.
+    What counts is how likely it is that most trainings of a configuration succeed: a region where
+    they fail is left alone, however much is expected of it, and failures now and then, whatever
+    the parameters and scores, change nothing. For a constraint its value is learned on a scale of
+    which 0 stays 0, log(1 + |c|) with a sign.
     """
 
     def __init__(self, seen: Observations) -> None:

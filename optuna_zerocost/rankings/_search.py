@@ -13,8 +13,8 @@ __all__ = ["SETS", "completions", "widely"]
 
 _Array = npt.NDArray[np.float64]
 
-# Configurations that are looked at without scores, by the surrogate alone. More of them were worse:
-# where little is known of a dozen parameters, the highest expectation of many is that of a corner.
+# Configurations that are looked at without scores, by the surrogate alone. More of them were
+# worse: where little is known of a dozen parameters, the best of many is a far corner.
 _RANDOM, _NEIGHBOURS = 32, 64
 
 # For each architecture so many sets of hyperparameters, of which a share is random and the others
@@ -53,8 +53,9 @@ def completions(
 ) -> tuple[_Array, npt.NDArray[np.intp]]:
     """Return architectures with hyperparameters, the highest acquisition value first.
 
-    For each architecture so many sets of hyperparameters are tried as ``counts`` says. They are the ``columns`` of the points; ``acquisition`` is told points and which
-    of the architectures each has.
+    For each architecture so many sets of hyperparameters are tried as ``counts`` says. They are
+    the ``columns`` of the points; ``acquisition`` is told points and which of the architectures
+    each has.
 
     Returns:
         Points of shape (n, parameters), and which of the architectures each has, shape (n,).

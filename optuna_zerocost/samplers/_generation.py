@@ -35,8 +35,9 @@ _MOST_REPEATED = 100
 class Candidates(NamedTuple):
     """All that one trial can be: the new architectures to choose from, and the draws behind them.
 
-    The ``options`` are what the ranking makes of those that were ``found``. What was ``drawn`` is the base sampler's, or edits of a parent; ``total`` is all draws. If it
-    is this trial's turn, the one ``at_random`` is taken without a look at its scores.
+    The ``options`` are what the ranking makes of those that were ``found``. What was ``drawn`` is
+    the base sampler's, or edits of a parent; ``total`` is all draws. If it is this trial's turn,
+    the one ``at_random`` is taken without a look at its scores.
     """
 
     found: list[Proposal]

@@ -331,7 +331,7 @@ def test_moves_learn_what_the_scores_are_worth_unless_told_otherwise() -> None:
         return {trial.user_attrs.get("zerocost:origin", "") for trial in study.trials}
 
     assert origins("size") == {""}
-    assert origins(None) - {""} <= {"base", "random", "neighbour"}
+    assert origins(None) - {""} <= {"base", "random", "searched", "pool"}
 
 
 def test_advice_on_independent_sampling_does_not_flood(caplog: pytest.LogCaptureFixture) -> None:
