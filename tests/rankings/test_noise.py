@@ -56,7 +56,7 @@ def naively(each: Array, score: Array) -> bool:
             together = multivariate_normal(cov=(1 - share) * centred + share * np.eye(count - 1))
             gains.append(together.logpdf(z) - alone.logpdf(z) - math.log(ways))
             averages.append(alone.entropy() - together.entropy())
-    return max(gains) < 0.07 * max(averages)
+    return bool(max(gains) < 0.07 * max(averages))
 
 
 @pytest.mark.parametrize("is_choice", [False, True])

@@ -20,8 +20,8 @@ Array = npt.NDArray[np.float64]
 VALUES = st.lists(st.integers(-(10**9), 10**9).map(lambda i: i / 1000), min_size=1, max_size=12)
 
 
-def is_floored(warp: OutputWarp, values: Array) -> Array:
-    return np.asarray(np.ldexp(values, -warp.exponent) < warp.floor)
+def is_floored(warp: OutputWarp, values: Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(np.ldexp(values, -warp.exponent) < warp.floor, dtype=np.bool_)
 
 
 def test_there_is_one_for_each_softness_unless_all_values_are_the_same() -> None:
