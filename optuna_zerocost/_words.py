@@ -39,7 +39,8 @@ _SOURCES = {
 # What the candidates of a move were.
 _ORIGINS = {
     "base": "drawn by the base sampler",
-    "neighbour": "next to a good one",
+    "searched": "found by a search among many, without scores",
+    "trained": "trained before, with other hyperparameters",
     "random": "drawn at random",
     "pool": "from the warmup's pool",
 }
