@@ -39,10 +39,10 @@ _SOURCES = {
 # What the candidates of a move were.
 _ORIGINS = {
     "base": "drawn by the base sampler",
-    "searched": "found by a search among many, without scores",
-    "trained": "trained before, with other hyperparameters",
+    "searched": "what the trials speak for",
     "random": "drawn at random",
     "pool": "from the warmup's pool",
+    "trained": "trained before, with other hyperparameters",
 }
 
 

@@ -66,10 +66,11 @@ class _Rule:
 class ConfigurationSpace:
     """What trials and architectures, as parameters and distributions, have in common.
 
-    The architectures tell nothing of parameters that none of them has. Its points have shape (n, parameters): places on the parameters' axes, NaN where a parameter is
-    absent. Which parameters are there is learned; where that is wrong, the objective
-    asks for what is lacking, and what it does not ask for is dropped. Only ``names`` count, if
-    given, and only parameters that have an axis.
+    The architectures tell nothing of parameters that none of them has. Points of the space have
+    shape (n, parameters): places on the parameters' axes, NaN where a parameter is absent. Which
+    parameters are there is learned; where that is wrong, the objective asks for what is lacking,
+    and what it does not ask for is dropped. Only ``names`` count, if given, and only parameters
+    that have an axis.
     """
 
     def __init__(
@@ -79,25 +80,25 @@ class ConfigurationSpace:
         names: Sequence[str] | None = None,
     ) -> None:
         rows = [*trials, *architectures]
+        told = {name for params, _ in architectures for name in params}
         wanted = None if names is None else set(names)
-        seen: dict[str, dict[BaseDistribution, None]] = {}
+        seen: dict[str, list[BaseDistribution]] = {}
         for params, distributions in rows:
             for name in params:
                 if wanted is None or name in wanted:
-                    kinds = seen.setdefault(name, {})
-                    distribution = distributions[name]
-                    kinds.pop(distribution, None)
-                    kinds[distribution] = None  # the latest comes last
-        axes = {name: axis_of(list(kinds)) for name, kinds in seen.items()}
+                    seen.setdefault(name, []).append(distributions[name])
+        # How many of the rows tell of a parameter.
+        tell = {name: len(rows) if name in told else len(trials) for name in seen}
+        # The order depends on nothing but the rows, and what decides comes before what it decides.
+        ordered = sorted(seen, key=lambda name: (-len(seen[name]) / tell[name], name))
+        axes = {name: axis_of(_latest_last(seen[name])) for name in ordered}
         self._axes: dict[str, Axis] = {n: axis for n, axis in axes.items() if axis is not None}
-        self._latest = {name: list(seen[name])[-1] for name in self._axes}
+        self._latest = {name: seen[name][-1] for name in self._axes}
         self.names = list(self._axes)
         self._points = self.at([params for params, _ in rows])
+        self._told = [tell[name] for name in self.names]
         self._fixed: dict[int, float] = {}
-        told = {name for params, _ in architectures for name in params}
         self.architecture = self.index([name for name in self.names if name in told])
-        # How many of the rows tell of each parameter.
-        self._told = [len(rows) if name in told else len(trials) for name in self.names]
 
     def index(self, names: Sequence[str]) -> list[int]:
         """Return the columns of those of ``names`` that there are."""
@@ -220,6 +221,12 @@ class ConfigurationSpace:
             groups += [column] * len(of_axis)
         matrix = np.stack(columns, axis=1) if columns else np.zeros((len(points), 0))
         return Features(matrix.astype(np.float64), np.array(groups, dtype=np.intp))
+
+
+def _latest_last(distributions: Sequence[BaseDistribution]) -> list[BaseDistribution]:
+    """Return each once, in the order in which they were seen last."""
+    latest = dict.fromkeys(reversed(distributions))
+    return list(reversed(latest))
 
 
 def _rule(column: int, there: _Bools, steps: _Array, deciders: Sequence[int]) -> _Rule:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
+from optuna_zerocost.rankings._prospects import prospects_in_words
 from optuna_zerocost.rankings._rank_correlation import Estimate, spearman
 from optuna_zerocost.rankings._ranking import BaseRanking
 from optuna_zerocost.records import History, stored_scores
@@ -36,6 +37,7 @@ def explain(ranking: BaseRanking, history: History) -> str:
         )
     lines += [
         account.on_choices(),
+        *prospects_in_words(history),
         "ρ is Spearman's over the complete trials, with a 95 % interval; above 0, networks with a "
         f"better score did better. {narrowing}",
     ]

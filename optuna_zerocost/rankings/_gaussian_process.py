@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular
+from scipy.linalg.lapack import dpotrf, dpotri
 from scipy.optimize import minimize
 
 from optuna_zerocost.rankings._configuration_space import Features
@@ -112,32 +113,34 @@ class GaussianProcess:
     def _fitted(self, columns: _Array, targets: _Array) -> tuple[_Hyperparameters, float]:
         """Return the hyperparameters, and the logarithm of their posterior's density."""
         groups, n = self._count, len(targets)
-        squares = np.zeros((groups, n * n))
+        lower = np.tril_indices(n, -1)
+        squares = np.zeros((groups, len(lower[0])))  # of each two observations
         for column, group in zip(columns.T, self._groups, strict=True):
-            squares[group] += ((column[:, None] - column) ** 2).ravel()
+            squares[group] += (column[lower[0]] - column[lower[1]]) ** 2
         mean = _LENGTH_MEAN + 0.5 * math.log(max(groups, 1))
         centre = np.array([*[mean] * groups, 0.0, _NOISE_MEAN])
         spread = np.array([*[_LENGTH_VARIANCE] * groups, _SIZE_VARIANCE, _NOISE_VARIANCE])
-        diagonal, identity = np.diag_indices(n), np.eye(n)
+        diagonal = np.diag_indices(n)
 
         def loss(at: _Array) -> tuple[float, _Array]:
             relevances = np.exp(-2 * at[:groups])
             size, noise = math.exp(at[-2]), math.exp(at[-1])
-            kernel, slope = _matern((relevances @ squares).reshape(n, n))
-            covariance = size * kernel
-            covariance[diagonal] += noise + _JITTER
-            factor = np.linalg.cholesky(covariance)
-            inverse_factor = solve_triangular(factor, identity, lower=True, check_finite=False)
-            inverse = inverse_factor.T @ inverse_factor
+            kernel, slope = _matern(relevances @ squares)
+            covariance = np.zeros((n, n))
+            covariance[lower] = size * kernel
+            covariance[diagonal] = size + noise + _JITTER
+            factor, inverse = _inverted(covariance)
             weights = inverse @ targets
-            outer = inverse - np.outer(weights, weights)
+            # Of the derivative of the likelihood by the covariance twice the lower half (eq. 5.9).
+            by_pair = 2 * (inverse[lower] - weights[lower[0]] * weights[lower[1]])
+            by_variance = (inverse[diagonal] - weights**2).sum()
             deviation = at - centre
-            lost = 0.5 * targets @ weights + np.log(np.diag(factor)).sum()
+            lost = 0.5 * targets @ weights + np.log(factor[diagonal]).sum()
             lost += 0.5 * (deviation**2 / spread).sum()
-            gradient = deviation / spread  # (eq. 5.9)
-            gradient[:groups] -= relevances * (squares @ (size * outer * slope).ravel())
-            gradient[-2] += 0.5 * size * (outer * kernel).sum()
-            gradient[-1] += 0.5 * noise * np.trace(outer)
+            gradient = deviation / spread
+            gradient[:groups] -= size * relevances * (squares @ (by_pair * slope))
+            gradient[-2] += 0.5 * size * (by_pair @ kernel + by_variance)
+            gradient[-1] += 0.5 * noise * by_variance
             return float(lost), gradient
 
         bounds = [*[_BOUNDS_OF_LENGTHS] * groups, _BOUNDS_OF_SIZES, _BOUNDS_OF_NOISE]
@@ -151,6 +154,14 @@ class GaussianProcess:
             if found.fun < best:
                 best_at, best = found.x, float(found.fun)
         return _Hyperparameters(best_at[:groups], float(best_at[-2]), float(best_at[-1])), -best
+
+
+def _inverted(covariance: _Array) -> tuple[_Array, _Array]:
+    """Return the Cholesky factor and the inverse, given the lower half."""
+    factor, _ = dpotrf(covariance, lower=1)
+    lower, _ = dpotri(factor, lower=1)
+    lower = np.tril(lower)
+    return factor, lower + np.tril(lower, -1).T
 
 
 def _matern(squares: _Array) -> tuple[_Array, _Array]:

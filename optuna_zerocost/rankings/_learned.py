@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,8 +24,16 @@ from optuna_zerocost.rankings._observations import (
 )
 from optuna_zerocost.rankings._outlook import Outlook, trust_in_scores
 from optuna_zerocost.rankings._ranking import BaseRanking, Sources, by_merit, stepping_back
-from optuna_zerocost.rankings._search import completions, widely
-from optuna_zerocost.records import TRUST, Candidate, History, architecture_of, parse_name
+from optuna_zerocost.rankings._search import SETS, completions, widely
+from optuna_zerocost.rankings._threads import in_one_thread
+from optuna_zerocost.records import (
+    TRUST,
+    Candidate,
+    History,
+    KnownArchitectures,
+    architecture_of,
+    parse_name,
+)
 
 __all__ = ["Assessment", "Learned"]
 
@@ -147,6 +156,7 @@ class Learned(BaseRanking):
         """Return the indices of ``candidates``, best first."""
         return self._assess(candidates, history).order
 
+    @in_one_thread
     def wanted(
         self, history: History, known: Sequence[Candidate], given: Mapping[str, Any], seed: int
     ) -> list[Candidate]:
@@ -171,6 +181,7 @@ class Learned(BaseRanking):
                 break
         return list(found.values())
 
+    @in_one_thread
     def completed(
         self,
         candidates: Sequence[Candidate],
@@ -179,36 +190,48 @@ class Learned(BaseRanking):
         given: Mapping[str, Any],
         seed: int,
     ) -> Sequence[Candidate]:
-        """Return whole configurations of ``candidates`` and of good trials' architectures."""
+        """Return whole configurations that the study has not met, best first.
+
+        Their architectures are the ``candidates``, those of good trials, and, if the sources say
+        so, what is ``known``.
+        """
         candidates = list(candidates)
         references = list({c.key: c for c in [*candidates, *known]}.values())
         seen = self._observations(history, references, is_whole=True)
         if not self._has_learned(seen, history):
             return candidates
         outlook = self._outlook(seen)
+        met = KnownArchitectures([*history.trials, *history.running])
+        pooled = references[len(candidates) :] if self.sources and self.sources.pool else []
+        pooled = [one for one in pooled if one.key not in met]
         free = sorted({*range(len(seen.space.names))} - {*seen.architecture})
-        options = candidates
+        options: Iterable[Candidate]
         if free:
             rows = [row for row in self._parents(seen, _MOST_REPEATED) if seen.is_feasible[row]]
-            trained = [architecture_of(seen.trials[row]) for row in rows]
-            trained = [one for one in trained if _agrees(one.params, given)]
-            every = list({c.key: c for c in [*candidates, *trained]}.values())
-            options = self._with_hyperparameters(every, seen, outlook, free, given, seed)
-        order = self._order(options, seen, outlook)
-        options = [options[index] for index in order[:_MOST_OPTIONS]]
-        self._last = options, history, Assessment(seen, list(range(len(options))), outlook)
-        return options
+            trained = {one.key: one for one in map(architecture_of, seen.trials_at(rows))}
+            again = [one for one in trained.values() if _agrees(one.params, given)]
+            some = [*candidates, *again]
+            options = self._with_hyperparameters(some, pooled, seen, outlook, free, given, seed)
+        else:
+            every = [*candidates, *pooled]
+            options = [every[index] for index in self._order(every, seen, outlook)]
+        new = (option for option in options if option.configuration_key not in met)
+        best = list(itertools.islice(new, _MOST_OPTIONS))
+        self._last = best, history, Assessment(seen, list(range(len(best))), outlook)
+        return best
 
     def _with_hyperparameters(
         self,
-        architectures: Sequence[Candidate],
+        some: Sequence[Candidate],
+        pooled: Sequence[Candidate],
         seen: Observations,
         outlook: Outlook,
         free: Sequence[int],
         given: Mapping[str, Any],
         seed: int,
-    ) -> list[Candidate]:
-        space = seen.space.fixing(given)
+    ) -> Iterator[Candidate]:
+        """Yield configurations, best first; of what is ``pooled`` with few hyperparameters."""
+        space, architectures = seen.space.fixing(given), [*some, *pooled]
         known = seen.table(
             space.at([candidate.params for candidate in architectures]),
             [candidate.scores for candidate in architectures],
@@ -221,11 +244,12 @@ class Learned(BaseRanking):
             space,
             acquisition,
             known.points,
+            [SETS] * len(some) + [1] * len(pooled),
             free,
             seen.own.points[self._parents(seen)],
             np.random.default_rng(seed),
         )
-        found: dict[Any, Candidate] = {}
+        found: set[Any] = set()
         for point, index in zip(points, which, strict=True):
             params, distributions = space.params_at(point, free)
             whole = dataclasses.replace(
@@ -233,11 +257,11 @@ class Learned(BaseRanking):
                 hyperparameters=params,
                 hyperparameter_distributions=distributions,
             )
-            found.setdefault(whole.configuration_key, whole)
-            if len(found) >= _MOST_OPTIONS:
-                break
-        return list(found.values())
+            if whole.configuration_key not in found:
+                found.add(whole.configuration_key)
+                yield whole
 
+    @in_one_thread
     def notes(
         self, candidates: Sequence[Candidate], history: History, chosen: int
     ) -> dict[str, Any]:
@@ -275,6 +299,7 @@ class Learned(BaseRanking):
             "otherwise": "" if is_same else ", ".join(words),
         }
 
+    @in_one_thread
     def trust(self, history: History) -> dict[str, float]:
         """Return how much each score explains beyond the parameters, with its sign.
 
@@ -293,6 +318,7 @@ class Learned(BaseRanking):
             history, self.trust(history), trusting=self._trusting, trusts_noise=self._trusts_noise
         )
 
+    @in_one_thread
     def _assess(self, candidates: Sequence[Candidate], history: History) -> Assessment:
         # The same question comes again for a trial: for the order, and for the notes.
         last = self._last

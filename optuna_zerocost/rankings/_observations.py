@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,9 +125,9 @@ class Observations:
     """Trials of a study, and what they are compared with, in tables.
 
     The tables are ``own`` for the trials of this study with ``values``, ``lost`` for those that
-    failed or were pruned without a report, ``running`` for those that other workers are at, and one
-    for each of the ``priors``. The ``references`` are candidates: together with the trials they say
-    what there is to the space, and what rank a score has.
+    failed or were pruned without a report, ``running`` for those that other workers are at, and
+    one for each of the ``priors``. The ``references`` are candidates: together with the trials
+    they say what there is to the space, and what rank a score has.
 
     Scores are turned by ``sign_of_score``, so that higher is better; without ``names`` all are
     read. With ``parameters`` only these count.
@@ -185,6 +185,10 @@ class Observations:
     def _table(self, trials: Sequence[FrozenTrial], study: int = 0) -> Table:
         points = self.space.at([dict(trial.params) for trial in trials])
         return self.table(points, [stored_scores(trial.user_attrs) for trial in trials], study)
+
+    def trials_at(self, rows: Iterable[int]) -> list[FrozenTrial]:
+        """Return the trials with a value in these rows."""
+        return [self.trials[row] for row in rows]
 
     @property
     def architecture(self) -> list[int]:
@@ -260,7 +264,7 @@ class Observations:
 
     @functools.cached_property
     def is_read(self) -> _Bools:
-        """True for each score that counts: what is doubted does so once the trials speak for it."""
+        """True for each score that counts: what is doubted once the trials speak for it."""
         is_cleared = np.zeros(len(self.names), dtype=np.bool_)
         if len(self.values) >= _FEWEST_FOR_DOUBT:
             for index in np.flatnonzero(self.is_doubted):

@@ -24,7 +24,9 @@ __all__ = ["Outlook", "trust_in_scores"]
 
 _Array = npt.NDArray[np.float64]
 
-_LIKELY = 0.5
+# What will hardly succeed and be feasible comes after all that may.
+_LOG_LIKELY, _LAST = math.log(0.5), -1e6
+
 _SURE = 1e-6  # deviation of what is known, on a scale of variance 1
 
 
@@ -45,7 +47,8 @@ class Outlook:
 
     With one objective the acquisition value is the logarithm of the expected improvement on the
     best feasible trial, with several that of the hypervolume; with ``exploration`` mean +
-    exploration · deviation. It is multiplied by the probability of success and of feasibility.
+    exploration · deviation. It is multiplied by the probability of success and of feasibility, and
+    where that is below one half, it is less than all others.
     """
 
     def __init__(
@@ -114,7 +117,7 @@ class Outlook:
     def _believed(self) -> Table:
         """What other workers are at, as far as it will probably succeed and be feasible."""
         running = self._seen.running
-        return running[self.prospects.log_probability(running) >= math.log(_LIKELY)]
+        return running[self.prospects.log_probability(running) >= _LOG_LIKELY]
 
     @functools.cached_property
     def _best(self) -> float | None:
@@ -140,6 +143,8 @@ class Outlook:
         chances: _Array = np.zeros(len(table))
         if self.prospects:
             chances = self.prospects.log_probability(table)
+            # A large improvement is expected of much that is not possible.
+            chances = np.where(chances < _LOG_LIKELY, chances + _LAST, chances)
         if self._exploration is not None and means.shape[1] == 1:
             return means[:, 0] + self._exploration * deviations[:, 0] + chances
         if means.shape[1] > 1:
@@ -149,7 +154,7 @@ class Outlook:
         return log_expected_improvement(means[:, 0], deviations[:, 0], self._best) + chances
 
     def told(self, table: Table) -> list[tuple[float, float]]:
-        """Return for the one row of ``table`` value and deviation of each objective, as maximised."""
+        """Return value and deviation of each objective, as maximised, for one row."""
         means, deviations = self.predict(table)
         found = []
         for index, surrogate in enumerate(self._surrogates):

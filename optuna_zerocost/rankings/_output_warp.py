@@ -30,9 +30,9 @@ class OutputWarp:
     """Stretches values: the closer to the best, the more a difference counts.
 
     Warped values are -log(softness + below), where *below* is the distance from the best value
-    relative to that of the median; linear with an infinite softness. Values that are far below are
-    taken as less far: they are bad, however bad. The values that a warp was made of have mean 0 and
-    variance 1 afterwards.
+    relative to that of the median; linear with an infinite softness. Values that are far below
+    are taken as less far: they are bad, however bad. The values that a warp was made of have mean
+    0 and variance 1 afterwards.
     """
 
     exponent: int = 0  # values are taken times 2 to the power of minus this, lest they overflow

@@ -14,6 +14,10 @@ from optuna_zerocost.records import Candidate, History, stored_scores
 __all__ = ["Pareto", "crowding_distances", "non_domination_ranks", "order_by_fronts"]
 
 
+# A tenth of the trials that a warmup has.
+_OPENING = 6
+
+
 class Pareto(SeveralScores):
     """Non-dominated sorting, for studies with several objectives.
 
@@ -34,6 +38,14 @@ class Pareto(SeveralScores):
     Args:
         names: Scores, two or more, as in :class:`ByScore`: ``Pareto("synflow", "-flops")``.
     """
+
+    @property
+    def opening(self) -> int:
+        """Number of first trials that are the pool's best.
+
+        They are few: what is best by scores alone covers little of the front.
+        """
+        return _OPENING
 
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""

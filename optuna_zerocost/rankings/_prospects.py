@@ -11,15 +11,17 @@ from scipy.special import log_ndtr
 
 from optuna_zerocost.rankings._gaussian_process import GaussianProcess
 from optuna_zerocost.rankings._observations import Observations, Table
+from optuna_zerocost.rankings._threads import in_one_thread
 from optuna_zerocost.records import Candidate, History
 
-__all__ = ["Prospects", "known_quantity", "prospects_of"]
+__all__ = ["Prospects", "known_quantity", "prospects_in_words", "prospects_of"]
 
 _Array = npt.NDArray[np.float64]
 
-_FEWEST_LOST = 2  # one may be a bug that was mended, or a worker that was killed
+_FEWEST_LOST = 3  # fewer may be a bug that was mended, or a worker that was killed
 _MOST_SUCCEEDED = 100  # the latest are enough to tell
-_LEAST_PROBABILITY = 0.02
+_HALF, _LEAST_DEVIATION = 0.5, 0.1
+_NOTICEABLE = 0.2  # difference between probabilities of failing
 _FEWEST_CONSTRAINED = 2
 _FEWEST_EQUAL = 3  # different values that a line meets are no chance
 _EXACT = 1e-6  # relative to the values' range
@@ -69,8 +71,10 @@ class Prospects:
     """What the trials that failed, and those that violate constraints, teach.
 
     Whether a trial failed, 0 or 1, is learned like a value; before any did, none is expected to.
-    Where failing has nothing to do with parameters and scores, it is as likely everywhere. For a
-    constraint its value is learned on a scale of which 0 stays 0, log(1 + |c|) with a sign.
+    What counts is how likely it is that most trainings of a configuration succeed: a region where
+    they fail is left alone, however much is expected of it, and failures now and then, whatever
+    the parameters and scores, change nothing. For a constraint its value is learned on a scale of
+    which 0 stays 0, log(1 + |c|) with a sign.
     """
 
     def __init__(self, seen: Observations) -> None:
@@ -83,8 +87,13 @@ class Prospects:
             self._failing = GaussianProcess(features, outcomes)
         self._models: dict[str, tuple[GaussianProcess, float, float] | None] = {}
 
+    @property
+    def learns_failing(self) -> bool:
+        """Whether trials failed, often enough to learn from it."""
+        return self._failing is not None
+
     def __bool__(self) -> bool:
-        return self._failing is not None or bool(self._constraints)
+        return self.learns_failing or bool(self._constraints)
 
     @property
     def _constraints(self) -> dict[str, tuple[Table, _Array]]:
@@ -108,11 +117,12 @@ class Prospects:
         return found
 
     def log_success(self, table: Table) -> _Array:
-        """Return the logarithm of the probability that a training succeeds, shape (m,)."""
+        """Return the logarithm of the probability that more than half succeed, shape (m,)."""
         if self._failing is None:
             return np.zeros(len(table))
-        mean, _ = self._failing.predict(self._seen.features(table))
-        return np.asarray(np.log(np.clip(1.0 - mean, _LEAST_PROBABILITY, 1.0)))
+        mean, deviation = self._failing.predict(self._seen.features(table))
+        unsure = np.hypot(deviation, _LEAST_DEVIATION)
+        return np.asarray(np.maximum(log_ndtr((_HALF - mean) / unsure), _LOG_IMPOSSIBLE))
 
     def log_feasibility(self, table: Table) -> _Array:
         """Return the logarithm of the probability that all constraints are met, shape (m,)."""
@@ -138,6 +148,7 @@ class Prospects:
         return GaussianProcess(self._seen.features(table), (scaled - mean) / unit), mean, unit
 
 
+@in_one_thread
 def prospects_of(candidates: Sequence[Candidate], history: History) -> _Array | None:
     """Return the probability that each candidate succeeds and is feasible, shape (m,).
 
@@ -154,3 +165,38 @@ def prospects_of(candidates: Sequence[Candidate], history: History) -> _Array | 
     )
     prospects = Prospects(seen)
     return np.exp(prospects.log_probability(seen.references)) if prospects else None
+
+
+@in_one_thread
+def prospects_in_words(history: History) -> list[str]:
+    """Return a sentence on failures and on each constraint, as far as a study has some."""
+    seen = Observations(
+        history,
+        (),
+        names=None,
+        sign_of_score=history.score_sign,
+        objectives=len(history.directions),
+    )
+    prospects = Prospects(seen)
+    lines = []
+    if len(seen.lost):
+        lost = f"{len(seen.lost)} trials failed or were pruned without a report"
+        if prospects.learns_failing:
+            there, elsewhere = (
+                1.0 - float(np.exp(prospects.log_success(table)).mean()) if len(table) else 0.0
+                for table in (seen.lost, seen.own)
+            )
+            lost += (
+                f": where they did, the next is expected to with {there:.0%}, where trials "
+                f"succeeded with {elsewhere:.0%}"
+            )
+            if there - elsewhere < _NOTICEABLE:
+                lost += ", so that it hardly depends on parameters or scores"
+        lines.append(f"{lost}.")
+    for name, (table, values) in seen.constraints.items():
+        met = int((values <= 0).sum())
+        line = f"The constraint {name!r} was met by {met} of {len(values)} trials"
+        if known_quantity(seen, table, values, table) is not None:
+            line += "; it is one of the scores, known before the training"
+        lines.append(f"{line}.")
+    return lines

@@ -9,20 +9,18 @@ import numpy.typing as npt
 
 from optuna_zerocost.rankings._configuration_space import ConfigurationSpace
 
-__all__ = ["completions", "widely"]
+__all__ = ["SETS", "completions", "widely"]
 
 _Array = npt.NDArray[np.float64]
 
-# Configurations that are looked at without scores, by the surrogate alone.
-_RANDOM, _NEIGHBOURS = 500, 500
+# Configurations that are looked at without scores, by the surrogate alone. More of them were
+# worse: where little is known of a dozen parameters, the best of many is a far corner.
+_RANDOM, _NEIGHBOURS = 32, 64
 
 # For each architecture so many sets of hyperparameters, of which a share is random and the others
 # are neighbours of what good trials had.
-_SETS, _SHARE_OF_RANDOM = 24, 0.3
-
-# From the best ones on: rounds in which neighbours of so many are looked at, ever nearer.
-_ROUNDS, _KEPT, _CHILDREN = 2, 10, 10
-_FIRST_SCALE = 0.15
+SETS = 12
+_SHARE_OF_RANDOM = 0.2
 
 
 def widely(
@@ -48,19 +46,21 @@ def completions(
     space: ConfigurationSpace,
     acquisition: Callable[[_Array, npt.NDArray[np.intp]], _Array],
     architectures: _Array,
+    counts: Sequence[int],
     columns: Sequence[int],
     parents: _Array,
     rng: np.random.Generator,
 ) -> tuple[_Array, npt.NDArray[np.intp]]:
     """Return architectures with hyperparameters, the highest acquisition value first.
 
-    The hyperparameters are the ``columns`` of the points; ``acquisition`` is told points and which
-    of the architectures each has.
+    For each architecture so many sets of hyperparameters are tried as ``counts`` says. They are
+    the ``columns`` of the points; ``acquisition`` is told points and which of the architectures
+    each has.
 
     Returns:
         Points of shape (n, parameters), and which of the architectures each has, shape (n,).
     """
-    which = np.repeat(np.arange(len(architectures)), _SETS)
+    which = np.repeat(np.arange(len(architectures)), counts)
     points = architectures[which]
     drawn = space.sampled(rng, len(points))
     if len(parents):
@@ -72,11 +72,5 @@ def completions(
     points[:, columns] = drawn[:, columns]
     points = space.settled(points, rng)
     values = acquisition(points, which)
-    for step in range(_ROUNDS):
-        best = np.argsort(-values, kind="stable")[:_KEPT].repeat(_CHILDREN)
-        scale = _FIRST_SCALE / 2**step
-        children = space.neighbours(points[best], rng, columns, scale=scale)
-        points, which = np.concatenate([points, children]), np.concatenate([which, which[best]])
-        values = np.concatenate([values, acquisition(children, which[len(values) :])])
     order = np.argsort(-values, kind="stable")
     return points[order], which[order]

@@ -75,8 +75,9 @@ class Chooser:
             source = "random"
         elif options:
             best, is_claimed = self._claim(snapshot, options, history)
-            # One that is not new is that of an earlier trial, with other hyperparameters.
-            known = Proposal(Fate.REPEATED, best, "trained")
+            known = Proposal(Fate.NEW, best, "pool")
+            if best.key in snapshot.known:  # trained before, with other hyperparameters
+                known = Proposal(Fate.REPEATED, best, "trained")
             taken = next((p for p in found if p.architecture.key == best.key), known)
             taken, shown = dataclasses.replace(taken, candidate=best), history
         else:

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping
-from typing import Any
 
 from optuna.samplers import BaseSampler
 from optuna.trial import TrialState
 
 from optuna_zerocost import _compat
-from optuna_zerocost.algorithms import AgingEvolutionSampler, Mutations, one_edit_neighbours
+from optuna_zerocost.algorithms import AgingEvolutionSampler, Mutations
 from optuna_zerocost.records import (
-    ArchitectureKey,
-    Candidate,
-    History,
-    outcome_of,
     tournament_winner,
 )
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView

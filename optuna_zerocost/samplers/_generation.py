@@ -35,8 +35,9 @@ _MOST_REPEATED = 100
 class Candidates(NamedTuple):
     """All that one trial can be: the new architectures to choose from, and the draws behind them.
 
-    The ``options`` are what the ranking makes of those that were ``found``. What was ``drawn`` is the base sampler's, or edits of a parent; ``total`` is all draws. If it
-    is this trial's turn, the one ``at_random`` is taken without a look at its scores.
+    The ``options`` are what the ranking makes of those that were ``found``. What was ``drawn`` is
+    the base sampler's, or edits of a parent; ``total`` is all draws. If it is this trial's turn,
+    the one ``at_random`` is taken without a look at its scores.
     """
 
     found: list[Proposal]
@@ -68,9 +69,6 @@ class CandidateGeneration:
         known = self._pool(pools)
         elsewhere = self._elsewhere(history, known, drawn)
         found = [*drawn.new, *elsewhere.new]
-        if ranking.sources.pool:
-            is_new = self._judge.is_new
-            found += [Proposal(Fate.NEW, c, "pool") for c in known if is_new(c)]
         candidates = [proposal.architecture for proposal in found]
         seed = self._generator(";completed").getrandbits(32)
         given = self._sources.given

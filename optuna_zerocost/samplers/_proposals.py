@@ -37,7 +37,7 @@ class Answer(NamedTuple):
 class Draw:
     """A trial-like object of a source, from which the scorer will ask for an architecture.
 
-    Its origin is ``"base"``, ``"random"``, ``"searched"``, ``"trained"`` or ``"pool"``. Where the base sampler
+    Its origin is ``"base"``, ``"random"``, ``"searched"`` or ``"pool"``. Where the base sampler
     was not asked, there is no answer.
     """
 

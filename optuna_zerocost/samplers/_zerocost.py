@@ -27,6 +27,10 @@ __all__ = ["ZeroCostSampler"]
 
 _DEFAULT_WARMUP = Warmup()
 
+# A ranking with sources of its own takes few trials from a pool, and needs few draws besides them:
+# more scores were not worth their time (docs/experiments/studies.md).
+_SHORT_WARMUP, _FEW_MOVES = Warmup(200), 4
+
 
 class ZeroCostSampler(BaseSampler):
     """Proposes to the objective only the best of many architectures, by scores without training.
@@ -74,8 +78,10 @@ class ZeroCostSampler(BaseSampler):
             :class:`~optuna_zerocost.Learned`, which learns from the trials what each score is
             worth, and adds candidates of its own; the warmup is then short. With ``moves=1``,
             where there is a warmup alone: the only score there is.
-        warmup: Size of the warmup, or ``None`` for no warmup.
-        moves: How often the base sampler is asked for each trial after the warmup. With 1 the base
+        warmup: Size of the warmup, or ``None`` for no warmup. Default: ``Warmup()``, and with
+            :class:`~optuna_zerocost.Learned` ``Warmup(200)``, of which it takes eight trials.
+        moves: How often the base sampler is asked for each trial after the warmup. Default: 32,
+            and with ``Learned``, which adds candidates of its own, 4. With 1 the base
             sampler's suggestion is used as it is, and scored only after the trial; or where there
             are limits, its first suggestion within them. With ``"neighbours"``, the candidates are
             what no trial has evaluated among the one-edit neighbours of a parent: every other
@@ -103,7 +109,7 @@ class ZeroCostSampler(BaseSampler):
         base_sampler: BaseSampler | None = None,
         ranking: Ranking | str | None = None,
         warmup: Warmup | None = _DEFAULT_WARMUP,
-        moves: int | Literal["neighbours"] = DEFAULT_MOVES,
+        moves: int | Literal["neighbours"] | None = None,
         random_share: float = 0.0,
         seed: int | None = None,
     ) -> None:
@@ -127,6 +133,10 @@ class ZeroCostSampler(BaseSampler):
                     "ranking='-params'."
                 )
             warmup = None
+        if moves is None:
+            moves = DEFAULT_MOVES if chosen.sources is None else _FEW_MOVES
+        if warmup is _DEFAULT_WARMUP and chosen.sources is not None:
+            warmup = _SHORT_WARMUP
         base_sampler = base_sampler or _compat.default_base_sampler(seed)
         self._setup = Setup(whole, base_sampler, chosen, warmup, moves, random_share, seed)
         self._set_transient_state()

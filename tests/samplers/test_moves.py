@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from optuna_zerocost import History, Warmup, ZeroCostSampler
+from optuna_zerocost import ByScore, History, Warmup, ZeroCostSampler
 from tests.spaces import BASES, SPACES, Recorder, size_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -338,7 +338,7 @@ def test_moves_learn_what_the_scores_are_worth_unless_told_otherwise() -> None:
         return {trial.user_attrs.get("zerocost:origin", "") for trial in study.trials}
 
     assert origins("size") == {""}
-    assert origins(None) - {""} <= {"base", "random", "searched"}
+    assert origins(None) - {""} <= {"base", "random", "searched", "pool"}
 
 
 def test_advice_on_independent_sampling_does_not_flood(caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from optuna_zerocost.records import fingerprint_of
-from optuna_zerocost.samplers import Warmup, ZeroCostSampler
+from optuna_zerocost.samplers import ZeroCostSampler
 from optuna_zerocost.scoring import Scorer, as_scorer
 from zerocost_bench.studies.study import UserStudy
 
@@ -91,8 +91,8 @@ class ReversedScores(_Standing):
 
 
 def _ours(scorer: Scorer, seed: int) -> BaseSampler:
-    """Return the sampler as it comes, but for the progress bar."""
-    return ZeroCostSampler(scorer, warmup=Warmup(show_progress_bar=False), seed=seed)
+    """Return the sampler as it comes."""
+    return ZeroCostSampler(scorer, seed=seed)
 
 
 def _gp(study: UserStudy, seed: int) -> BaseSampler:
