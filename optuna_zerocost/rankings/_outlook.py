@@ -114,17 +114,26 @@ class Outlook:
         return np.stack([surrogate.targets for surrogate in self._surrogates], axis=1)
 
     @functools.cached_property
+    def _believed(self) -> Table:
+        """What other workers are at, as far as it will probably succeed and be feasible."""
+        running = self._seen.running
+        return running[self.prospects.log_probability(running) >= _LOG_LIKELY]
+
+    @functools.cached_property
     def _best(self) -> float | None:
         """What there is to exceed with one objective: the best that is feasible, as predicted."""
         seen = self._seen
         table = seen.own[seen.is_feasible] if len(seen.own) else Table.joined(seen.priors)
         if not len(table):
             return None
-        return float(self.predict(table)[0][:, 0].max())
+        return float(self.predict(Table.joined([table, self._believed]))[0][:, 0].max())
 
     @functools.cached_property
     def _hypervolume(self) -> HypervolumeImprovement:
-        return HypervolumeImprovement(self.levels[self._seen.is_feasible], self.levels)
+        reached = self.levels[self._seen.is_feasible]
+        if len(self._believed):
+            reached = np.concatenate([reached, self.predict(self._believed)[0]])
+        return HypervolumeImprovement(reached, self.levels)
 
     def acquisition(self, table: Table) -> _Array:
         """Return the acquisition values, shape (m,); the highest is trained next."""

@@ -21,6 +21,7 @@ With infinity there is no such distance: the scale is linear.
 """
 
 _WHISKER = 1.5  # interquartile ranges below the lower quartile are far below
+_FARTHEST = 1e6  # distances of the median; squares of these are numbers
 _STEEP = 700.0  # exp(this) is still a number
 
 
@@ -78,8 +79,9 @@ def warps_of(values: _Array, softnesses: tuple[float, ...] = SOFTNESSES) -> list
     low, middle, high = np.quantile(scaled, [0.25, 0.5, 0.75])
     floor = low - _WHISKER * (high - low) if high > low else float(scaled.min())
     unit = best - float(middle) or best - float(scaled.min())
+    floor = max(float(floor), best - _FARTHEST * unit)
     return [
-        _standardising(OutputWarp(exponent, best, unit, float(floor), softness), values)
+        _standardising(OutputWarp(exponent, best, unit, floor, softness), values)
         for softness in softnesses
     ]
 

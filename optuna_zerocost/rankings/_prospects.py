@@ -37,23 +37,34 @@ def known_quantity(
     FLOPs, parameters and a latency may be scored before the training and measured after it. It is
     such a quantity if the values of ``table`` are a linear function of a score or its logarithm.
     """
+    if len(set(values)) < _FEWEST_EQUAL:
+        return None
+    exponent = _exponent(values)  # lest sums and squares overflow
+    targets = np.ldexp(values, -exponent)
     for column in range(len(seen.names)):
         raw, wanted = table.scores[:, column], asked.scores[:, column]
         if np.isnan(raw).any() or np.isnan(wanted).any() or len(set(raw)) < _FEWEST_EQUAL:
             continue
-        scales = [
-            raw,
-            wanted,
-            *([np.log(raw), np.log(wanted)] if min(raw) > 0 < min(wanted, default=1) else []),
-        ]
-        for known, other in zip(scales[::2], scales[1::2], strict=True):
+        size = max(_exponent(raw), _exponent(wanted))
+        raw, wanted = np.ldexp(raw, -size), np.ldexp(wanted, -size)
+        scales = [(raw, wanted)]
+        if min(raw) > 0 and min(wanted, default=1.0) > 0:
+            scales.append((np.log(raw), np.log(wanted)))
+        for known, other in scales:
             centre, unit = known.mean(), known.std()
-            line = np.polynomial.Polynomial.fit((known - centre) / unit, values, 1)
-            missed = np.abs(line((known - centre) / unit) - values).max()
-            if missed <= _EXACT * (values.max() - values.min()):
-                found: _Array = line((other - centre) / unit)
+            if not unit > 0:
+                continue
+            line = np.polynomial.Polynomial.fit((known - centre) / unit, targets, 1)
+            missed = np.abs(line((known - centre) / unit) - targets).max()
+            if missed <= _EXACT * np.ptp(targets):
+                with np.errstate(over="ignore"):
+                    found: _Array = np.ldexp(line((other - centre) / unit), exponent)
                 return found
     return None
+
+
+def _exponent(values: _Array) -> int:
+    return math.frexp(float(np.abs(values).max(initial=0.0)))[1]
 
 
 class Prospects:

@@ -32,7 +32,7 @@ def run(trials: int, ranking: Any = None, direction: str = "maximize") -> Any:
     sampler = ZeroCostSampler(
         scorer,
         base_sampler=optuna.samplers.RandomSampler(seed=0),
-        ranking=ranking or Learned(trusting=4, sources=Sources(random=4, neighbours=4, parents=2)),
+        ranking=ranking or Learned(trusting=4, sources=Sources(random=4, searched=4)),
         warmup=Warmup(candidates=50, trials=10, show_progress_bar=False),
         moves=2,
         seed=0,
@@ -82,7 +82,7 @@ def test_it_says_which_scores_look_like_noise() -> None:
 
 
 def test_trials_that_trust_nothing_but_noise_are_not_said_to_be_chosen_by_it() -> None:
-    sampler, study = run(9, Learned("noise", sources=Sources(random=24, neighbours=4)))
+    sampler, study = run(9, Learned("noise", sources=Sources(random=24, searched=4)))
     text = sampler.explain(study)
     assert "alike networks" in line_of(text, "noise")
     assert "1 of the trials were chosen with the help of the scores" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,27 +11,42 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from scipy.stats import multivariate_normal
 
+from optuna_zerocost.rankings._configuration_space import ConfigurationSpace, Features
 from optuna_zerocost.rankings._noise import are_unstructured
-from optuna_zerocost.rankings._parameter_distance import Differences, ParameterDistance
 
 Array = npt.NDArray[np.float64]
 
 
-def between(points: Array, *, is_choice: bool = False) -> Differences:
-    pairs = points[:, None], points[None]
-    each = np.not_equal(*pairs).astype(float) if is_choice else np.abs(np.subtract(*pairs))
-    count = points.shape[1]
-    return Differences(np.moveaxis(each, -1, 0), [not is_choice] * count, 1 / count)
+def features_of(rows: list[dict[str, Any]], space: dict[str, BaseDistribution]) -> Features:
+    shown = ConfigurationSpace([(row, space) for row in rows])
+    return shown.features(shown.at(rows))
 
 
-def naively(differences: Differences, score: Array) -> bool:
+def of_numbers(points: Array) -> Features:
+    space: dict[str, BaseDistribution] = {
+        f"x{i}": FloatDistribution(0.0, 1.0) for i in range(points.shape[1])
+    }
+    return features_of([dict(zip(space, row, strict=True)) for row in points.tolist()], space)
+
+
+def of_choices(points: Array) -> Features:
+    names = [f"x{i}" for i in range(points.shape[1])]
+    space: dict[str, BaseDistribution] = {
+        name: CategoricalDistribution(["a", "b", "c", "d"]) for name in names
+    }
+    rows = [{n: "abcd"[round(p)] for n, p in zip(names, row, strict=True)} for row in points]
+    return features_of(rows, space)
+
+
+def naively(each: Array, score: Array) -> bool:
+    """Compare densities; the differences of the parameters have shape (parameters, n, n)."""
     count = len(score)
     centring = np.eye(count) - 1 / count
     basis = np.linalg.eigh(centring)[1][:, 1:]  # of all that sums to 0
     z = basis.T @ ((score - score.mean()) / score.std(ddof=1))
-    kernels = [(np.exp(-decay * differences.each.mean(axis=0)), 1) for decay in (1.5, 4.0)]
-    if len(differences.each) > 1:
-        kernels += [(np.exp(-2.0 * each), len(differences.each)) for each in differences.each]
+    kernels = [(np.exp(-decay * each.mean(axis=0)), 1) for decay in (1.5, 4.0)]
+    if len(each) > 1:
+        kernels += [(np.exp(-2.0 * one), len(each)) for one in each]
     gains, averages = [], []
     for kernel, ways in kernels:
         centred = basis.T @ kernel @ basis
@@ -40,21 +56,31 @@ def naively(differences: Differences, score: Array) -> bool:
             together = multivariate_normal(cov=(1 - share) * centred + share * np.eye(count - 1))
             gains.append(together.logpdf(z) - alone.logpdf(z) - math.log(ways))
             averages.append(alone.entropy() - together.entropy())
-    return max(gains) < 0.07 * max(averages)
+    return bool(max(gains) < 0.07 * max(averages))
 
 
-def test_it_is_the_evidence_of_a_gaussian_process_against_independent_numbers() -> None:
+@pytest.mark.parametrize("is_choice", [False, True])
+def test_it_is_the_evidence_of_a_gaussian_process_against_independent_numbers(
+    is_choice: bool,
+) -> None:
     verdicts = []
-    for seed in range(60):
+    for seed in range(40):
         rng = np.random.default_rng(seed)
-        points = rng.random((50, 1 + seed % 4))
+        points = rng.random((50, (3 if is_choice else 1) + seed % 4))
         share = rng.random()
         score = share * points[:, 0] + (1 - share) * rng.random(50)
-        differences = between(points)
-        (verdict,) = are_unstructured(differences, score[:, None])
-        assert verdict == naively(differences, score)
+        if is_choice:
+            points = np.floor(4 * points)
+            each = np.moveaxis(points[:, None] != points[None], -1, 0).astype(np.float64)
+            features = of_choices(points)
+        else:
+            # Half of a range differs as much as two choices do.
+            each = 2 * np.moveaxis(np.abs(points[:, None] - points[None]), -1, 0)
+            features = of_numbers(points)
+        (verdict,) = are_unstructured(features, score[:, None])
+        assert verdict == naively(each, score)
         verdicts.append(bool(verdict))
-    assert 10 < sum(verdicts) < 50
+    assert 5 < sum(verdicts) < 35
 
 
 @pytest.mark.parametrize("is_choice", [False, True])
@@ -66,8 +92,8 @@ def test_random_numbers_look_like_noise_and_functions_of_parameters_do_not(
     of_all = points @ rng.normal(size=12)
     of_one = points[:, 5] ** 2 + rng.normal(size=80)
     scores = np.stack([of_all, rng.random(80), of_one, rng.normal(size=80)], axis=1)
-    differences = between(points / 3, is_choice=is_choice)
-    assert are_unstructured(differences, scores).tolist() == [False, True, False, True]
+    features = of_choices(points) if is_choice else of_numbers(points / 3)
+    assert are_unstructured(features, scores).tolist() == [False, True, False, True]
 
 
 def test_neither_the_order_nor_sign_unit_and_neighbours_of_a_score_matter() -> None:
@@ -75,46 +101,46 @@ def test_neither_the_order_nor_sign_unit_and_neighbours_of_a_score_matter() -> N
     points = rng.random((60, 3))
     scores = np.stack([points.sum(axis=1), rng.random(60), points[:, 0]], axis=1)
     expected = [False, True, False]
-    assert are_unstructured(between(points), scores).tolist() == expected
+    features = of_numbers(points)
+    assert are_unstructured(features, scores).tolist() == expected
     order = rng.permutation(60)
-    assert are_unstructured(between(points[order]), scores[order]).tolist() == expected
+    assert are_unstructured(of_numbers(points[order]), scores[order]).tolist() == expected
     changed = np.array([-3e5, 1e-3, 7.0]) * scores + np.array([2.0, -1e3, 0.0])
-    assert are_unstructured(between(points), changed).tolist() == expected
+    assert are_unstructured(features, changed).tolist() == expected
     for index in range(3):
-        assert are_unstructured(between(points), scores[:, [index]]).tolist() == [expected[index]]
+        assert are_unstructured(features, scores[:, [index]]).tolist() == [expected[index]]
 
 
 def test_nothing_is_said_where_nothing_could_be_seen() -> None:
     rng = np.random.default_rng(2)
     numbers = rng.random((150, 1))
-    names = {"architecture": CategoricalDistribution([f"net {i}" for i in range(150)])}
-    space: dict[str, BaseDistribution] = {**names}
-    rows = [({"architecture": f"net {i}"}, space) for i in range(150)]
-    indices = np.arange(150, dtype=np.intp)
-    all_different = ParameterDistance(rows, ["architecture"]).between(indices, indices)
+    names: dict[str, BaseDistribution] = {
+        "architecture": CategoricalDistribution([f"net {i}" for i in range(150)])
+    }
+    all_different = features_of([{"architecture": f"net {i}"} for i in range(150)], names)
     assert not are_unstructured(all_different, numbers).any()
-    assert not are_unstructured(between(rng.random((5, 2))), numbers[:5]).any()
-    assert not are_unstructured(between(rng.random((60, 2))), np.zeros((60, 1))).any()
-    all_the_same = between(np.full((60, 2), 0.3))
-    assert not are_unstructured(all_the_same, numbers[:60]).any()
-    one_is_fixed = between(np.stack([np.full(60, 0.3), rng.random(60)], axis=1))
+    assert not are_unstructured(of_numbers(rng.random((5, 2))), numbers[:5]).any()
+    assert not are_unstructured(of_numbers(rng.random((60, 2))), np.zeros((60, 1))).any()
+    assert not are_unstructured(of_numbers(np.full((60, 2), 0.3)), numbers[:60]).any()
+    one_is_fixed = of_numbers(np.stack([np.full(60, 0.3), rng.random(60)], axis=1))
     assert are_unstructured(one_is_fixed, numbers[:60]).all()
-    assert are_unstructured(between(rng.random((60, 2))), np.zeros((60, 0))).shape == (0,)
-    assert not are_unstructured(between(np.zeros((0, 2))), np.zeros((0, 3))).any()
+    assert are_unstructured(of_numbers(rng.random((60, 2))), np.zeros((60, 0))).shape == (0,)
+    nothing = Features(np.zeros((0, 2)), np.arange(2))
+    assert not are_unstructured(nothing, np.zeros((0, 3))).any()
 
 
 def test_parameters_that_are_absent_can_show_structure_too() -> None:
     rng = np.random.default_rng(3)
-    rate = FloatDistribution(0.0, 1.0)
-    kind = CategoricalDistribution(["with", "without"])
-    rows = [
-        ({"kind": "with", "rate": float(rng.random())}, {"kind": kind, "rate": rate})
+    space: dict[str, BaseDistribution] = {
+        "kind": CategoricalDistribution(["with", "without"]),
+        "rate": FloatDistribution(0.0, 1.0),
+    }
+    rows: list[dict[str, Any]] = [
+        {"kind": "with", "rate": float(rng.random())}
         if rng.random() < 0.5
-        else ({"kind": "without"}, {"kind": kind})
+        else {"kind": "without"}
         for _ in range(60)
     ]
-    score = np.array([float(params.get("rate", -1.0)) for params, _ in rows])
-    indices = np.arange(60, dtype=np.intp)
-    differences = ParameterDistance(rows, ["kind", "rate"]).between(indices, indices)
+    score = np.array([float(params.get("rate", -1.0)) for params in rows])
     scores = np.stack([score, rng.random(60)], axis=1)
-    assert are_unstructured(differences, scores).tolist() == [False, True]
+    assert are_unstructured(features_of(rows, space), scores).tolist() == [False, True]

@@ -434,7 +434,7 @@ def test_neighbours_and_mutations_stay_within(base: str) -> None:
 
 
 def test_what_a_learned_ranking_adds_stays_within() -> None:
-    sources = Sources(random=3, neighbours=4, parents=2)
+    sources = Sources(random=3, searched=4)
     trials = searched(2, Learned("total", sources=sources), "random", low=90, trials=14)
     considered = [trial.user_attrs["zerocost:candidates"] for trial in trials]
     # Drawn again until there are as many as asked for: 2 moves, 3 random ones, 4 neighbours.

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from optuna_zerocost import History, Warmup, ZeroCostSampler
+from optuna_zerocost import ByScore, History, Warmup, ZeroCostSampler
 from tests.spaces import BASES, SPACES, Recorder, size_scorer
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
@@ -108,8 +108,15 @@ def test_running_and_waiting_trials_count_as_known_and_failed_ones_the_second_ti
     def space(trial: Any) -> int:
         return int(trial.suggest_int("depth", 1, 6))
 
+    class NeverSteppingBack(ByScore):
+        weighs_prospects = True  # what fails teaches nothing of what is like it
+
     sampler = ZeroCostSampler(
-        size_scorer(space), base_sampler=BASES["random"](), warmup=None, ranking="size", moves=100
+        size_scorer(space),
+        base_sampler=BASES["random"](),
+        warmup=None,
+        ranking=NeverSteppingBack("size"),
+        moves=100,
     )
     study = optuna.create_study(sampler=sampler)
     for _ in range(2):

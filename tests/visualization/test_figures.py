@@ -177,7 +177,7 @@ def test_a_last_improvement_is_not_hidden_by_the_edge() -> None:
 
 
 def test_what_a_move_takes_from_the_pool_is_shown_as_chosen() -> None:
-    ranking = Learned(trusting=2, honest=2, sources=Sources(random=0, neighbours=0, pool=True))
+    ranking = Learned(trusting=2, honest=2, sources=Sources(random=0, searched=0, pool=True))
     sampler = ZeroCostSampler(
         scorer,
         base_sampler=BASES["random"](),
