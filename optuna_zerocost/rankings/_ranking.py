@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -123,11 +123,12 @@ class BaseRanking(abc.ABC):
 
     def wanted(
         self, history: History, known: Sequence[Candidate], given: Mapping[str, Any], seed: int
-    ) -> Sequence[Candidate]:
-        """Return architectures that are worth a score, not scored yet, best first.
+    ) -> Iterable[Candidate]:
+        """Return architectures that are worth a score, each once, best first.
 
-        What is ``known`` was scored, and shows the search space; no parameter that is ``given``
-        may differ.
+        There may be many more than are to be scored: some are known, or outside of limits. What
+        is ``known`` was scored, and shows the search space; no parameter that is ``given`` may
+        differ.
         """
         return ()
 
