@@ -205,10 +205,11 @@ def stepping_back(
     if prospects is None:
         return list(order)
     # Of differences that are no more than rounding, the order is kept.
-    probabilities = np.round(prospects, 2)
-    if (probabilities >= _LIKELY).any():
-        return sorted(order, key=lambda index: bool(probabilities[index] < _LIKELY))
-    return sorted(order, key=lambda index: -float(probabilities[index]))
+    is_likely = np.round(prospects, 2) >= _LIKELY
+    if is_likely.any():
+        return sorted(order, key=lambda index: not is_likely[index])
+    magnitudes = np.round(np.log(prospects), 1)
+    return sorted(order, key=lambda index: -float(magnitudes[index]))
 
 
 def _check_names(names: Sequence[str], candidates: Sequence[Candidate], history: History) -> None:
