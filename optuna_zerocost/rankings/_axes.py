@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,8 +32,11 @@ class Choices:
 
     def place(self, value: Any) -> float:
         """Return the place of a value."""
-        found = (i for i, choice in enumerate(self.choices) if _is_same(choice, value))
-        return float(next(found, len(self.choices)))
+        return self._places.get(_identity(value), float(len(self.choices)))
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[type, Any], float]:
+        return {_identity(choice): float(i) for i, choice in enumerate(self.choices)}
 
     def value(self, place: float) -> Any:
         """Return the value at a place."""
@@ -75,6 +79,11 @@ class Numbers:
     is_integer: bool
     ordered: tuple[Any, ...] = ()  # the choices in their order, where it is choices
 
+    @functools.cached_property
+    def _scale(self) -> tuple[float, float]:
+        """The ends of the range, scaled."""
+        return self._scaled(self.low), self._scaled(self.high)
+
     @property
     def levels(self) -> int:
         """Number of values, 0 for a continuum."""
@@ -86,7 +95,7 @@ class Numbers:
         """Return the place of a value; one outside of the range is put at its end."""
         if self.ordered:
             return self.ordered.index(value) / (len(self.ordered) - 1)
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self._scale
         if not high > low:
             return 0.5
         if self.is_log and value <= 0:
@@ -105,7 +114,7 @@ class Numbers:
         places = np.clip(places, 0.0, 1.0)
         if self.ordered:
             return np.round(places * (self.levels - 1)) / (self.levels - 1)
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self._scale
         if not self.step or not high > low:
             return places
         values = self._unscaled(places)
@@ -138,7 +147,7 @@ class Numbers:
         return math.log(value) if self.is_log else float(value)
 
     def _unscaled(self, places: _Array) -> _Array:
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self._scale
         values = low + np.clip(places, 0.0, 1.0) * (high - low)
         values = np.clip(np.exp(values) if self.is_log else values, self.low, self.high)
         if self.step:
@@ -179,6 +188,6 @@ def _is_finite_number(choice: Any) -> bool:
     return is_number and math.isfinite(choice)
 
 
-def _is_same(choice: Any, value: Any) -> bool:
+def _identity(value: Any) -> tuple[type, Any]:
     # True is no 1, and NaN is NaN.
-    return type(choice) is type(value) and (choice == value or repr(choice) == repr(value))
+    return type(value), repr(value) if value != value else value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -83,14 +84,19 @@ class ConfigurationSpace:
         told = {name for params, _ in architectures for name in params}
         wanted = None if names is None else set(names)
         seen: dict[str, list[BaseDistribution]] = {}
+        counts: Counter[str] = Counter()
         for params, distributions in rows:
+            counts.update(list(params))
             for name in params:
-                if wanted is None or name in wanted:
-                    seen.setdefault(name, []).append(distributions[name])
+                kinds, distribution = seen.setdefault(name, []), distributions[name]
+                # Most are like the one before; comparing is quicker than hashing.
+                if not kinds or (distribution is not kinds[-1] and distribution != kinds[-1]):
+                    kinds.append(distribution)
         # How many of the rows tell of a parameter.
         tell = {name: len(rows) if name in told else len(trials) for name in seen}
+        names = [name for name in seen if wanted is None or name in wanted]
         # The order depends on nothing but the rows, and what decides comes before what it decides.
-        ordered = sorted(seen, key=lambda name: (-len(seen[name]) / tell[name], name))
+        ordered = sorted(names, key=lambda name: (-counts[name] / tell[name], name))
         axes = {name: axis_of(_latest_last(seen[name])) for name in ordered}
         self._axes: dict[str, Axis] = {n: axis for n, axis in axes.items() if axis is not None}
         self._latest = {name: seen[name][-1] for name in self._axes}

@@ -44,6 +44,11 @@ class _Hyperparameters(NamedTuple):
     noise: float  # variance
 
 
+# Hyperparameters by what they were fitted to; threads of one process may share them.
+_KNOWN_FITS: dict[tuple[bytes, ...], tuple[_Hyperparameters, float]] = {}
+_MOST_KNOWN_FITS = 32
+
+
 class GaussianProcess:
     """Matérn-5/2 with a lengthscale for each group of columns, at the most likely point.
 
@@ -62,9 +67,17 @@ class GaussianProcess:
         rows = np.arange(len(targets))
         if len(targets) > _MOST_FITTED:
             rows = np.linspace(0, len(targets) - 1, _MOST_FITTED).astype(np.intp)
-        self._hyperparameters, self.log_posterior = self._fitted(
-            features.columns[rows], targets[rows]
-        )
+        columns, fitted = features.columns[rows], targets[rows]
+        # The same is asked again for one trial: before its candidates are scored, and for what
+        # there is to tell.
+        key = (columns.tobytes(), features.groups.tobytes(), fitted.tobytes())
+        found = _KNOWN_FITS.get(key)
+        if found is None:
+            found = self._fitted(columns, fitted)
+            if len(_KNOWN_FITS) >= _MOST_KNOWN_FITS:
+                _KNOWN_FITS.clear()
+            _KNOWN_FITS[key] = found
+        self._hyperparameters, self.log_posterior = found
         # What was fitted to a part is worth as much for each of the others.
         self.log_posterior *= len(targets) / max(len(rows), 1)
         self._condition(features, targets)

@@ -51,8 +51,8 @@ class Sources:
         pool: Whether the warmup's pool, which is scored already, stays in the choice.
     """
 
-    random: int = 4
-    searched: int = 8
+    random: int = 8
+    searched: int = 16
     pool: bool = True
 
     def __post_init__(self) -> None:

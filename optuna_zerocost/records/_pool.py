@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
@@ -160,11 +160,14 @@ class PoolStore:
 def merged(pieces: Iterable[Pool]) -> Pool:
     """Return the pool that ``pieces`` make up, each architecture once."""
     distinct: dict[ArchitectureKey, Candidate] = {}
+    # Equal distributions are one object: who looks for what is new among thousands compares them.
+    one_of: dict[BaseDistribution, BaseDistribution] = {}
     rejected, reason, draws, outside = 0, "", 0, 0
     rejects: list[Reject] = []
     for piece in pieces:
         for candidate in piece.candidates:
-            distinct.setdefault(candidate.key, candidate)
+            same = {n: one_of.setdefault(d, d) for n, d in candidate.distributions.items()}
+            distinct.setdefault(candidate.key, replace(candidate, distributions=same))
         rejected, reason = rejected + piece.rejected, reason or piece.reason
         draws, outside = draws + piece.draws, outside + piece.outside
         rejects += piece.rejects

@@ -29,7 +29,7 @@ _DEFAULT_WARMUP = Warmup()
 
 # A ranking with sources of its own takes few trials from a pool, and needs few draws besides them:
 # more scores were not worth their time (docs/experiments/studies.md).
-_SHORT_WARMUP, _FEW_MOVES = Warmup(200), 4
+_SHORT_WARMUP, _FEW_MOVES = Warmup(200), 2
 
 
 class ZeroCostSampler(BaseSampler):
@@ -81,7 +81,7 @@ class ZeroCostSampler(BaseSampler):
         warmup: Size of the warmup, or ``None`` for no warmup. Default: ``Warmup()``, and with
             :class:`~optuna_zerocost.Learned` ``Warmup(200)``, of which it takes eight trials.
         moves: How often the base sampler is asked for each trial after the warmup. Default: 32,
-            and with ``Learned``, which adds candidates of its own, 4. With 1 the base
+            and with ``Learned``, which adds candidates of its own, 2. With 1 the base
             sampler's suggestion is used as it is, and scored only after the trial; or where there
             are limits, its first suggestion within them. With ``"neighbours"``, the candidates are
             what no trial has evaluated among the one-edit neighbours of a parent: every other

@@ -518,17 +518,17 @@ def _plans() -> dict[str, _Plan]:
         "learned, exploration": _Plan(
             _sampler(Scores(cell), ranking=lambda: Learned(exploration=1.5)), _CELL
         ),
-        "learned, its pool stays": _Plan(
+        "learned, without its pool": _Plan(
             _sampler(
                 Scores(cell, _BOTH),
-                ranking=lambda: Learned(sources=Sources(random=8, neighbours=8, pool=True)),
+                ranking=lambda: Learned(sources=Sources(random=8, searched=8, pool=False)),
             ),
             _CELL,
         ),
         "learned, no other sources": _Plan(
             _sampler(
                 Scores(conditional),
-                ranking=lambda: Learned(sources=Sources(random=0, neighbours=0)),
+                ranking=lambda: Learned(sources=Sources(random=0, searched=0, pool=False)),
             ),
             _value(conditional),
         ),
@@ -649,7 +649,7 @@ def _plans() -> dict[str, _Plan]:
         "networks, synflow and snip, learned": _Plan(
             _sampler(
                 _synflow_and_snip(),
-                ranking=lambda: Learned(sources=Sources(random=8, neighbours=8)),
+                ranking=lambda: Learned(sources=Sources(random=8, searched=8)),
             ),
             _value(network_space),
         ),
@@ -672,7 +672,7 @@ def _plans() -> dict[str, _Plan]:
             lambda: ZeroCostSampler(
                 _reduced_training(),
                 base_sampler=_random(),
-                ranking=Learned(sources=Sources(random=3, neighbours=3)),
+                ranking=Learned(sources=Sources(random=3, searched=3)),
                 warmup=Warmup(12, 4, show_progress_bar=False),
                 moves=2,
             ),

@@ -437,8 +437,9 @@ def test_what_a_learned_ranking_adds_stays_within() -> None:
     sources = Sources(random=3, searched=4)
     trials = searched(2, Learned("total", sources=sources), "random", low=90, trials=14)
     considered = [trial.user_attrs["zerocost:candidates"] for trial in trials]
-    # Drawn again until there are as many as asked for: 2 moves, 3 random ones, 4 neighbours.
-    assert max(considered) >= 2 + 3 + 4
+    # Drawn again until there are as many as asked for, 2 moves and 3 random ones; of those that
+    # were searched for, as many as are within.
+    assert max(considered) > 2 + 3
     assert all(trial.user_attrs["zerocost:feasible"] < 1 for trial in trials)
 
 
