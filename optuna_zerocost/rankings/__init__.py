@@ -3,7 +3,7 @@
 from optuna_zerocost.rankings._explanation import explain
 from optuna_zerocost.rankings._fixed import ByScore, OnlyScore, RankSum, Vote, as_ranking
 from optuna_zerocost.rankings._learned import Learned
-from optuna_zerocost.rankings._observations import Observations
+from optuna_zerocost.rankings._observations import Observations, Table
 from optuna_zerocost.rankings._outlook import Outlook
 from optuna_zerocost.rankings._pareto import Pareto
 from optuna_zerocost.rankings._rank_correlation import Estimate, kendall, spearman
@@ -21,6 +21,7 @@ __all__ = [
     "RankSum",
     "Ranking",
     "Sources",
+    "Table",
     "Vote",
     "as_ranking",
     "best_first",

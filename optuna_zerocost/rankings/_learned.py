@@ -45,7 +45,6 @@ _TRUSTING = 4  # first trials
 _MOST_PARENTS = 6  # trials whose neighbours are looked at
 _MOST_REPEATED = 20  # best trials whose architectures may be trained again
 _MOST_OPTIONS = 48  # whole configurations that are compared in the end
-_SPARE = 4  # times as many architectures as are to be scored: some turn out to be known
 
 
 @dataclass(frozen=True)
@@ -160,11 +159,11 @@ class Learned(BaseRanking):
     @in_one_thread
     def wanted(
         self, history: History, known: Sequence[Candidate], given: Mapping[str, Any], seed: int
-    ) -> list[Candidate]:
+    ) -> Iterable[Candidate]:
         """Return architectures that are worth a score, by their parameters alone, best first."""
         seen = self._observations(history, known, is_whole=True)
         if not self._has_learned(seen, history) or self.sources is None:
-            return []
+            return ()
         outlook = self._outlook(seen, with_scores=False)
         space, rng = seen.space.fixing(given), np.random.default_rng(seed)
         points = widely(
@@ -173,14 +172,8 @@ class Learned(BaseRanking):
             seen.own.points[self._parents(seen)],
             rng,
         )
-        architecture = seen.architecture
-        found: dict[Any, Candidate] = {}
-        for point in points:
-            candidate = Candidate(*space.params_at(point, architecture), {})
-            found.setdefault(candidate.key, candidate)
-            if len(found) >= _SPARE * self.sources.searched:
-                break
-        return list(found.values())
+        candidates = (Candidate(*space.params_at(p, seen.architecture), {}) for p in points)
+        return _each_once(candidates)
 
     @in_one_thread
     def completed(
@@ -402,6 +395,14 @@ class Learned(BaseRanking):
 
     def _outlook(self, seen: Observations, *, with_scores: bool = True) -> Outlook:
         return Outlook(seen, with_scores=with_scores, exploration=self._exploration)
+
+
+def _each_once(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    met = set()
+    for candidate in candidates:
+        if candidate.key not in met:
+            met.add(candidate.key)
+            yield candidate
 
 
 def _begun(history: History) -> int:

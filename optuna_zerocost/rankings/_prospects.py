@@ -144,7 +144,9 @@ class Prospects:
     def _model(self, table: Table, values: _Array) -> tuple[GaussianProcess, float, float]:
         size = float(np.median(np.abs(values[values != 0])))
         scaled = np.copysign(np.log1p(np.abs(values) / size), values)
-        mean, unit = float(scaled.mean()), float(scaled.std()) or 1.0
+        # While all violate it, nothing says that what is far from them does so as well.
+        mean = float(scaled.mean()) if (values <= 0).any() else 0.0
+        unit = float(np.sqrt(((scaled - mean) ** 2).mean())) or 1.0
         return GaussianProcess(self._seen.features(table), (scaled - mean) / unit), mean, unit
 
 

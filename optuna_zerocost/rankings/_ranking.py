@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -123,11 +123,12 @@ class BaseRanking(abc.ABC):
 
     def wanted(
         self, history: History, known: Sequence[Candidate], given: Mapping[str, Any], seed: int
-    ) -> Sequence[Candidate]:
-        """Return architectures that are worth a score, not scored yet, best first.
+    ) -> Iterable[Candidate]:
+        """Return architectures that are worth a score, each once, best first.
 
-        What is ``known`` was scored, and shows the search space; no parameter that is ``given``
-        may differ.
+        There may be many more than are to be scored: some are known, or outside of limits. What
+        is ``known`` was scored, and shows the search space; no parameter that is ``given`` may
+        differ.
         """
         return ()
 
@@ -204,10 +205,11 @@ def stepping_back(
     if prospects is None:
         return list(order)
     # Of differences that are no more than rounding, the order is kept.
-    probabilities = np.round(prospects, 2)
-    if (probabilities >= _LIKELY).any():
-        return sorted(order, key=lambda index: bool(probabilities[index] < _LIKELY))
-    return sorted(order, key=lambda index: -float(probabilities[index]))
+    is_likely = np.round(prospects, 2) >= _LIKELY
+    if is_likely.any():
+        return sorted(order, key=lambda index: not is_likely[index])
+    magnitudes = np.round(np.log(prospects), 1)
+    return sorted(order, key=lambda index: -float(magnitudes[index]))
 
 
 def _check_names(names: Sequence[str], candidates: Sequence[Candidate], history: History) -> None:

