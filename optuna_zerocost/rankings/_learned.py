@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -24,7 +25,7 @@ from optuna_zerocost.rankings._observations import (
 )
 from optuna_zerocost.rankings._outlook import Outlook, trust_in_scores
 from optuna_zerocost.rankings._ranking import BaseRanking, Sources, by_merit, stepping_back
-from optuna_zerocost.rankings._search import SETS, completions, widely
+from optuna_zerocost.rankings._search import FEWEST_SETS, SETS, completions, widely
 from optuna_zerocost.rankings._threads import in_one_thread
 from optuna_zerocost.records import (
     TRUST,
@@ -230,6 +231,10 @@ class Learned(BaseRanking):
             [candidate.scores for candidate in architectures],
         )
 
+        # Where there is a single architecture, or none, all there is to vary is hyperparameters.
+        sets = max(SETS, math.ceil(FEWEST_SETS / max(len(some), 1)))
+        counts = [sets] * len(some) + [1] * len(pooled)
+
         def acquisition(points: _Array, which: _Rows) -> _Array:
             return outlook.acquisition(dataclasses.replace(known[which], points=points))
 
@@ -237,7 +242,7 @@ class Learned(BaseRanking):
             space,
             acquisition,
             known.points,
-            [SETS] * len(some) + [1] * len(pooled),
+            counts,
             free,
             seen.own.points[self._parents(seen)],
             np.random.default_rng(seed),

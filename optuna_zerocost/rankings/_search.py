@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from optuna_zerocost.rankings._configuration_space import ConfigurationSpace
 
-__all__ = ["SETS", "completions", "widely"]
+__all__ = ["FEWEST_SETS", "SETS", "completions", "widely"]
 
 _Array = npt.NDArray[np.float64]
 
@@ -17,9 +17,9 @@ _Array = npt.NDArray[np.float64]
 # worse: where little is known of a dozen parameters, the best of many is a far corner.
 _RANDOM, _NEIGHBOURS = 32, 64
 
-# For each architecture so many sets of hyperparameters, of which a share is random and the others
-# are neighbours of what good trials had.
-SETS = 12
+# For each architecture so many sets of hyperparameters, and so many for all at least; a share is
+# random, and the others are neighbours of what good trials had.
+SETS, FEWEST_SETS = 12, 96
 _SHARE_OF_RANDOM = 0.2
 
 
