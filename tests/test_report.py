@@ -17,7 +17,7 @@ from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
-from optuna_zerocost import Learned, Warmup, ZeroCostSampler, analysis
+from optuna_zerocost import Learned, Warmup, ZeroCostSampler, _words, analysis
 from optuna_zerocost.cli import main
 
 # It would end a script or a tag, if it were not escaped, and needs quotes in CSV.
@@ -140,8 +140,9 @@ def test_what_the_ranking_has_learned_is_told(
     assert "What the ranking has learned" in text
     # Most of what it chooses among is not the base sampler's.
     origins = [trial.user_attrs.get("zerocost:origin") for trial in study.trials]
-    assert "neighbour" in origins
-    assert f"{origins.count('neighbour')} next to a good one" in " ".join(text.split())
+    assert "searched" in origins
+    told = f"{origins.count('searched')} {_words._ORIGINS['searched']}"
+    assert told in " ".join(text.split())
     assert "What the ranking has learned" in report(capsys, storage, "--format", "html")
     search(storage, "fixed")
     assert "What the ranking has learned" not in report(capsys, storage, name="fixed")

@@ -104,6 +104,7 @@ class ConfigurationSpace:
         self._points = self.at([params for params, _ in rows])
         self._told = [tell[name] for name in self.names]
         self._fixed: dict[int, float] = {}
+        self._given: dict[str, Any] = {}
         self.architecture = self.index([name for name in self.names if name in told])
 
     def index(self, names: Sequence[str]) -> list[int]:
@@ -127,6 +128,7 @@ class ConfigurationSpace:
         places = self.at([given])[0]
         other = copy.copy(self)
         other._fixed = {i: float(places[i]) for i in self.index(names)}
+        other._given = {name: given[name] for name in names}
         return other
 
     def params_at(
@@ -135,6 +137,8 @@ class ConfigurationSpace:
         """Return what the ``columns`` of a point stand for."""
         names = [self.names[column] for column in columns if not np.isnan(point[column])]
         params = {n: self._axes[n].value(float(point[self.names.index(n)])) for n in names}
+        # A place may stand for a value with another last digit.
+        params |= {n: value for n, value in self._given.items() if n in params}
         return params, {name: self._latest[name] for name in names}
 
     @functools.cached_property

@@ -140,7 +140,7 @@ class Vote(SeveralScores):
         for rank in ranks:
             votes += np.nan_to_num(np.sign(rank[:, None] - rank[None, :])).astype(np.int16)
         won = np.sign(votes).sum(axis=1, dtype=np.int64)
-        return [int(i) for i in np.lexsort((-_sum_as_if_whole(ranks), -won))]
+        return [int(i) for i in np.lexsort((-_mean_of_known(ranks), -won))]
 
 
 class RankSum(SeveralScores):
@@ -158,18 +158,18 @@ class RankSum(SeveralScores):
     def __call__(self, candidates: Sequence[Candidate], history: History, /) -> list[int]:
         """Return the indices of ``candidates``, best first."""
         ranks = self._ranks(candidates, history)
-        return by_merit(_sum_as_if_whole(np.log(ranks / max(len(candidates), 1))))
+        return by_merit(_mean_of_known(np.log(ranks / max(len(candidates), 1))))
 
 
-def _sum_as_if_whole(ranks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the sum over the scores, shape (candidates,), a missing one taken as the mean.
+def _mean_of_known(ranks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return the mean over the scores that each candidate has, shape (candidates,).
 
-    Where nothing is missing the sum is exact. It is -inf for a candidate without any score.
+    It is rounded, so that what is equal is so however many scores there are, and -inf for a
+    candidate without any score.
     """
     there = np.count_nonzero(~np.isnan(ranks), axis=0)
-    scale = np.where(there, len(ranks) / np.maximum(there, 1), 1.0)
-    sums: npt.NDArray[np.float64] = np.nansum(ranks, axis=0) * scale
-    return np.where(there, sums, -np.inf)
+    means = np.round(np.nansum(ranks, axis=0) / np.maximum(there, 1), 12)
+    return np.where(there, means, -np.inf)
 
 
 class _Function(BaseRanking):

@@ -134,16 +134,26 @@ def test_depth_decides_about_widths_and_the_optimizer_about_its_momentum(is_near
 
 
 def test_what_is_fixed_stays_so_and_decides_as_any_value() -> None:
-    given_values = {"depth": 2, "momentum": 0.5, "something else": 3}
+    # To the last digit, and even if it was never seen.
+    given_values = {"depth": 2, "momentum": 0.1 + 1e-16, "something else": 3}
     shown, rng = ConfigurationSpace(depth_rows(40)), np.random.default_rng(0)
     fixed = shown.fixing(given_values)
     drawn = fixed.sampled(rng, 50)
     for params in params_of(
         fixed, [*drawn, *fixed.neighbours(drawn, rng, range(len(fixed.names)))]
     ):
-        assert params["depth"] == 2 and params["momentum"] == 0.5
+        assert params["depth"] == 2 and params["momentum"] == 0.1 + 1e-16
         assert {name for name in params if "width" in name} == {"width_0", "width_1"}
     assert {params["depth"] for params in params_of(shown, shown.sampled(rng, 50))} != {2}
+
+
+def test_a_rate_that_is_fixed_is_the_same_to_the_last_digit() -> None:
+    rate = FloatDistribution(1e-5, 1.0, log=True)
+    shown = ConfigurationSpace([({"rate": 0.3}, {"rate": rate})])
+    for value in (1e-3, 0.1, 1e-4, 5.0):
+        fixed = shown.fixing({"rate": value})
+        found = params_of(fixed, fixed.sampled(np.random.default_rng(0), 2))
+        assert found == [{"rate": value}] * 2
 
 
 def test_an_architecture_says_nothing_of_hyperparameters() -> None:

@@ -172,9 +172,7 @@ def test_a_small_space_is_nearly_exhausted_before_an_architecture_is_trained_twi
         sampler=ZeroCostSampler(
             lambda trial: {"size": space(trial)},
             base_sampler=optuna.samplers.RandomSampler(seed=seed),
-            ranking=Learned(
-                trusting=2, honest=2, sources=Sources(random=3, searched=6)
-            ),
+            ranking=Learned(trusting=2, honest=2, sources=Sources(random=3, searched=6)),
             warmup=Warmup(candidates=30, trials=4),
             moves=2,
         ),
