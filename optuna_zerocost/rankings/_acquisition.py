@@ -65,9 +65,7 @@ class HypervolumeImprovement:
         low, high = levels.min(axis=0), levels.max(axis=0)
         self._unit = np.where(high > low, high - low, 1.0)
         self._reference = low - _MARGIN * self._unit
-        # Directions on the positive part of the sphere.
-        normal = np.abs(_normal(_DIRECTIONS, count, 0))
-        self._directions = normal / np.linalg.norm(normal, axis=1, keepdims=True)
+        self._directions = _directions(count)
         self._best = np.zeros(_DIRECTIONS)
         if len(reached):
             self._best = self._volumes(reached).max(axis=0)
@@ -87,6 +85,17 @@ class HypervolumeImprovement:
         above = np.maximum((values - self._reference) / self._unit, 0.0)
         least = (above[:, None, :] / np.maximum(self._directions, _TINY)).min(axis=2)
         return np.asarray(least ** values.shape[1])
+
+
+@functools.lru_cache(maxsize=16)
+def _directions(count: int) -> _Array:
+    """Return unit vectors with positive entries, evenly spread, shape (_DIRECTIONS, count)."""
+    if count == 2:
+        angles = (np.arange(_DIRECTIONS) + 0.5) / _DIRECTIONS * (math.pi / 2)
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    normal = np.abs(_normal(_DIRECTIONS, count, 0))
+    unit: _Array = normal / np.linalg.norm(normal, axis=1, keepdims=True)
+    return unit
 
 
 @functools.lru_cache(maxsize=16)
