@@ -52,6 +52,7 @@ _HEAD = """\
 #   and rankings, "proxies" for values and errors of proxies; tests record both, and the digest of
 #   that record is stored here: where it differs from today's, the result is older than the code.
 #   Times depend on the machine and on every line of the code, so that no digest can tell: [].
+# is_earlier: measured with an earlier version of the package, and not since; the pages say so.
 # figures: what the page has. derived: what follows from them, or is said in words there.
 # quoted: a page of the documentation, and words of it, in which {name} stands for a figure,
 #   {name:.2f} for a rounded one, and {.name:.2f} for one without the zero before the point.
@@ -61,6 +62,10 @@ _HEAD = """\
 # Digits of a value in the record that count: the last ones differ between processors.
 _DIGITS = 3
 _NUMBER = re.compile(r"\d*\.?\d+")
+
+
+EARLIER = "earlier version"
+"""Words for code that has changed since it was measured."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ class Result:
         figures: Name → value, as the page has it.
         derived: Name → value that follows from others of the page, or is in words there.
         quoted: Page and words of it, with the figures' names in braces.
+        is_earlier: Whether it was measured with an earlier version, and has not been since. Then
+            its page and those that quote it have to say so, by :data:`EARLIER`.
     """
 
     page: str
@@ -89,6 +96,7 @@ class Result:
     figures: Mapping[str, float] = field(default_factory=dict)
     derived: Mapping[str, float] = field(default_factory=dict)
     quoted: tuple[tuple[str, str], ...] = ()
+    is_earlier: bool = False
 
 
 def load(file: Path = FILE) -> dict[str, Result]:
@@ -122,6 +130,8 @@ def _lines(name: str, result: Result) -> Iterator[str]:
         yield f"{key} = {_toml(getattr(result, key))}"
     for key in ("measured", "digests"):
         yield f"{key} = [{', '.join(map(_toml, getattr(result, key)))}]"
+    if result.is_earlier:
+        yield "is_earlier = true"
     for key in ("figures", "derived"):
         if getattr(result, key):
             yield f"\n[{name}.{key}]"
@@ -161,7 +171,8 @@ def _rounded(value: Any) -> Any:
 
 def valid_now(result: Result) -> Result:
     """Return the result as one that holds for today's behaviour."""
-    return replace(result, digests=tuple(digest_of(what) for what in result.measured))
+    digests = tuple(digest_of(what) for what in result.measured)
+    return replace(result, digests=digests, is_earlier=False)
 
 
 def record_figures(
@@ -219,6 +230,13 @@ def _problems_of(name: str, result: Result) -> Iterator[str]:
     for page, words in _filled_quotes(result):
         if words not in _text(REPOSITORY / page):
             yield f"{page} does not say “{words}”"
+    if result.is_earlier:
+        pages = {RESULTS / result.page, *(REPOSITORY / page for page, _ in result.quoted)}
+        for page in sorted(pages):
+            if EARLIER not in _text(page):
+                place = page.relative_to(REPOSITORY)
+                yield f"{place} does not say that it has figures of an “{EARLIER}”"
+        return
     for what, digest in zip(result.measured, result.digests, strict=True):
         now = digest_of(what)
         if now and now != digest:
