@@ -47,7 +47,7 @@ def objective(trial: optuna.Trial) -> float:
 
 if __name__ == "__main__":
     scorer = ModelScorer(build_model, (inputs[:64], targets[:64]), proxies=["jacob_cov"])
-    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=100, trials=8), moves=16)
+    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=100, trials=8))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(objective, n_trials=int(sys.argv[1]) if len(sys.argv) > 1 else 20)
     print(f"validation accuracy {study.best_value:.3f} with {study.best_params}")

@@ -59,7 +59,7 @@ if __name__ == "__main__":
         proxies=["grad_norm"],
         loss_fn=nn.functional.mse_loss,
     )
-    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=60, trials=5), moves=8)
+    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=60, trials=5))
     study = optuna.create_study(direction="minimize", sampler=sampler)
     study.optimize(objective, n_trials=int(sys.argv[1]) if len(sys.argv) > 1 else 15)
     print(f"squared error {study.best_value:.3f} with {study.best_params}")

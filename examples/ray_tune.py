@@ -58,7 +58,7 @@ def train(config: dict[str, Any]) -> dict[str, float]:
 if __name__ == "__main__":
     inputs, targets = data()
     scorer = ModelScorer(build_model, (inputs[:64], targets[:64]), proxies=["synflow"])
-    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=100, trials=4), moves=8)
+    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=100, trials=4))
     search = OptunaSearch(space, metric="accuracy", mode="max", sampler=sampler)
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 12
     settings = tune.TuneConfig(

@@ -62,7 +62,7 @@ if __name__ == "__main__":
     )
     batch = (inputs[:64], targets[:64])
     scorer = ModelScorer(build_model, batch, proxies=["jacob_cov"], limits=limits)
-    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=100, trials=6), moves=8)
+    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=100, trials=6))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(objective, n_trials=int(sys.argv[1]) if len(sys.argv) > 1 else 20)
     print(f"validation accuracy {study.best_value:.3f} with {study.best_params}")

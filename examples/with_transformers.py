@@ -61,7 +61,7 @@ def objective(trial: optuna.Trial) -> float:
 if __name__ == "__main__":
     batch = (rows(slice(32)), targets[:32])
     scorer = ModelScorer(build_model, batch, proxies=["grad_norm"], forward_fn=logits)
-    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=40, trials=4), moves=8)
+    sampler = ZeroCostSampler(scorer, warmup=Warmup(candidates=40, trials=4))
     study = optuna.create_study(direction="maximize", sampler=sampler)
     study.optimize(objective, n_trials=int(sys.argv[1]) if len(sys.argv) > 1 else 10)
     print(f"validation accuracy {study.best_value:.3f} with {study.best_params}")

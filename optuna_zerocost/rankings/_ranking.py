@@ -46,8 +46,7 @@ class Sources:
 
     Args:
         random: Number of random architectures.
-        searched: Number of architectures that the finished trials' parameters alone speak for,
-            among thousands.
+        searched: Number of architectures that the finished trials' parameters alone speak for.
         pool: Whether the warmup's pool, which is scored already, stays in the choice.
     """
 

@@ -25,7 +25,7 @@ Draws = Generator[Draw, None, None]
 
 
 class Sources:
-    """The base sampler's draws, edits of a parent, random draws and neighbours, for one trial.
+    """The base sampler's draws, edits of a parent, random draws and what is wanted, for one trial.
 
     No draw changes what is ``given``: fixed, enqueued, or suggested already.
     """

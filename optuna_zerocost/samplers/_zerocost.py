@@ -46,8 +46,10 @@ class ZeroCostSampler(BaseSampler):
     Architectures that the study has evaluated, is evaluating or has enqueued are not proposed
     again unless the base sampler proposes nothing else; neither is the same network with other
     parameters (dropout rates, say), where the ranking goes by scores alone. Parameters that the
-    scorer does not ask for (a learning rate, say) are the base sampler's own. Enqueued and fixed
-    parameters are kept.
+    scorer does not ask for (a learning rate, say) are the base sampler's own; the default ranking
+    chooses them together with the architecture once trials have shown them, and may train an
+    architecture again with others. Enqueued and fixed parameters are kept.
+
     The sampler has no search state of its own: what it does is a function of the study's history,
     so several workers and a resumed study behave alike. To fix parameters, put
     ``PartialFixedSampler`` inside, as the base sampler.
@@ -67,6 +69,10 @@ class ZeroCostSampler(BaseSampler):
     violating is used, and its violation is recorded as a constraint of the trial and as
     ``zerocost:violation``. A scorer with limits and no scores makes the first new architecture
     within the limits the trial, without a warmup.
+
+    Where trials fail, or violate constraints (``Trial.set_constraint``, or a ``constraints_func``
+    of the base sampler), the probability that one does not is learned, and what will hardly
+    succeed comes last, with any ranking.
 
     Args:
         scorer: Turns a trial into named scores, e.g. a

@@ -41,9 +41,7 @@ if __name__ == "__main__":
     zerocost = optunahub.load_module("samplers/zerocost")
     batch = (inputs[::8], targets[::8])
     scorer = zerocost.ModelScorer(build_model, batch, proxies=["jacob_cov"])
-    sampler = zerocost.ZeroCostSampler(
-        scorer, warmup=zerocost.Warmup(candidates=100, trials=8), moves=16
-    )
+    sampler = zerocost.ZeroCostSampler(scorer, warmup=zerocost.Warmup(candidates=100, trials=8))
     study = optuna.create_study(direction="minimize", sampler=sampler)
     study.optimize(objective, n_trials=20)
     print(f"loss {study.best_value:.3f} with {study.best_params}")
