@@ -1,14 +1,13 @@
 """The demo, end to end with few trials, and its parts."""
 
 import dataclasses
-import inspect
 
 import optuna
 import pytest
 import torch
 from optuna.trial import FixedTrial, TrialState, create_trial
 
-from optuna_zerocost import Warmup, ZeroCostSampler, analysis, demo
+from optuna_zerocost import ZeroCostSampler, analysis, demo
 from optuna_zerocost.cli import main
 from optuna_zerocost.demo import _arms
 from optuna_zerocost.proxies import score_network
@@ -97,10 +96,11 @@ def test_scores_are_stored_with_the_trials(arms):
 
 
 def test_learned_arm_is_the_sampler_as_it_comes():
-    defaults = inspect.signature(ZeroCostSampler).parameters
-    assert demo.Settings().candidates == Warmup().candidates
-    assert demo.Settings().moves == defaults["moves"].default
-    assert defaults["warmup"].default == Warmup()
+    of_demo = _arms._sampler(_arms.LEARNED, 0, demo.Settings())._setup
+    default = ZeroCostSampler(of_demo.scorer, seed=0)._setup
+    assert of_demo.moves == default.moves
+    assert dataclasses.replace(of_demo.warmup, show_progress_bar=True) == default.warmup
+    assert repr(of_demo.ranking) == repr(default.ranking)
 
 
 def test_base_arm_suggests_what_the_bare_sampler_does(arms):

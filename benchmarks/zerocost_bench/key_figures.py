@@ -231,10 +231,10 @@ def _problems_of(name: str, result: Result) -> Iterator[str]:
         if words not in _text(REPOSITORY / page):
             yield f"{page} does not say “{words}”"
     if result.is_earlier:
-        pages = {RESULTS / result.page, *(REPOSITORY / page for page, _ in result.quoted)}
-        for page in sorted(pages):
-            if EARLIER not in _text(page):
-                place = page.relative_to(REPOSITORY)
+        files = {RESULTS / result.page, *(REPOSITORY / page for page, _ in result.quoted)}
+        for file in sorted(files):
+            if EARLIER not in _text(file):
+                place = file.relative_to(REPOSITORY)
                 yield f"{place} does not say that it has figures of an “{EARLIER}”"
         return
     for what, digest in zip(result.measured, result.digests, strict=True):

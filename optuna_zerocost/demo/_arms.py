@@ -36,14 +36,14 @@ _CHOOSING, _TRAINING = "demo:choosing_seconds", "demo:training_seconds"
 
 @dataclass(frozen=True)
 class Settings:
-    """Size of the demo; the warmup and the moves are as large as they are by default.
+    """Size of the demo; warmup and moves of the rank sum are as large as they are by default.
 
     Attributes:
         trials: Trainings of each study.
         seeds: Each seeds one study of each kind: sampler, weights, order of the training images.
         jobs: Studies that run at a time, each in a process of its own; 1 uses this process.
-        candidates: Random architectures that a warmup scores.
-        moves: Draws from the base sampler for each later training.
+        candidates: Random architectures that a warmup scores, at most 200 by default.
+        moves: Draws from the base sampler for each later training, with the rank sum.
     """
 
     trials: int = 30
@@ -95,8 +95,10 @@ def _sampler(name: str, seed: int, settings: Settings) -> ZeroCostSampler:
         warmup = Warmup(candidates, trials=8, show_progress_bar=False)
         ranking = RankSum(*SCORES)
         return ZeroCostSampler(scorer, ranking=ranking, warmup=warmup, moves=moves, seed=seed)
+    # What it does by default, but for the progress bar.
+    candidates = min(candidates, 200)
     warmup = Warmup(candidates, trials=min(64, candidates), show_progress_bar=False)
-    return ZeroCostSampler(scorer, warmup=warmup, moves=moves, seed=seed)
+    return ZeroCostSampler(scorer, warmup=warmup, seed=seed)
 
 
 def run(settings: Settings, storage: RDBStorage) -> Iterator[Arm]:

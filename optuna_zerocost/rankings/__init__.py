@@ -7,7 +7,13 @@ from optuna_zerocost.rankings._observations import Observations, Table
 from optuna_zerocost.rankings._outlook import Outlook
 from optuna_zerocost.rankings._pareto import Pareto
 from optuna_zerocost.rankings._rank_correlation import Estimate, kendall, spearman
-from optuna_zerocost.rankings._ranking import BaseRanking, Ranking, Sources, best_first
+from optuna_zerocost.rankings._ranking import (
+    BaseRanking,
+    Ranking,
+    Sources,
+    best_first,
+    proposed_first,
+)
 
 __all__ = [
     "BaseRanking",
@@ -27,5 +33,6 @@ __all__ = [
     "best_first",
     "explain",
     "kendall",
+    "proposed_first",
     "spearman",
 ]

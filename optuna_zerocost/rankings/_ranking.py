@@ -23,6 +23,7 @@ __all__ = [
     "Sources",
     "best_first",
     "by_merit",
+    "proposed_first",
     "stepping_back",
 ]
 
@@ -170,7 +171,7 @@ def best_first(ranking: Ranking, candidates: Sequence[Candidate], history: Histo
 
     A score may be undefined for a candidate. Those that have none of the scores that the ranking
     reads come last, as they were drawn; and so do those that lack one, unless the ranking bears
-    that. Where trials failed or violated constraints, what is likely to do so comes last of all.
+    that.
 
     Raises:
         ValueError: If the order is none, or no candidate and no trial ever had a score that is
@@ -189,8 +190,23 @@ def best_first(ranking: Ranking, candidates: Sequence[Candidate], history: Histo
     ]
     order = _checked_order(ranking, [candidates[index] for index in ranked], history)
     lacking = sorted(set(range(len(candidates))) - set(ranked))
-    whole = [*(ranked[index] for index in order), *lacking]
-    return stepping_back(whole, candidates, history)
+    return [*(ranked[index] for index in order), *lacking]
+
+
+def proposed_first(
+    ranking: Ranking, candidates: Sequence[Candidate], history: History
+) -> list[int]:
+    """Apply ``ranking`` to what may be trained: what will hardly succeed comes last.
+
+    A ranking that weighs prospects itself is applied as it is.
+
+    Raises:
+        ValueError: As :func:`best_first` does.
+    """
+    order = best_first(ranking, candidates, history)
+    if getattr(ranking, "weighs_prospects", False):
+        return order
+    return stepping_back(order, candidates, history)
 
 
 def stepping_back(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from optuna.distributions import BaseDistribution
 
-from optuna_zerocost.rankings import best_first
+from optuna_zerocost.rankings import proposed_first
 from optuna_zerocost.records import Candidate, History, choose, claim_best
 from optuna_zerocost.samplers._generation import CandidateGeneration
 from optuna_zerocost.samplers._notices import Notices
@@ -94,7 +94,7 @@ class Chooser:
         self, snapshot: Snapshot, candidates: Sequence[Candidate], history: History
     ) -> tuple[Candidate, bool]:
         """Claim the best candidate that no other trial has; or return the best, not claimed."""
-        order = best_first(self._setup.ranking, candidates, history)
+        order = proposed_first(self._setup.ranking, candidates, history)
         ordered = [candidates[index] for index in order]
         with self._lock:
             claimed = claim_best(snapshot.study, snapshot.trial, ordered)

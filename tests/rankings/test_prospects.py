@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from scipy.stats import spearmanr
 
 from optuna_zerocost import ByScore, Candidate, History, Learned
-from optuna_zerocost.rankings import Observations, Outlook, best_first
+from optuna_zerocost.rankings import Observations, Outlook, proposed_first
 from optuna_zerocost.rankings._prospects import Prospects, known_quantity, prospects_of
 
 MAXIMIZE = StudyDirection.MAXIMIZE
@@ -254,7 +254,7 @@ def test_a_fixed_ranking_steps_back_from_what_fails() -> None:
     trials: list[FrozenTrial] = []
     left = list(candidates)
     for _ in range(20):
-        order = best_first(ByScore("s"), left, History(trials=trials, directions=(MAXIMIZE,)))
+        order = proposed_first(ByScore("s"), left, History(trials=trials, directions=(MAXIMIZE,)))
         chosen = left.pop(order[0])
         trials.append(trial_of(chosen, fails=chosen.scores["s"] > 0.5))
     states = [trial.state for trial in trials]
@@ -276,7 +276,7 @@ def test_a_fixed_ranking_obeys_a_constraint_after_a_few_trials() -> None:
     left = list(candidates)
     for _ in range(12):
         history = History(trials=trials, directions=(MAXIMIZE,))
-        chosen = left.pop(best_first(ByScore("params"), left, history)[0])
+        chosen = left.pop(proposed_first(ByScore("params"), left, history)[0])
         trials.append(
             create_trial(
                 value=0.0,
@@ -296,7 +296,7 @@ def test_without_failures_and_constraints_a_fixed_ranking_is_as_it_was() -> None
     candidates = drawn(0, 20, value_of)
     trials = [trial_of(c) for c in drawn(1, 10, value_of)]
     history = History(trials=trials, directions=(MAXIMIZE,))
-    assert best_first(ByScore("s"), candidates, history) == ByScore("s")(candidates, history)
+    assert proposed_first(ByScore("s"), candidates, history) == ByScore("s")(candidates, history)
 
 
 def test_probabilities_are_told() -> None:
