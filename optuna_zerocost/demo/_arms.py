@@ -42,7 +42,7 @@ class Settings:
         trials: Trainings of each study.
         seeds: Each seeds one study of each kind: sampler, weights, order of the training images.
         jobs: Studies that run at a time, each in a process of its own; 1 uses this process.
-        candidates: Random architectures that a warmup scores, at most 200 by default.
+        candidates: Random architectures that a warmup scores; the default takes 200 at most.
         moves: Draws from the base sampler for each later training, with the rank sum.
     """
 

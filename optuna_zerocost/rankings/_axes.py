@@ -42,10 +42,6 @@ class Choices:
         """Return the value at a place."""
         return self.choices[min(int(place), len(self.choices) - 1)]
 
-    def snapped(self, places: _Array) -> _Array:
-        """Return places of values for any places."""
-        return places
-
     def step_of(self, places: _Array) -> _Array:
         """Return the numbers of the values at ``places``."""
         return places
@@ -109,7 +105,29 @@ class Numbers:
         value = float(self._unscaled(np.array([place]))[0])
         return round(value) if self.is_integer else value
 
-    def snapped(self, places: _Array) -> _Array:
+    def step_of(self, places: _Array) -> _Array:
+        """Return the numbers of the values at ``places``, from the lowest on."""
+        if self.ordered or not self.step:
+            return np.round(places * (self.levels - 1))
+        return np.round((self._unscaled(places) - self.low) / self.step)
+
+    def drawn(self, rng: np.random.Generator, count: int) -> _Array:
+        """Return random places."""
+        return self._snapped(rng.random(count))
+
+    def moved(self, places: _Array, rng: np.random.Generator, scale: float) -> _Array:
+        """Return other places, about ``scale`` away but one step at least."""
+        steps = scale * rng.standard_normal(len(places))
+        if self.levels > 1:
+            steps = np.copysign(np.maximum(np.abs(steps), 1 / (self.levels - 1)), steps)
+        moved = np.abs(places + steps)
+        return self._snapped(np.where(moved > 1, 2 - moved, moved))
+
+    def columns(self, places: _Array) -> list[_Array]:
+        """Return coordinates; what is absent stands in the middle."""
+        return [np.where(np.isnan(places), 0.5, places)]
+
+    def _snapped(self, places: _Array) -> _Array:
         """Return places of values for any places, NaN stays."""
         places = np.clip(places, 0.0, 1.0)
         if self.ordered:
@@ -120,28 +138,6 @@ class Numbers:
         values = self._unscaled(places)
         scaled = np.log(values) if self.is_log else values
         return np.asarray((scaled - low) / (high - low), dtype=np.float64)
-
-    def step_of(self, places: _Array) -> _Array:
-        """Return the numbers of the values at ``places``, from the lowest on."""
-        if self.ordered or not self.step:
-            return np.round(places * (self.levels - 1))
-        return np.round((self._unscaled(places) - self.low) / self.step)
-
-    def drawn(self, rng: np.random.Generator, count: int) -> _Array:
-        """Return random places."""
-        return self.snapped(rng.random(count))
-
-    def moved(self, places: _Array, rng: np.random.Generator, scale: float) -> _Array:
-        """Return other places, about ``scale`` away but one step at least."""
-        steps = scale * rng.standard_normal(len(places))
-        if self.levels > 1:
-            steps = np.copysign(np.maximum(np.abs(steps), 1 / (self.levels - 1)), steps)
-        moved = np.abs(places + steps)
-        return self.snapped(np.where(moved > 1, 2 - moved, moved))
-
-    def columns(self, places: _Array) -> list[_Array]:
-        """Return coordinates; what is absent stands in the middle."""
-        return [np.where(np.isnan(places), 0.5, places)]
 
     def _scaled(self, value: float) -> float:
         return math.log(value) if self.is_log else float(value)

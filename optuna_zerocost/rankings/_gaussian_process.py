@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import NamedTuple
 
@@ -91,8 +92,7 @@ class GaussianProcess:
 
     def given(self, features: Features, targets: _Array) -> GaussianProcess:
         """Return the process with the same hyperparameters, given other observations."""
-        other = object.__new__(GaussianProcess)
-        vars(other).update(vars(self))
+        other = copy.copy(self)
         other._condition(features, targets)
         return other
 

@@ -32,6 +32,7 @@ from optuna_zerocost.records import (
     Candidate,
     History,
     KnownArchitectures,
+    agree,
     architecture_of,
     parse_name,
 )
@@ -103,7 +104,6 @@ class Learned(BaseRanking):
         ValueError: If a number is out of its range or a name is given twice.
     """
 
-    bears_missing = True
     weighs_prospects = True
 
     def __init__(
@@ -202,8 +202,8 @@ class Learned(BaseRanking):
         options: Iterable[Candidate]
         if free:
             rows = [row for row in self._parents(seen, _MOST_REPEATED) if seen.is_feasible[row]]
-            trained = {one.key: one for one in map(architecture_of, seen.trials_at(rows))}
-            again = [one for one in trained.values() if _agrees(one.params, given)]
+            trained = {one.key: one for one in (architecture_of(seen.trials[row]) for row in rows)}
+            again = [one for one in trained.values() if agree(one.params, given)]
             some = [*candidates, *again]
             options = self._with_hyperparameters(some, pooled, seen, outlook, free, given, seed)
         else:
@@ -224,13 +224,9 @@ class Learned(BaseRanking):
         given: Mapping[str, Any],
         seed: int,
     ) -> Iterator[Candidate]:
-        """Yield configurations, best first; of what is ``pooled`` with few hyperparameters."""
+        """Return configurations, best first; of what is ``pooled`` with few hyperparameters."""
         space, architectures = seen.space.fixing(given), [*some, *pooled]
-        known = seen.table(
-            space.at([candidate.params for candidate in architectures]),
-            [candidate.scores for candidate in architectures],
-        )
-
+        known = self._table_of(architectures, seen)
         # Where there is a single architecture, or none, all there is to vary is hyperparameters.
         sets = max(SETS, math.ceil(FEWEST_SETS / max(len(some), 1)))
         counts = [sets] * len(some) + [1] * len(pooled)
@@ -247,17 +243,16 @@ class Learned(BaseRanking):
             seen.own.points[self._parents(seen)],
             np.random.default_rng(seed),
         )
-        found: set[Any] = set()
-        for point, index in zip(points, which, strict=True):
+
+        def whole(point: _Array, index: int) -> Candidate:
             params, distributions = space.params_at(point, free)
-            whole = dataclasses.replace(
+            return dataclasses.replace(
                 architectures[index],
                 hyperparameters=params,
                 hyperparameter_distributions=distributions,
             )
-            if whole.configuration_key not in found:
-                found.add(whole.configuration_key)
-                yield whole
+
+        return _each_once(map(whole, points, which))
 
     @in_one_thread
     def notes(
@@ -400,15 +395,11 @@ class Learned(BaseRanking):
 def _each_once(candidates: Iterable[Candidate]) -> Iterator[Candidate]:
     met = set()
     for candidate in candidates:
-        if candidate.key not in met:
-            met.add(candidate.key)
+        if candidate.configuration_key not in met:
+            met.add(candidate.configuration_key)
             yield candidate
 
 
 def _begun(history: History) -> int:
     """Return how many trials have begun; those that failed count."""
     return len(history.running) + len(history.trials)
-
-
-def _agrees(params: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    return all(params.get(name, value) == value for name, value in given.items())

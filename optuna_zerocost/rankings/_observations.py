@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,16 @@ from optuna_zerocost.rankings._noise import are_unstructured
 from optuna_zerocost.rankings._rank_correlation import spearman
 from optuna_zerocost.records import CONSTRAINT, Candidate, History, sign_of, stored_scores
 
-__all__ = ["FEWEST_VALUES", "Observations", "Observed", "Prior", "Table", "observed", "thinned"]
+__all__ = [
+    "FEWEST_VALUES",
+    "Observations",
+    "Observed",
+    "Prior",
+    "Table",
+    "is_lost",
+    "observed",
+    "thinned",
+]
 
 _Array = npt.NDArray[np.float64]
 _Bools = npt.NDArray[np.bool_]
@@ -146,13 +155,12 @@ class Observations:
         parameters: Sequence[str] | None = None,
     ) -> None:
         own = observed(history.trials, history.directions, objectives)
-        self.every_value = own.values
         known = thinned(own, most_trials)
         self.trials, self.values = known.trials, known.values
         older = [observed(*prior, objectives) for prior in priors]
         older = [thinned(prior, most_trials // 2) for prior in older]
         self.prior_values = [prior.values for prior in older]
-        lost = [trial for trial in history.trials if _is_lost(trial)][-_MOST_LOST:]
+        lost = [trial for trial in history.trials if is_lost(trial)][-_MOST_LOST:]
         configurations = [reference.configuration for reference in references]
         if parameters is None and references:
             parameters = list(dict.fromkeys(n for params, _ in configurations for n in params))
@@ -185,10 +193,6 @@ class Observations:
     def _table(self, trials: Sequence[FrozenTrial], study: int = 0) -> Table:
         points = self.space.at([dict(trial.params) for trial in trials])
         return self.table(points, [stored_scores(trial.user_attrs) for trial in trials], study)
-
-    def trials_at(self, rows: Iterable[int]) -> list[FrozenTrial]:
-        """Return the trials with a value in these rows."""
-        return [self.trials[row] for row in rows]
 
     @property
     def architecture(self) -> list[int]:
@@ -302,7 +306,8 @@ class Observations:
         return np.array([_compat.violation_of(t) <= 0 for t in self.trials], dtype=np.bool_)
 
 
-def _is_lost(trial: FrozenTrial) -> bool:
+def is_lost(trial: FrozenTrial) -> bool:
+    """Return whether a trial failed, or was pruned without a report."""
     if trial.state == TrialState.PRUNED:
         return not trial.intermediate_values
     return trial.state == TrialState.FAIL and bool(trial.params)

@@ -17,7 +17,7 @@ from optuna_zerocost.rankings._configuration_space import Features
 from optuna_zerocost.rankings._gaussian_process import GaussianProcess
 from optuna_zerocost.rankings._observations import Observations, Table
 from optuna_zerocost.rankings._output_warp import SOFTNESSES, OutputWarp, warps_of
-from optuna_zerocost.rankings._prospects import Prospects, known_quantity
+from optuna_zerocost.rankings._prospects import LIKELY, Prospects, known_quantity
 from optuna_zerocost.rankings._rank_correlation import spearman
 
 __all__ = ["Outlook", "trust_in_scores"]
@@ -25,7 +25,7 @@ __all__ = ["Outlook", "trust_in_scores"]
 _Array = npt.NDArray[np.float64]
 
 # What will hardly succeed and be feasible comes after all that may.
-_LOG_LIKELY, _LAST = math.log(0.5), -1e6
+_LOG_LIKELY, _LAST = math.log(LIKELY), -1e6
 
 _SURE = 1e-6  # deviation of what is known, on a scale of variance 1
 
@@ -55,9 +55,13 @@ class Outlook:
         self, seen: Observations, *, with_scores: bool = True, exploration: float | None = None
     ) -> None:
         self._seen, self._with_scores, self._exploration = seen, with_scores, exploration
-        self.prospects = Prospects(seen)
         count = seen.values.shape[1]
         self._surrogates = [self._fitted(objective, count) for objective in range(count)]
+
+    @functools.cached_property
+    def prospects(self) -> Prospects:
+        """What failures and constraints teach."""
+        return Prospects(self._seen)
 
     def _fitted(self, objective: int, count: int) -> _Surrogate:
         seen = self._seen
@@ -94,9 +98,10 @@ class Outlook:
         features = self._features(table)
         means, deviations = [], []
         for objective, surrogate in enumerate(self._surrogates):
-            mean, deviation = surrogate.process.predict(features)
             known = self._known(objective, table)
-            if known is not None:
+            if known is None:
+                mean, deviation = surrogate.process.predict(features)
+            else:
                 mean, deviation = surrogate.warp.warp(known), np.full(len(table), _SURE)
             means.append(mean)
             deviations.append(deviation)

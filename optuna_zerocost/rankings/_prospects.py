@@ -9,18 +9,22 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import log_ndtr
 
+from optuna_zerocost import _compat
 from optuna_zerocost.rankings._gaussian_process import GaussianProcess
-from optuna_zerocost.rankings._observations import Observations, Table
+from optuna_zerocost.rankings._observations import Observations, Table, is_lost
 from optuna_zerocost.rankings._threads import in_one_thread
 from optuna_zerocost.records import Candidate, History
 
-__all__ = ["Prospects", "known_quantity", "prospects_in_words", "prospects_of"]
+__all__ = ["LIKELY", "Prospects", "known_quantity", "prospects_in_words", "prospects_of"]
 
 _Array = npt.NDArray[np.float64]
 
+LIKELY = 0.5
+"""What is less likely to succeed and be feasible comes last."""
+
 _FEWEST_LOST = 3  # fewer may be a bug that was mended, or a worker that was killed
 _MOST_SUCCEEDED = 100  # the latest are enough to tell
-_HALF, _LEAST_DEVIATION = 0.5, 0.1
+_LEAST_DEVIATION = 0.1
 _NOTICEABLE = 0.2  # difference between probabilities of failing
 _FEWEST_CONSTRAINED = 2
 _FEWEST_EQUAL = 3  # different values that a line meets are no chance
@@ -85,7 +89,7 @@ class Prospects:
             outcomes = np.repeat([1.0, 0.0], [len(seen.lost), len(succeeded)])
             features = seen.features(Table.joined([seen.lost, succeeded]))
             self._failing = GaussianProcess(features, outcomes)
-        self._models: dict[str, tuple[GaussianProcess, float, float] | None] = {}
+        self._models: dict[str, tuple[GaussianProcess, float, float]] = {}
 
     @property
     def learns_failing(self) -> bool:
@@ -122,7 +126,7 @@ class Prospects:
             return np.zeros(len(table))
         mean, deviation = self._failing.predict(self._seen.features(table))
         unsure = np.hypot(deviation, _LEAST_DEVIATION)
-        return np.asarray(np.maximum(log_ndtr((_HALF - mean) / unsure), _LOG_IMPOSSIBLE))
+        return np.asarray(np.maximum(log_ndtr((LIKELY - mean) / unsure), _LOG_IMPOSSIBLE))
 
     def log_feasibility(self, table: Table) -> _Array:
         """Return the logarithm of the probability that all constraints are met, shape (m,)."""
@@ -135,7 +139,7 @@ class Prospects:
                 continue
             if name not in self._models:
                 self._models[name] = self._model(constrained, values)
-            process, mean, unit = self._models[name]  # type: ignore[misc]
+            process, mean, unit = self._models[name]
             predicted, deviation = process.predict(self._seen.features(table))
             # The value that is the constraint's 0, on the standardised scale.
             total += np.maximum(log_ndtr((-mean / unit - predicted) / deviation), _LOG_IMPOSSIBLE)
@@ -156,15 +160,12 @@ def prospects_of(candidates: Sequence[Candidate], history: History) -> _Array | 
 
     ``None`` where nothing speaks against any.
     """
+    # Most studies have neither, and a pool is large.
+    if not any(is_lost(trial) or _compat.violation_of(trial) > 0 for trial in history.trials):
+        return None
     if not candidates:
         return None
-    seen = Observations(
-        history,
-        candidates,
-        names=None,
-        sign_of_score=history.score_sign,
-        objectives=len(history.directions),
-    )
+    seen = _seen(candidates, history)
     prospects = Prospects(seen)
     return np.exp(prospects.log_probability(seen.references)) if prospects else None
 
@@ -172,13 +173,7 @@ def prospects_of(candidates: Sequence[Candidate], history: History) -> _Array | 
 @in_one_thread
 def prospects_in_words(history: History) -> list[str]:
     """Return a sentence on failures and on each constraint, as far as a study has some."""
-    seen = Observations(
-        history,
-        (),
-        names=None,
-        sign_of_score=history.score_sign,
-        objectives=len(history.directions),
-    )
+    seen = _seen((), history)
     prospects = Prospects(seen)
     lines = []
     if len(seen.lost):
@@ -202,3 +197,14 @@ def prospects_in_words(history: History) -> list[str]:
             line += "; it is one of the scores, known before the training"
         lines.append(f"{line}.")
     return lines
+
+
+def _seen(references: Sequence[Candidate], history: History) -> Observations:
+    """Return the trials beside ``references``, with all scores and objectives."""
+    return Observations(
+        history,
+        references,
+        names=None,
+        sign_of_score=history.score_sign,
+        objectives=len(history.directions),
+    )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from optuna.trial import FrozenTrial
 
-from optuna_zerocost.rankings._prospects import prospects_of
+from optuna_zerocost.rankings._prospects import LIKELY, prospects_of
 from optuna_zerocost.rankings._rank_correlation import Estimate
 from optuna_zerocost.records import PREFIX, Candidate, History, stored_scores
 
@@ -158,9 +158,6 @@ class BaseRanking(abc.ABC):
         return Account(self)
 
 
-_LIKELY = 0.5
-
-
 def by_merit(merit: npt.NDArray[np.float64]) -> list[int]:
     """Return the indices by falling ``merit``; equal ones stay in the order they were drawn."""
     return [int(i) for i in np.argsort(-merit, kind="stable")]
@@ -220,7 +217,7 @@ def stepping_back(
     if prospects is None:
         return list(order)
     # Of differences that are no more than rounding, the order is kept.
-    is_likely = np.round(prospects, 2) >= _LIKELY
+    is_likely = np.round(prospects, 2) >= LIKELY
     if is_likely.any():
         return sorted(order, key=lambda index: not is_likely[index])
     magnitudes = np.round(np.log(prospects), 1)

@@ -16,6 +16,7 @@ from optuna_zerocost.records._candidate import (
     ArchitectureKey,
     Candidate,
     History,
+    agree,
     architecture_key,
 )
 from optuna_zerocost.records._choices import architecture_of, choose, chosen_key, claim_best
@@ -65,6 +66,7 @@ __all__ = [
     "PoolStore",
     "Reject",
     "Relation",
+    "agree",
     "architecture_key",
     "architecture_of",
     "choose",

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost.records._trial_order import sign_of
 
-__all__ = ["ArchitectureKey", "Candidate", "History", "architecture_key"]
+__all__ = ["ArchitectureKey", "Candidate", "History", "agree", "architecture_key"]
 
 ArchitectureKey = tuple[tuple[str, str], ...]
 
@@ -30,6 +30,11 @@ def architecture_key(
         (name, repr(_as_stored(value, distributions[name])))
         for name, value in sorted(params.items())
     )
+
+
+def agree(some: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Return whether names that are in both have the same values."""
+    return all(some.get(name, value) == value for name, value in others.items())
 
 
 def _as_stored(value: Any, distribution: BaseDistribution) -> Any:

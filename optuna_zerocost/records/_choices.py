@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.records._attributes import NETWORK, PREFIX, set_user_attributes, stored_scores
-from optuna_zerocost.records._candidate import ArchitectureKey, Candidate, architecture_key
+from optuna_zerocost.records._candidate import ArchitectureKey, Candidate, agree, architecture_key
 from optuna_zerocost.records._known import HYPERPARAMETERS, KnownArchitectures, chosen_values
 from optuna_zerocost.records._long_values import write_json
 
@@ -112,15 +112,13 @@ def _rivals(study: Study, trial: FrozenTrial, candidate: Candidate) -> list[int]
         if other.state != TrialState.FAIL
         and (chosen := chosen_key(other)) is not None
         and (
-            (chosen == candidate.key and _agrees(other, configuration))
+            (
+                chosen == candidate.key
+                and agree(configuration, chosen_values(other, HYPERPARAMETERS) or {})
+            )
             or (network is not None and other.user_attrs.get(NETWORK) == network)
         )
     ]
-
-
-def _agrees(other: FrozenTrial, configuration: dict[str, str]) -> bool:
-    assigned = chosen_values(other, HYPERPARAMETERS) or {}
-    return all(configuration.get(name, value) == value for name, value in assigned.items())
 
 
 def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:

@@ -27,8 +27,7 @@ __all__ = ["ZeroCostSampler"]
 
 _DEFAULT_WARMUP = Warmup()
 
-# A ranking with sources of its own takes few trials from a pool, and needs few draws besides them:
-# more scores were not worth their time (benchmarks/results/studies.md).
+# A ranking with sources of its own takes few trials from a pool, and needs few draws besides them.
 _SHORT_WARMUP, _FEW_MOVES = Warmup(200), 2
 
 

@@ -8,10 +8,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TypeVar
 
-from zerocost_bench.arguments import add_jobs, jobs_of, names, natural, positive
+from zerocost_bench.arguments import (
+    add_jobs,
+    add_output_folder,
+    jobs_of,
+    names,
+    natural,
+    positive,
+)
 from zerocost_bench.failure import BenchmarkError
 from zerocost_bench.files import make_folder, write_whole
 from zerocost_bench.key_figures import RESULTS
@@ -47,13 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--trials", type=positive, metavar="N", help="of a study (default: its own number, 40)"
     )
     add_jobs(parser)
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path("zerocost-bench"),
-        metavar="FOLDER",
-        help=f"where {FILE} is, which a repeated command adds to",
-    )
+    add_output_folder(parser)
     parser.add_argument(
         "--report-only",
         action="store_true",
@@ -72,11 +72,11 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.report_only:
         lines = [
             line
-            for line in latest(read_lines(arguments.out / FILE))
+            for line in latest(read_lines(arguments.output / FILE))
             if line.study in studies and line.arm in arms and line.seed in seeds
         ]
         if not lines:
-            raise BenchmarkError(f"{arguments.out / FILE} has none of these studies")
+            raise BenchmarkError(f"{arguments.output / FILE} has none of these studies")
     else:
         lines = run_studies(
             list(studies.values()),
@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> None:
             seeds=seeds,
             trials=arguments.trials,
             jobs=jobs_of(arguments),
-            file=make_folder(arguments.out) / FILE,
+            file=make_folder(arguments.output) / FILE,
         )
     print(as_text(lines))
     if arguments.write:

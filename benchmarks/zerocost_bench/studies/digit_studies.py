@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zerocost_bench.studies.study import Architecture, Training, TrainingStudy
-from zerocost_bench.studies.training import Samples, accuracy, digits, fit
+from zerocost_bench.studies.training import Samples, accuracy, digits, fit, optimizer_named
 
 __all__ = ["Convolutional", "Dense", "DigitsStudy", "Recurrent", "Transformer"]
 
@@ -115,11 +115,8 @@ class Convolutional(DigitsStudy):
 
     def make_optimizer(self, network: nn.Module, training: Training) -> torch.optim.Optimizer:
         """Return the optimizer by its name in torch."""
-        kind = getattr(torch.optim, training["optimizer"])
-        optimizer: torch.optim.Optimizer = kind(
-            network.parameters(), lr=training["lr"], weight_decay=training["wd"]
-        )
-        return optimizer
+        kind = training["optimizer"]
+        return optimizer_named(kind, network, lr=training["lr"], weight_decay=training["wd"])
 
 
 class Dense(DigitsStudy):
@@ -163,9 +160,7 @@ class Dense(DigitsStudy):
 
     def make_optimizer(self, network: nn.Module, training: Training) -> torch.optim.Optimizer:
         """Return the optimizer by its name in torch."""
-        kind = getattr(torch.optim, training["optimizer"])
-        optimizer: torch.optim.Optimizer = kind(network.parameters(), lr=training["lr"])
-        return optimizer
+        return optimizer_named(training["optimizer"], network, lr=training["lr"])
 
 
 class _LastState(nn.Module):
@@ -237,11 +232,9 @@ class Recurrent(_RowsStudy):
 
     def make_optimizer(self, network: nn.Module, training: Training) -> torch.optim.Optimizer:
         """Return the optimizer by its name in torch."""
-        kind = getattr(torch.optim, training["optimizer"])
         momentum = training["momentum"]
         named = {} if momentum is None else {"momentum": momentum}
-        optimizer: torch.optim.Optimizer = kind(network.parameters(), lr=training["lr"], **named)
-        return optimizer
+        return optimizer_named(training["optimizer"], network, lr=training["lr"], **named)
 
 
 class _RowEncoder(nn.Module):

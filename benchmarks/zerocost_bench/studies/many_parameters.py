@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from zerocost_bench.studies.digit_studies import CLASSES, DigitsStudy
 from zerocost_bench.studies.study import Architecture, Training
-from zerocost_bench.studies.training import accuracy, digits, fit
+from zerocost_bench.studies.training import accuracy, digits, fit, optimizer_named
 
 __all__ = ["ManyParameters"]
 
@@ -111,10 +111,7 @@ class ManyParameters(DigitsStudy):
             named["momentum"] = training["momentum"]
         else:
             named["betas"] = (training["momentum"], 0.999)
-        optimizer: torch.optim.Optimizer = getattr(torch.optim, kind)(
-            network.parameters(), **named
-        )
-        return optimizer
+        return optimizer_named(kind, network, **named)
 
     def train(self, architecture: Architecture, training: Training) -> float:
         """Return the validation accuracy after the last epoch."""

@@ -11,7 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from zerocost_bench.studies.study import Architecture, Training, TrainingStudy
-from zerocost_bench.studies.training import Samples, accuracy, fit, folds, standardised
+from zerocost_bench.studies.training import (
+    Samples,
+    accuracy,
+    fit,
+    folds,
+    optimizer_named,
+    standardised,
+)
 
 __all__ = ["Regression", "Tabular"]
 
@@ -102,8 +109,7 @@ class _RowsOfNumbers(TrainingStudy):
         self, architecture: Architecture, training: Training, samples: Samples
     ) -> nn.Module:
         network = self.make_network(architecture)
-        kind = getattr(torch.optim, training["optimizer"])
-        optimizer: torch.optim.Optimizer = kind(network.parameters(), **training["named"])
+        optimizer = optimizer_named(training["optimizer"], network, **training["named"])
         each_step: list[Callable[[int, int], None]] = []
         if training["schedule"] != "constant":
             each_step.append(_schedule(optimizer, training["schedule"], training["drop"]))

@@ -12,7 +12,15 @@ import torch
 from sklearn import datasets
 from torch import Tensor, nn
 
-__all__ = ["Samples", "accuracy", "digits", "fit", "folds", "standardised"]
+__all__ = [
+    "Samples",
+    "accuracy",
+    "digits",
+    "fit",
+    "folds",
+    "optimizer_named",
+    "standardised",
+]
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -29,6 +37,12 @@ class Samples:
 
     def __getitem__(self, chosen: Any) -> Samples:
         return Samples(self.inputs[chosen], self.targets[chosen])
+
+
+def optimizer_named(name: str, network: nn.Module, **settings: Any) -> torch.optim.Optimizer:
+    """Return an optimizer of torch for all weights of ``network``."""
+    optimizer: torch.optim.Optimizer = getattr(torch.optim, name)(network.parameters(), **settings)
+    return optimizer
 
 
 def _shuffled(inputs: Any, targets: Any) -> Samples:
