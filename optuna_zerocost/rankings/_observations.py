@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -178,7 +179,8 @@ class Observations:
             names = list(dict.fromkeys(name for scores in told for name in scores))
         self.names = list(names)
         self._signs = np.array([sign_of_score(name) for name in self.names])
-        self.own, self.lost, self.running = map(self._table, (known.trials, lost, running))
+        self.own = self._table(known.trials)
+        self.lost, self.running = self._filled(lost), self._filled(running)
         self.priors = [self._table(prior.trials, study + 1) for study, prior in enumerate(older)]
         self.references = self.table(
             self.space.at([params for params, _ in configurations]),
@@ -193,6 +195,16 @@ class Observations:
     def _table(self, trials: Sequence[FrozenTrial], study: int = 0) -> Table:
         points = self.space.at([dict(trial.params) for trial in trials])
         return self.table(points, [stored_scores(trial.user_attrs) for trial in trials], study)
+
+    def _filled(self, trials: Sequence[FrozenTrial]) -> Table:
+        """Return trials, with random values for what the objective has not asked for.
+
+        One that fails while its network is built has no learning rate. That it is absent must not
+        look like the reason.
+        """
+        table = self._table(trials)
+        points = self.space.settled(table.points, np.random.default_rng(0))
+        return dataclasses.replace(table, points=points)
 
     @property
     def architecture(self) -> list[int]:
