@@ -64,7 +64,7 @@ class Sources:
         for index in itertools.count():
             is_random = index >= patience and (is_random or so_far.draws == len(so_far.outside))
             if is_random:
-                trial = random_trial(rng.getrandbits(32), fixed=self.given)
+                trial = self._random_trial(rng)
                 yield Draw(trial, "random", answer)
                 continue
             view = StudyView(self._snapshot)
@@ -92,7 +92,7 @@ class Sources:
     def at_random(self, rng: random.Random) -> Draws:
         """Draw at random, for ever."""
         while True:
-            yield Draw(random_trial(rng.getrandbits(32), fixed=self.given), "random")
+            yield Draw(self._random_trial(rng), "random")
 
     def searched(self, wanted: Iterable[Candidate], rng: random.Random) -> Draws:
         """Yield architectures that are wanted; what they lack after all is drawn at random."""
@@ -102,6 +102,7 @@ class Sources:
                 fixed=self.given,
                 space=candidate.distributions,
                 relative=candidate.params,
+                study=self._snapshot.study_to_read,
             )
             yield Draw(trial, "searched")
 
@@ -130,7 +131,12 @@ class Sources:
             fixed=self._snapshot.enqueued,
             space=space,
             relative=values,
+            study=self._snapshot.study_to_read,
         )
+
+    def _random_trial(self, rng: random.Random) -> CandidateTrial:
+        seed, study = rng.getrandbits(32), self._snapshot.study_to_read
+        return random_trial(seed, fixed=self.given, study=study)
 
     def _quiet(self, index: int) -> contextlib.AbstractContextManager[None]:
         return _compat.quiet(self._base_sampler) if index else contextlib.nullcontext()
