@@ -25,6 +25,7 @@ __all__ = [
     "MAX_ATTRIBUTE_LENGTH",
     "HyperbandStandIn",
     "all_trials",
+    "as_stored",
     "constraint_attributes",
     "constraints_of",
     "contains",
@@ -118,6 +119,16 @@ def contains(distribution: BaseDistribution, value: Any) -> bool:
     return bool(distribution._contains(distribution.to_internal_repr(value)))
 
 
+def as_stored(distribution: BaseDistribution, value: Any) -> Any:
+    """Return ``value``, as a user sees it, as it comes back from a storage.
+
+    Raises:
+        ValueError: If Optuna refuses it, as it refuses what is none of the choices. What is out
+            of a range or off its grid it takes, and warns.
+    """
+    return distribution.to_external_repr(distribution.to_internal_repr(value))
+
+
 def single_value(distribution: BaseDistribution) -> Any:
     """Return the only value of a ``distribution`` that has just one, as a user sees it."""
     from optuna.distributions import _get_single_value
@@ -144,9 +155,18 @@ def _chain(sampler: BaseSampler) -> list[BaseSampler]:
     return chain
 
 
-def fixed_parameters(sampler: BaseSampler) -> dict[str, Any]:
-    """Return what ``PartialFixedSampler`` fixes, if ``sampler`` is one; the outermost wins."""
+def fixed_parameters(
+    sampler: BaseSampler, *, within: BaseSampler | None = None, study: Study | None = None
+) -> dict[str, Any]:
+    """Return what ``PartialFixedSampler`` fixes, if ``sampler`` is one; the outermost wins.
+
+    Where ``sampler`` is the base sampler ``within`` another one, so does what the ``study`` has
+    around that one.
+    """
     fixed: dict[str, Any] = {}
+    around = None if study is None else getattr(study, "sampler", None)
+    if within is not None and around is not None and innermost(around) is within:
+        return {**fixed_parameters(sampler), **fixed_parameters(around)}
     for link in reversed(_chain(sampler)):
         if isinstance(link, PartialFixedSampler):
             fixed.update(link._fixed_params)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from optuna.distributions import BaseDistribution
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import Candidate, History
+from optuna_zerocost.records import Candidate, History, agree
 from optuna_zerocost.samplers._edits import mutations_of_parent
 from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._pool_source import PoolCache
@@ -71,7 +71,8 @@ class CandidateGeneration:
         found = [*drawn.new, *elsewhere.new]
         candidates = [proposal.architecture for proposal in found]
         seed = self._generator(";completed").getrandbits(32)
-        given = self._sources.given
+        given = self._sources.given_in([*candidates, *known])
+        known = [candidate for candidate in known if agree(candidate.params, given)]
         whole = ranking.completed(candidates, history, known, given, seed)
         return Candidates(found, whole, drawn, Proposals([*drawn, *elsewhere]))
 
@@ -112,7 +113,7 @@ class CandidateGeneration:
         """Return the warmup's pool, where the study has one."""
         if self._setup.warmup is None or not self._setup.ranking.opening:
             return ()
-        return pools.get(self._snapshot.study, self._snapshot.trial).candidates
+        return pools.known(self._snapshot)
 
     def _elsewhere(
         self, history: History, known: Sequence[Candidate], drawn: Proposals
@@ -129,7 +130,7 @@ class CandidateGeneration:
         if asked.searched:
             shown = [*known, *(p.architecture for p in (*drawn.new, *found.new))]
             seed = self._generator(";wanted").getrandbits(32)
-            wanted = ranking.wanted(history, shown, sources.given, seed)
+            wanted = ranking.wanted(history, shown, sources.given_in(shown), seed)
             wanted = (each for each in wanted if not self._judge.has_met(each.key))
             most = max(asked.searched, left - found.draws)
             searched = sources.searched(wanted, rng)

@@ -50,8 +50,8 @@ class ZeroCostSampler(BaseSampler):
     architecture again with others. Enqueued and fixed parameters are kept.
 
     The sampler has no search state of its own: what it does is a function of the study's history,
-    so several workers and a resumed study behave alike. To fix parameters, put
-    ``PartialFixedSampler`` inside, as the base sampler.
+    so several workers and a resumed study behave alike. A ``PartialFixedSampler`` may be around
+    it or inside, as the base sampler: candidates then have the fixed values.
 
     Each trial gets user attributes: ``zerocost:<score>`` for every score of its architecture,
     ``zerocost:source`` (``"warmup"``, ``"move"``, ``"random"`` for a random one of the candidates,
@@ -189,11 +189,14 @@ class ZeroCostSampler(BaseSampler):
         if not self._setup.opens(trial) and not self._setup.has_moves:
             return self.base_sampler.infer_relative_search_space(study, trial)
         started = time.perf_counter()
-        snapshot = Snapshot(study, trial, by_network=self._setup.ranking.by_network)
+        fixed = _compat.fixed_parameters(self.base_sampler, within=self, study=study)
+        snapshot = Snapshot(study, trial, by_network=self._setup.ranking.by_network, fixed=fixed)
         space = self.base_sampler.infer_relative_search_space(
             StudyView(snapshot),  # type: ignore[arg-type]
             trial,
         )
+        # As PartialFixedSampler does it, which has not had its turn yet if it is around this one.
+        space = {name: d for name, d in space.items() if name not in fixed}
         choice = self._chooser.choose(snapshot, space)
         if choice is None:
             return space
