@@ -35,6 +35,7 @@ __all__ = [
     "evened_constraints",
     "fixed_parameters",
     "innermost",
+    "is_within",
     "quiet",
     "single_value",
     "storage_of",
@@ -116,7 +117,12 @@ def evened_constraints(trials: list[FrozenTrial], name: str) -> list[FrozenTrial
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Return whether ``value``, as a user sees it, lies in ``distribution``."""
-    return bool(distribution._contains(distribution.to_internal_repr(value)))
+    return is_within(distribution, distribution.to_internal_repr(value))
+
+
+def is_within(distribution: BaseDistribution, stored: float) -> bool:
+    """Return whether a value, as a storage has it, lies in ``distribution``."""
+    return bool(distribution._contains(stored))
 
 
 def as_stored(distribution: BaseDistribution, value: Any) -> Any:

@@ -21,7 +21,7 @@ from optuna.study import Study
 from tqdm import tqdm
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import Candidate, Piece, Pool, PoolStore, agree, hashed, merged
+from optuna_zerocost.records import Piece, Pool, PoolStore, agree, hashed, merged
 from optuna_zerocost.samplers._candidate_trial import random_trial
 from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._notices import Notices
@@ -57,22 +57,23 @@ class PoolCache:
         """Return the pool of the study; score what no worker has scored yet."""
         return self._get(snapshot, self._source(snapshot, snapshot.fixed))
 
-    def known(self, snapshot: Snapshot) -> Sequence[Candidate]:
-        """Return the architectures of the pool.
+    def known(self, snapshot: Snapshot) -> Pool:
+        """Return the pool, for a trial that is not taken from it alone.
 
-        Where a study is under way when parameters are fixed around this sampler, they are those of
-        its first pool that have these values: a pool of its own would come too late to be taken
+        Where a study is under way when parameters are fixed around this sampler, it is what has
+        these values in the study's first pool: a pool of its own would come too late to be taken
         from.
         """
         own = self._source(snapshot, snapshot.fixed)
         inside = _compat.fixed_parameters(self._setup.base_sampler)
         if snapshot.fixed == inside or own.is_begun():
-            return self._get(snapshot, own).candidates
+            return self._get(snapshot, own)
         before = self._source(snapshot, inside)
         if not before.is_begun():
-            return self._get(snapshot, own).candidates
-        found = self._get(snapshot, before).candidates
-        return [candidate for candidate in found if agree(candidate.params, snapshot.fixed)]
+            return self._get(snapshot, own)
+        pool = self._get(snapshot, before)
+        agreeing = [c for c in pool.candidates if agree(c.params, snapshot.fixed)]
+        return replace(pool, candidates=agreeing)
 
     def _source(self, snapshot: Snapshot, fixed: _Fixed) -> PoolSource:
         setup = self._setup

@@ -46,9 +46,13 @@ class Sources:
 
         How it is stored is known of the parameters of ``candidates`` and of earlier trials.
         """
-        given, distributions = dict(self.given), {}
-        for one in [*self._snapshot.other_trials, *candidates] if given else ():
-            distributions.update(one.distributions)
+        given = dict(self.given)
+        distributions: dict[str, BaseDistribution] = {}
+        if given:
+            for trial in self._snapshot.other_trials:
+                distributions.update(trial.distributions)
+            for candidate in candidates:
+                distributions.update(candidate.distributions)
         for name in given.keys() & distributions.keys():
             try:
                 given[name] = _compat.as_stored(distributions[name], given[name])

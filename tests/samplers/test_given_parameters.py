@@ -1,4 +1,4 @@
-"""What a user enqueues or fixes is what runs, as with Optuna's own samplers, and what is scored."""
+"""What a user enqueues or fixes runs, as with Optuna's own samplers, and is what is scored."""
 
 from __future__ import annotations
 
