@@ -18,13 +18,13 @@ from dataclasses import replace
 from typing import Any
 
 from optuna.study import Study
-from tqdm import tqdm
 
 from optuna_zerocost import _compat
 from optuna_zerocost.records import Piece, Pool, PoolStore, agree, hashed, merged
 from optuna_zerocost.samplers._candidate_trial import random_trial
 from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._notices import Notices
+from optuna_zerocost.samplers._progress import progress_bar
 from optuna_zerocost.samplers._proposals import Draw, Proposals
 from optuna_zerocost.samplers._setup import Setup
 from optuna_zerocost.samplers._study_view import Snapshot
@@ -124,11 +124,11 @@ class PoolSource:
         Workers with different numbers, e.g. their trials', take the pieces in different orders.
         """
         pieces: list[Piece] = []
-        with tqdm(
+        with progress_bar(
             total=self._warmup.candidates,
             desc="warmup: scoring untrained networks",
             unit="network",
-            disable=None if self._warmup.show_progress_bar else True,
+            is_shown=self._warmup.show_progress_bar,
         ) as progress:
             pool = Pool([], 0, "", draws=0)
             while stop := self._next_stop(pool):

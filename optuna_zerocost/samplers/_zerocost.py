@@ -13,13 +13,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.rankings import BaseRanking, Learned, Ranking, as_ranking, explain
-from optuna_zerocost.records import History
+from optuna_zerocost.records import History, stored_scores
 from optuna_zerocost.samplers._chooser import Chooser
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._pool_source import PoolCache
 from optuna_zerocost.samplers._record import record_choice, score_afterwards
 from optuna_zerocost.samplers._setup import DEFAULT_MOVES, Setup
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
+from optuna_zerocost.samplers._told import Explanation
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.scoring import BaseScorer, Scorer, as_scorer
 
@@ -255,16 +256,22 @@ class ZeroCostSampler(BaseSampler):
         self._hand_over.pop(_compat.trial_id_of(trial), None)
         self.base_sampler.after_trial(study, trial, state, values)
 
-    def explain(self, study: Study) -> str:
-        """Return in words what the scores were worth so far in ``study``.
+    def explain(self, study: Study) -> Explanation:
+        """Return in words what the scores were worth so far in ``study``: a text, to be printed.
 
         Which of them go with the objective and how sure that is; with the ranking
         :class:`~optuna_zerocost.Learned` also which of them helped, since which trial, and what
-        would have been chosen without them. With several objectives, for the first.
+        would have been chosen without them. With several objectives, for the first. A notebook
+        shows it formatted.
         """
         trials = study.get_trials(deepcopy=False)
         history = History.of(trials, study.directions, self._setup.scorer.score_directions)
-        return explain(self._setup.ranking, history)
+        complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
+        scored = sum(bool(stored_scores(t.user_attrs)) for t in complete)
+        text = explain(self._setup.ranking, history)
+        if 0 < scored < len(complete):
+            text = f"{scored} of {len(complete)} complete trials have scores.\n{text}"
+        return Explanation(text)
 
 
 def _ranking_for(
