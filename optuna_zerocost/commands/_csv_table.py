@@ -30,14 +30,20 @@ def csv_table(header: Sequence[str], lines: Sequence[Line]) -> str:
     """
     scores = names_in(found for _, found, _ in lines)
     params = names_in(found for _, _, found in lines)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     # The names of Optuna's own DataFrame: a parameter may be called as a score is.
-    writer.writerow([*header, *(f"score_{n}" for n in scores), *(f"params_{n}" for n in params)])
+    names = [*header, *(f"score_{n}" for n in scores), *(f"params_{n}" for n in params)]
+    rows = [_row(names)]
     for cells, of_scores, of_params in lines:
         line = [*cells, *map(of_scores.get, scores), *map(of_params.get, params)]
-        writer.writerow(map(_harmless, line))
-    return text.getvalue().rstrip("\n")
+        rows.append(_row([_harmless(cell) for cell in line]))
+    return "\n".join(rows)
+
+
+def _row(cells: Sequence[object]) -> str:
+    text = io.StringIO()
+    # With this terminator, both of its characters are quoted where a cell has them.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n")
 
 
 def _harmless(cell: object) -> object:
