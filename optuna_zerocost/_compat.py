@@ -145,8 +145,8 @@ def single_value(distribution: BaseDistribution) -> Any:
 def default_base_sampler(seed: int | None) -> BaseSampler:
     """Return Optuna's TPE with the options that proposing many candidates a trial needs.
 
-    Without the constant liar its draws for one trial hardly differ from each other. Optuna up to
-    4.x calls that option experimental.
+    Without the constant liar its draws for one trial hardly differ from each other. It is the
+    default since Optuna 5; before, the option is called experimental.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)

@@ -78,7 +78,8 @@ class ZeroCostSampler(BaseSampler):
         scorer: Turns a trial into named scores, e.g. a
             :class:`~optuna_zerocost.scoring.ModelScorer`; see
             :class:`~optuna_zerocost.scoring.Scorer` for writing one.
-        base_sampler: Any Optuna sampler. Default: ``TPESampler`` with ``constant_liar=True``.
+        base_sampler: Any Optuna sampler. Default: ``TPESampler``, with the constant liar that is
+            its default since Optuna 5.
         ranking: How scores order candidates: a score's name, which is trusted as it is, or a
             :class:`~optuna_zerocost.scoring.Ranking`. Default:
             :class:`~optuna_zerocost.Learned`, which learns from the trials what each score is
