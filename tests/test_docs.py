@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib.util
 import io
 import pathlib
 import re
+import xml.etree.ElementTree
 from typing import Any
 
 import optuna
@@ -65,3 +67,20 @@ def test_the_reference_names_all_that_is_public() -> None:
     reference = "\n".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
     for name in optuna_zerocost.__all__:
         assert re.search(rf"\b{name}\b", reference), f"docs/api does not name {name}"
+
+
+def test_the_figure_of_the_studies_shows_each_in_the_colour_of_the_text() -> None:
+    specification = importlib.util.spec_from_file_location(
+        "studies_figure", ROOT / "docs" / "studies_figure.py"
+    )
+    assert specification is not None and specification.loader is not None
+    figure = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(figure)
+    result = (ROOT / "benchmarks" / "results" / "studies.md").read_text(encoding="utf-8")
+    found = figure.ratios(result)
+    studies = re.findall(r"^## ([^:\n]+): \d+ trials", result, re.MULTILINE)
+    assert sorted(one.study for one in found) == sorted(studies) != []
+    assert all(one.low <= one.ratio <= one.high for one in found)
+    texts = xml.etree.ElementTree.fromstring(figure.drawn(found)).findall("text")
+    assert {study for study in studies} <= {text.text for text in texts}
+    assert {text.get("fill") for text in texts} == {"currentColor"}
