@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.study import Study
 from optuna.trial import FixedTrial, Trial
 
@@ -170,7 +170,10 @@ class StandInTrial(FixedTrial, DrawingTrial):
 
 
 class TrialToScore(StandInTrial):
-    """A trial with fixed parameters that keeps what the scorer says of the network."""
+    """A trial with fixed parameters that keeps what the scorer says of the network.
+
+    What is out of range was enqueued or fixed by the user, to whom Optuna has said so.
+    """
 
     def __init__(
         self, params: Mapping[str, Any], number: int = 0, study: Study | None = None
@@ -178,6 +181,7 @@ class TrialToScore(StandInTrial):
         super().__init__(dict(params), number, None if study is None else StudyToRead(study))
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        self._go_on()
         if name not in self._params and distribution.single():
             self._params[name] = _compat.single_value(distribution)
         if name not in self._params:
@@ -186,4 +190,8 @@ class TrialToScore(StandInTrial):
                 f"{', '.join(map(repr, self._params)) or 'no parameters'}. Give a parameter the "
                 "same name in the objective and in what the scorer builds networks with"
             )
-        return super()._suggest(name, distribution)
+        if name in self._distributions:
+            check_distribution_compatibility(self._distributions[name], distribution)
+        value = _compat.as_stored(distribution, self._params[name])
+        self._suggested_params[name], self._distributions[name] = value, distribution
+        return value
