@@ -59,7 +59,8 @@ class Comparison:
     ) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
         """Return what is known of the network that was trained and of the scored one, if two."""
         trained, scored = trial.system_attrs.get(TRAINED), trial.user_attrs.get(NETWORK)
-        if trained is None or scored in (None, trained["network"]):
+        # What follows is the batch, if each trial has its own.
+        if trained is None or scored is None or scored.startswith(trained["network"]):
             return None
         if self._harmless >= _MOST_HARMLESS:
             return None

@@ -25,7 +25,7 @@ from optuna_zerocost.scoring._objective import Objective
 from optuna_zerocost.scoring._once import OnceScorer
 from optuna_zerocost.scoring._signature import outline_of
 
-__all__ = ["BuildingScorer", "ScorerStatistics"]
+__all__ = ["BuildingScorer", "ScorerStatistics", "feed"]
 
 
 @dataclass(frozen=True)
@@ -215,11 +215,11 @@ class BuildingScorer(OnceScorer[Draft]):
             functions = {name: function for name, (function, _) in self.limits.custom.items()}
             items += [self.limits.ranges, functions, self.limits.samples, self.limits.backward]
         for item in items:
-            _feed(digest, item)
+            feed(digest, item)
         return digest.hexdigest()
 
 
-def _feed(digest: Any, value: Any) -> None:
+def feed(digest: Any, value: Any) -> None:
     """Feed ``value`` to ``digest``: tensors by content, functions by name."""
     if isinstance(value, torch.Tensor):
         array = value.detach().cpu().contiguous()
@@ -228,11 +228,11 @@ def _feed(digest: Any, value: Any) -> None:
     elif isinstance(value, Mapping):
         for name in value:
             digest.update(f"{name}:".encode())
-            _feed(digest, value[name])
+            feed(digest, value[name])
     elif isinstance(value, (tuple, list)):
         digest.update(f"[{len(value)}]".encode())
         for item in value:
-            _feed(digest, item)
+            feed(digest, item)
     elif callable(value):
         digest.update(f"{qualified_name(value)};".encode())
     else:

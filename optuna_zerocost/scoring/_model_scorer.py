@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
 import inspect
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from optuna_zerocost import proxies as _proxies
-from optuna_zerocost.scoring._building import BuildingScorer
+from optuna_zerocost.scoring._building import BuildingScorer, feed
 from optuna_zerocost.scoring._lazy import give_shapes
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
@@ -212,6 +213,11 @@ class ModelScorer(BuildingScorer):
     def _make(self, trial: Any) -> Draft:
         draft = super()._make(trial)
         draft.batch = self._batch_for(trial)
+        if callable(self._batch):
+            # One network has as many scores as there are batches.
+            digest = hashlib.sha256()
+            feed(digest, _minibatches(draft.batch))
+            draft.batch_as = f" {digest.hexdigest()[:8]}"
         return draft
 
     def _build(self, trial: Any, *args: Any) -> Any:
@@ -235,6 +241,10 @@ class ModelScorer(BuildingScorer):
         return batch
 
     def _network(self, made: Draft) -> str | None:
+        network = self._signature(made)
+        return None if network is None else network + made.batch_as
+
+    def _signature(self, made: Draft) -> str | None:
         if made.network is None and made.sketch is not None:
             made.sketched_as = made.sketched_as or signature_of(made.sketch)
             return made.sketched_as
@@ -304,8 +314,12 @@ class ModelScorer(BuildingScorer):
             self._loss_fn,
             self._forward_fn,
             self._on_undefined,
-            batch.batches if isinstance(batch, _proxies.Minibatches) else batch,
+            _minibatches(batch),
         )
+
+
+def _minibatches(batch: Any) -> Any:
+    return batch.batches if isinstance(batch, _proxies.Minibatches) else batch
 
 
 def _check_batch(batch: Any) -> None:

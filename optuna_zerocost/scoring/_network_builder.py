@@ -26,7 +26,7 @@ class Draft:
     """A trial's network, as far as it was built: a sketch without weights, the one with weights.
 
     The time for the sketch does not count the drawing of parameters. The batch is what the network
-    is run on.
+    is run on; where each trial has its own, ``batch_as`` tells it from others.
     """
 
     trial: Any
@@ -37,6 +37,7 @@ class Draft:
     sketched_as: str | None = None
     built_as: str | None = None
     batch: Any = None
+    batch_as: str = ""
 
 
 class NetworkBuilder:
