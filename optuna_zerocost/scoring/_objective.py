@@ -19,6 +19,10 @@ __all__ = ["Objective"]
 # seconds. The first run does not count: much is loaded once.
 _TIMES, _SECONDS, _RUNS = 3.0, 0.5, 3
 
+# An objective without the line is run in vain. One that returns early where an architecture makes
+# no sense does so for some candidates, in no time, and a few of them may come first.
+_MOST_IN_VAIN, _LONGEST_IN_VAIN = 5, 1.0
+
 
 class Objective:
     """Makes networks by running an objective as far as the line that reports one.
@@ -35,6 +39,7 @@ class Objective:
             )
         self._objective = objective
         self._reported = 0
+        self._in_vain: list[float] = []
         self._fastest = float("inf")
         self._said: set[str] = set()
         self._pid = os.getpid()
@@ -43,16 +48,16 @@ class Objective:
         """Return the network of ``trial``.
 
         Raises:
-            NetworkNotReported: If the objective ends without a network, and no candidate before
-                had one.
-            CandidateRejected: If it does so for this candidate only.
+            NetworkNotReported: If the objective ends without a network again and again, or after
+                a long time, and no candidate before had one.
+            CandidateRejected: If it ends so otherwise.
         """
         run = NetworkRun(trial)
         is_candidate = isinstance(trial, DrawingTrial)
         with alone(), trackers_closed(), silent() if is_candidate else contextlib.nullcontext():
             returned = run(self._objective)
         if run.network is None:
-            self._has_no_network(returned)
+            self._has_no_network(returned, run.seconds)
         self._reported += 1
         if self._reported > 1:
             self._fastest = min(self._fastest, run.seconds)
@@ -85,13 +90,16 @@ class Objective:
                 "data, say."
             )
 
-    def _has_no_network(self, returned: Any) -> None:
+    def _has_no_network(self, returned: Any, seconds: float) -> None:
         told = f"The objective returned {returned!r:.60} for a candidate, and did not call"
-        if self._reported:
-            raise CandidateRejected(f"{told} report_network(trial, network), as it did before")
+        self._in_vain.append(seconds)
+        may_yet = len(self._in_vain) < _MOST_IN_VAIN and sum(self._in_vain) < _LONGEST_IN_VAIN
+        if self._reported or may_yet:
+            raise CandidateRejected(f"{told} report_network(trial, network)")
         raise NetworkNotReported(
             f"{told} report_network(trial, network). So there is no network to be scored, and it "
-            "has been run to its end in vain. Add that line right after the network is made. "
+            f"has been run to its end in vain ({len(self._in_vain)} times, "
+            f"{sum(self._in_vain):.1f} s). Add that line right after the network is made. "
             "If the objective has no network for some parameters, let it raise "
             "optuna.TrialPruned() there, which rejects the candidate."
         )

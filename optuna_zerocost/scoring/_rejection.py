@@ -14,4 +14,4 @@ class RepeatedArchitecture(Exception):
 
 
 class NetworkNotReported(TypeError):
-    """Raised where an objective ends without having reported any network: that of no candidate."""
+    """Raised where an objective seems to report no network at all, for no candidate."""

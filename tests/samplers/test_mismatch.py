@@ -236,3 +236,35 @@ def test_a_study_that_goes_on_with_another_builder_is_told_of() -> None:
     study.sampler = sampler_of(lambda trial: nn.Linear(4, trial.suggest_int("units", 1, 9)))
     with pytest.warns(UserWarning, match="Trial 3 is not .* never asked for 'units'"):
         study.optimize(objective, n_trials=2)
+
+
+def of_all_kinds(trial: Any) -> nn.Module:
+    width = trial.suggest_int("width", 4, 64, log=True) + trial.suggest_int("more", 0, 12, step=4)
+    trial.suggest_categorical("kind", [None, True, 1.5, "plain"])
+    trial.suggest_float("slope", 1e-7, 1.0, log=True)
+    trial.suggest_float("third", 0.0, 1.0, step=0.1)
+    trial.suggest_float("only", 0.3, 0.3)
+    return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3))
+
+
+@pytest.mark.parametrize("pruner", [None, optuna.pruners.HyperbandPruner(1, 9)])
+def test_no_false_alarm_from_what_storages_make_of_values(tmp_path: Any, pruner: Any) -> None:
+    def asks_and_reports(trial: Any) -> float:
+        assert len(trial.study.trials) >= 0
+        report_network(trial, of_all_kinds(trial))
+        trial.report(1.0, 0)
+        return float(trial.suggest_float("rate", 1e-4, 1e-1, log=True))
+
+    for scorer in (
+        ModelScorer(of_all_kinds, BATCH),
+        ModelScorer.from_objective(asks_and_reports, BATCH),
+    ):
+        study = optuna.create_study(
+            storage=f"sqlite:///{tmp_path / 'a.db'}",
+            sampler=sampler_of(scorer=scorer),
+            pruner=pruner,
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            study.optimize(asks_and_reports, n_trials=6)
+        assert {trial.user_attrs["zerocost:rejected"] for trial in study.trials} == {0}

@@ -294,6 +294,27 @@ def test_an_objective_without_the_line_is_a_clear_error() -> None:
     assert study.trials[0].state == optuna.trial.TrialState.FAIL
 
 
+def test_a_long_training_is_not_run_in_vain_again(clock: Callable[[float], None]) -> None:
+    scorer = from_(lambda trial: clock(3600.0))
+    with pytest.raises(TypeError, match=r"in vain \(1 times, 3600\.0 s\)"):
+        scorer(random_trial(0))
+
+
+@pytest.mark.parametrize("first", range(4))
+def test_an_objective_may_return_early_where_an_architecture_makes_no_sense(first: int) -> None:
+    def sometimes(trial: Any) -> float:
+        network = build(trial)
+        if trial.params["deep"]:
+            return float("inf")
+        report_network(trial, network)
+        return 0.0
+
+    study = optuna.create_study(sampler=sampler_of(from_(sometimes), seed=first))
+    study.optimize(sometimes, n_trials=4)
+    assert all(not trial.params["deep"] for trial in study.trials)
+    assert any(trial.user_attrs["zerocost:rejected"] for trial in study.trials)
+
+
 def test_a_candidate_without_a_network_is_rejected() -> None:
     def sometimes(trial: Any) -> float:
         network = build(trial)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import pathlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import optuna
@@ -11,7 +12,7 @@ import torch
 from optuna.trial import create_trial
 from torch import nn
 
-from optuna_zerocost import ModelScorer, Warmup, ZeroCostSampler, report_network
+from optuna_zerocost import ModelScorer, Warmup, ZeroCostPruner, ZeroCostSampler, report_network
 from optuna_zerocost.scoring import StudyToRead
 
 BATCH = (torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3)
@@ -141,3 +142,74 @@ def test_what_an_objective_prints_is_shown_for_its_trials_alone(
     assert capsys.readouterr().out.splitlines() == ["hello"] * 3
     print("and now")
     assert capsys.readouterr().out == "and now\n"
+
+
+def prunes(trial: Any) -> float:
+    """An objective that asks whether to go on before its network is there, and after."""
+    width = trial.suggest_int("width", 2, 64)
+    trial.report(0.0, 0)
+    if trial.should_prune():
+        raise optuna.TrialPruned
+    report_network(trial, nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3)))
+    trial.report(float(width), 1)
+    if trial.should_prune():
+        raise optuna.TrialPruned
+    return float(width)
+
+
+def test_a_pruner_may_score_the_objective_that_asks_it() -> None:
+    pruner = ZeroCostPruner(from_(prunes), quantile=0.2)
+    study = optuna.create_study(pruner=pruner)
+    study.optimize(prunes, n_trials=8)
+    assert all("zerocost:synflow" in trial.user_attrs for trial in study.trials)
+    assert all("zerocost:verdict" in trial.user_attrs for trial in study.trials)
+
+
+@pytest.fixture
+def process_group(tmp_path: pathlib.Path) -> Iterator[None]:
+    if not torch.distributed.is_available():
+        pytest.skip("this build of torch has no torch.distributed")
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("process_group")
+def test_other_processes_of_a_distributed_training_hear_of_trials_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(torch.distributed, "broadcast", lambda tensor, src: sent.append(src))
+    function = with_step(lambda trial: torch.distributed.broadcast(torch.zeros(1), src=0))
+    study_of(from_(function)).optimize(function, n_trials=3)
+    assert sent == [0] * 3
+
+
+def test_skorch_makes_the_network_of_a_candidate() -> None:
+    skorch = pytest.importorskip("skorch", reason="skorch makes the network")
+
+    def with_skorch(trial: Any) -> float:
+        class Module(nn.Module):
+            def __init__(self, width: int) -> None:
+                super().__init__()
+                self.layers = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3))
+
+            def forward(self, inputs: torch.Tensor) -> Any:
+                return self.layers(inputs)
+
+        net = skorch.NeuralNetClassifier(
+            Module,
+            module__width=trial.suggest_int("width", 2, 64),
+            max_epochs=1,
+            verbose=0,
+            train_split=None,
+        )
+        report_network(trial, net.initialize().module_)
+        net.fit(*BATCH)
+        return float(trial.suggest_float("rate", 0, 1))
+
+    study = study_of(from_(with_skorch))
+    study.optimize(with_skorch, n_trials=4)
+    assert {trial.user_attrs["zerocost:rejected"] for trial in study.trials} == {0}
