@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -142,6 +144,56 @@ def test_what_an_objective_prints_is_shown_for_its_trials_alone(
     assert capsys.readouterr().out.splitlines() == ["hello"] * 3
     print("and now")
     assert capsys.readouterr().out == "and now\n"
+
+
+class Tracker:
+    """As much of W&B and of MLflow as begins and ends a run."""
+
+    def __init__(self) -> None:
+        self.run: Any = None
+        self.begun = 0
+        self.ended = 0
+
+    def init(self) -> None:
+        self.begun += 1
+        self.run = SimpleNamespace(id=f"run {self.begun}")
+
+    def finish(self, quiet: bool = False) -> None:
+        self.ended += self.run is not None
+        self.run = None
+
+    def active_run(self) -> Any:
+        return self.run and SimpleNamespace(info=SimpleNamespace(run_id=self.run.id))
+
+    def end_run(self, status: str = "FINISHED") -> None:
+        self.finish()
+
+
+@pytest.mark.parametrize("package", ["wandb", "mlflow"])
+def test_a_trackers_run_of_a_candidate_is_ended_and_told_of_once(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker()
+    monkeypatch.setitem(sys.modules, package, tracker)  # type: ignore[arg-type]
+    function = with_step(lambda trial: tracker.init(), lambda trial: tracker.finish())
+    study = study_of(from_(function))
+    with pytest.warns(
+        UserWarning, match=f"starts a run of {package} before report_network"
+    ) as told:
+        study.optimize(function, n_trials=3)
+    assert len(told) == 1
+    assert tracker.begun == tracker.ended > 3
+
+
+@pytest.mark.parametrize("package", ["wandb", "mlflow"])
+def test_a_trackers_run_around_the_search_is_left_alone(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = Tracker()
+    monkeypatch.setitem(sys.modules, package, tracker)  # type: ignore[arg-type]
+    tracker.init()
+    study_of(from_(with_step())).optimize(with_step(), n_trials=3)
+    assert tracker.run is not None and tracker.ended == 0
 
 
 def prunes(trial: Any) -> float:
