@@ -24,6 +24,7 @@ class CountPass(Pass):
     name = "count"
     reads_values = False  # Shapes suffice.
     holds_whole_batch = False  # No input is run.
+    copies_parameters = False
 
     def run(self, request: Request) -> Measured:
         count = sum(p.numel() for _, p in request.structure.parameters if p.requires_grad)
@@ -102,6 +103,7 @@ class WeightPass(Pass):
 
     name = "weight"
     holds_whole_batch = False  # No input is run.
+    copies_parameters = False
 
     def run(self, request: Request) -> Measured:
         weights = request.structure.require_weights(readers=request.who_reads([LAYER_WEIGHTS]))

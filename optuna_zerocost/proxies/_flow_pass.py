@@ -57,6 +57,7 @@ class FlowPass(Pass):
 
     name = "synaptic flow"
     holds_whole_batch = False  # One input is run.
+    copies_parameters = False  # All are replaced.
 
     def run(self, request: Request) -> Measured:
         weights = request.structure.require_weights(readers=request.who_reads(request.readers))

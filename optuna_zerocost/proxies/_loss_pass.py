@@ -26,7 +26,6 @@ from optuna_zerocost.proxies._derivatives import (
 )
 from optuna_zerocost.proxies._errors import BatchError, LabelsError
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._recorded_forward import LayerOutput, Record, Wanted, recorded_forward
 from optuna_zerocost.proxies._structure import LayerWeight
@@ -76,11 +75,13 @@ class LossPass(Pass):
                 parameters = [weight.tensor() for weight in weights]
             if twice:
                 before = RandomState()
-                with contextlib.suppress(CheckpointError), preserved(request.structure):
+                with contextlib.suppress(CheckpointError):
                     return _measured(request, weights, parameters, quick=True)
                 # A checkpointed part of the network is run again while torch differentiates,
                 # and then without the mode, so that it keeps other tensors than before.
                 before.restore()
+                request.rewind()
+                request.structure.require_gradients()
             return _measured(request, weights, parameters, quick=False)
 
 

@@ -45,6 +45,7 @@ class Request:
         loss_fn: From the output and the labels to the mean loss of the minibatch, a scalar.
         forward_fn: From the network and the inputs to the output, or None to call the network.
         more_batches: The other minibatches, if several were given.
+        rewind: Puts the network back to where the pass began, for a pass that begins again.
     """
 
     structure: Structure
@@ -53,6 +54,7 @@ class Request:
     loss_fn: Callable[[Tensor, Tensor], Tensor]
     forward_fn: Callable[[nn.Module, Any], Tensor] | None
     more_batches: tuple[Batch, ...] = ()
+    rewind: Callable[[], None] = lambda: None
 
     @property
     def network(self) -> nn.Module:
@@ -131,6 +133,9 @@ class Pass(abc.ABC):
     reads_values: ClassVar[bool] = True
     #: Whether the memory that it takes grows with the minibatch.
     holds_whole_batch: ClassVar[bool] = True
+    #: Whether a forward may write into the parameters that it is given, and so needs copies; not
+    #: if the pass itself replaces them or runs no forward.
+    copies_parameters: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod
@@ -142,8 +147,7 @@ class Pass(abc.ABC):
         """Run the network and return every quantity of ``request.readers``.
 
         It is called with gradients enabled and seeded random states. It may change the network's
-        modes, flags, buffers and ``parameter.data``, all of which the caller restores, but must
-        remove its hooks and must not write into the values of a parameter.
+        modes, flags, buffers, attributes and ``parameter.data``, all of which the caller restores.
         """
 
 

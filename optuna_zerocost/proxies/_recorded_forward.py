@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from optuna_zerocost.proxies._activations import ActivationWatch, agreement
 from optuna_zerocost.proxies._errors import NetworkError
 from optuna_zerocost.proxies._pass import Request
-from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._second_derivatives import QuickSecondDerivatives
 from optuna_zerocost.proxies._structure import CONVOLUTIONS
@@ -161,10 +160,11 @@ def recorded_forward(request: Request, wanted: Wanted, scaled: Sequence[Tensor] 
     if (wanted.calls or scaled is not None) and not is_likely:
         # Copies would take memory and time, so first without them.
         before = RandomState()
-        with preserved(request.structure):
-            record = Record(request, wanted, scaled, copies=False)
+        record = Record(request, wanted, scaled, copies=False)
         if not record.is_overwritten():
             return record
         del record
         before.restore()
+        request.rewind()
+        request.structure.require_gradients()
     return Record(request, wanted, scaled, copies=True)

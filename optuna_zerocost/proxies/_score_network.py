@@ -45,8 +45,9 @@ def score_network(
     that count are scored, frozen ones (``requires_grad=False``) too; ``params`` alone counts only
     what is trainable.
 
-    The network is left as it was, also when this raises: parameters, gradients, buffers, hooks,
-    modes, flags; so are the batch and the global random states.
+    The network is left as it was, also when this raises, whatever its forward writes: parameters,
+    gradients, buffers, hooks, modes, flags, and what its modules hold in other attributes, such as
+    counters, lists and caches; so are the batch and the global random states.
 
     Args:
         network: The network, with initial weights. ``torch.compile`` is looked through.
@@ -82,8 +83,11 @@ def score_network(
                 for proxy in readers
                 for key in proxy.reads
             }
-            request = Request(structure, first, wanted, loss_fn, forward_fn, tuple(more))
-            with preserved(structure), SeededRandomState(seed):
+            copies = source.copies_parameters
+            with preserved(structure, copies=copies) as state, SeededRandomState(seed):
+                request = Request(
+                    structure, first, wanted, loss_fn, forward_fn, tuple(more), state.rewind
+                )
                 values |= _run(source, request, readers)
     return {proxy.name: values[proxy.name] for proxy in asked}
 
