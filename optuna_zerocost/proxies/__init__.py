@@ -28,10 +28,12 @@ from optuna_zerocost.proxies._errors import (
     PassError,
     ProxyDefinitionError,
     ProxyError,
+    ProxyFunctionError,
     SecondDerivativeError,
     UndefinedScoreError,
     UnknownProxyError,
 )
+from optuna_zerocost.proxies._failures import is_out_of_memory
 from optuna_zerocost.proxies._flow_pass import (
     FLOW_GRADIENTS,
     SCALED_FLOW_GRADIENTS,
@@ -49,7 +51,7 @@ from optuna_zerocost.proxies._loss_pass import (
     WEIGHTED_GRADIENT_PRODUCT,
 )
 from optuna_zerocost.proxies._minibatch import Batch, Minibatches, call
-from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request, is_out_of_memory
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._recorded_forward import LayerOutput
@@ -99,6 +101,7 @@ __all__ = [
     "Proxy",
     "ProxyDefinitionError",
     "ProxyError",
+    "ProxyFunctionError",
     "Quantity",
     "Request",
     "ScaledGradients",

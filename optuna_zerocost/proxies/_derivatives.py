@@ -15,8 +15,9 @@ from optuna_zerocost.proxies._errors import (
     SecondDerivativeError,
     UndefinedScoreError,
 )
+from optuna_zerocost.proxies._failures import is_out_of_memory
 from optuna_zerocost.proxies._minibatch import Batch
-from optuna_zerocost.proxies._pass import Request, is_out_of_memory
+from optuna_zerocost.proxies._pass import Request
 from optuna_zerocost.proxies._structure import LayerWeight
 from optuna_zerocost.proxies._tensors import nodes_behind, widened
 
@@ -82,7 +83,8 @@ def mean_loss(request: Request, output: Tensor, batch: Batch) -> Tensor:
         readers = request.who_reads(key for key in request.readers if key.needs_labels)
         raise UndefinedScoreError(
             f"the loss is {loss.item()}, which leaves {readers} without a value: the initial "
-            "weights or the inputs are too large; check the initialisation and the normalisation"
+            "weights or the inputs are too large; check the initialisation and the normalisation",
+            not_finite=True,
         )
     return loss
 

@@ -10,26 +10,22 @@ its own; nothing else has to know of it.
 from __future__ import annotations
 
 import abc
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from optuna_zerocost.proxies._errors import (
     BatchError,
     LabelsError,
-    OutOfMemoryError,
     OutputError,
-    PassError,
     ProxyDefinitionError,
 )
 from optuna_zerocost.proxies._minibatch import Batch, call
 from optuna_zerocost.proxies._structure import Structure
 
-__all__ = ["Measured", "Pass", "Quantity", "Request", "is_out_of_memory", "pass_failed"]
+__all__ = ["Measured", "Pass", "Quantity", "Request"]
 
 T = TypeVar("T")
 
@@ -109,8 +105,13 @@ class Request:
             )
         return output
 
-    def forward_in_train_mode(self, inputs: Any, *, samples: int) -> Tensor:
-        """Run the network so that BatchNorm normalises with the statistics of these samples."""
+    def forward_in_train_mode(
+        self, inputs: Any, *, samples: int, cure: str = "pass at least two samples"
+    ) -> Tensor:
+        """Run the network so that BatchNorm normalises with the statistics of these samples.
+
+        ``cure`` is what to do where there is one sample, and BatchNorm cannot normalise it.
+        """
         self.structure.set_mode(training=True)
         try:
             return self.forward(inputs)
@@ -119,8 +120,7 @@ class Request:
                 raise BatchError(
                     f"for {self.who_reads(self.readers)} the network sees one sample at a time, "
                     "and a BatchNorm layer sees one value a channel of it, which has no variance; "
-                    "pass at least two samples, and leave out gradsign, which reads them one by "
-                    "one"
+                    f"{cure}"
                 ) from error
             raise
 
@@ -196,40 +196,3 @@ class Measured:
     def restricted_to(self, quantities: Iterable[Quantity[Any]]) -> Measured:
         """Return the part that a proxy declared, so that no value depends on another proxy's."""
         return Measured({quantity: self._values[quantity] for quantity in quantities})
-
-
-def pass_failed(source: Pass, request: Request, error: Exception) -> PassError:
-    """Return the error that says which pass, for which proxies, ``error`` interrupted."""
-    culprit = f"the {source.name} pass (for {request.who_reads(request.readers)})"
-    reason = f"{type(error).__name__}: {error}"
-    if not is_out_of_memory(error):
-        return PassError(
-            f"{culprit} failed with {reason.rstrip('.: ')}. "
-            "Run network(inputs) and the loss on the same batch by hand to see it alone"
-        )
-    # Whoever keeps the error would keep the activations that filled the memory.
-    traceback.clear_frames(error.__traceback__)
-    cures = ["ask for fewer proxies at a time"]
-    size = f"with one sample at a time (not the batch's {request.batch.size})"
-    if source.holds_whole_batch:
-        cures.insert(0, f"pass a batch of fewer than {request.batch.size} samples")
-        size = f"at batch size {request.batch.size}"
-    if twice := [key for key in request.readers if key.needs_second_derivatives]:
-        cures.append(
-            f"leave out {request.who_reads(twice)}, whose second derivatives keep all of the "
-            "first's intermediate values"
-        )
-    return OutOfMemoryError(
-        f"{culprit} ran out of memory {size}: {reason.splitlines()[0].rstrip('.: ')}. "
-        f"To score this network, {', or '.join(cures)}, or use a device with more memory. The "
-        "batch is never split silently: with BatchNorm the scores of its parts are others"
-    )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an allocation failed, on whatever device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    # The allocators of the CPU (of Linux, of Windows) and of MPS raise nothing more special.
-    signs = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)

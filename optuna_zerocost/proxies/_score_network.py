@@ -17,8 +17,14 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
     UnknownProxyError,
 )
+from optuna_zerocost.proxies._failures import (
+    first_not_finite,
+    is_out_of_memory,
+    pass_failed,
+    proxy_failed,
+)
 from optuna_zerocost.proxies._minibatch import Batch, Minibatches
-from optuna_zerocost.proxies._pass import Pass, Request, is_out_of_memory, pass_failed
+from optuna_zerocost.proxies._pass import Measured, Pass, Request
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._registry import Proxy, describe
@@ -111,17 +117,23 @@ def _run(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[str, 
     """Run one pass and compute the proxies that read from it."""
     try:
         values = _values(source, request, readers)
+        for proxy in readers:
+            if not math.isfinite(values[proxy.name]):
+                raise UndefinedScoreError(
+                    f"{proxy.name} came out as {values[proxy.name]} from a finite "
+                    f"{source.name} pass: {proxy.summary} overflows, or is undefined, for this "
+                    "network and minibatch; leave the proxy out, or reject the network",
+                    not_finite=True,
+                )
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise pass_failed(source, request, error) from error
         raise
-    for proxy in readers:
-        if not math.isfinite(values[proxy.name]):
-            raise UndefinedScoreError(
-                f"{proxy.name} came out as {values[proxy.name]} from a finite "
-                f"{source.name} pass: {proxy.summary} overflows, or is undefined, for this "
-                "network and minibatch; leave the proxy out, or reject the network"
-            )
+    except UndefinedScoreError as error:
+        if error.not_finite and (layer := first_not_finite(request)):
+            message = f"{error}. The first output that is not finite is that of {layer}"
+            raise UndefinedScoreError(message, not_finite=True) from error
+        raise
     return values
 
 
@@ -134,7 +146,18 @@ def _values(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[st
     except Exception as error:
         raise pass_failed(source, request, error) from error
     with torch.no_grad():
-        return {p.name: float(p.function(measured.restricted_to(p.reads))) for p in readers}
+        return {proxy.name: _value(proxy, measured) for proxy in readers}
+
+
+def _value(proxy: Proxy, measured: Measured) -> float:
+    try:
+        return float(proxy.function(measured.restricted_to(proxy.reads)))
+    except ProxyError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise proxy_failed(proxy, error) from error
 
 
 def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
