@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from optuna_zerocost.proxies._flow_pass import normalisation_bypassed
+from optuna_zerocost.proxies._normalisation import normalisation_bypassed
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
 from optuna_zerocost.proxies._tensors import total, unfused, widened

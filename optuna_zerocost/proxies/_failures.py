@@ -22,6 +22,8 @@ from optuna_zerocost.proxies._pass import Pass, Request
 from optuna_zerocost.proxies._registry import Proxy
 from optuna_zerocost.proxies._watching import hooked
 
+_LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
+
 __all__ = ["first_not_finite", "is_out_of_memory", "pass_failed", "proxy_failed"]
 
 
@@ -68,7 +70,7 @@ def proxy_failed(proxy: Proxy, error: Exception) -> ProxyError:
     reason = f"{type(error).__name__}: {error}".splitlines()[0].rstrip(".: ")
     subject = _subject(error)
     about = f" about {subject!r}" if subject else ""
-    if isinstance(error, (torch.linalg.LinAlgError, ArithmeticError)) or "math domain" in reason:
+    if isinstance(error, (_LinAlgError, ArithmeticError)) or "math domain" in reason:
         return UndefinedScoreError(
             f"{proxy.name} has no value{about} ({reason}): what it computes, {proxy.summary}, "
             "does not exist for numbers that are so large, so small or not finite; check the "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,8 +18,9 @@ from optuna_zerocost.proxies._extended_range import (
     UnsupportedOperation,
     times_power_of_two,
 )
+from optuna_zerocost.proxies._normalisation import normalisation_bypassed
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, Structure
+from optuna_zerocost.proxies._structure import EMBEDDINGS, Structure
 from optuna_zerocost.proxies._tensors import nodes_behind
 from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode, Named, hooked
 
@@ -28,7 +28,6 @@ __all__ = [
     "FLOW_GRADIENTS",
     "SCALED_FLOW_GRADIENTS",
     "ScaledGradients",
-    "normalisation_bypassed",
 ]
 
 # Beyond this, R or a derivative of it may exceed float64.
@@ -51,8 +50,9 @@ class FlowPass(Pass):
 
     Ones cannot be tokens: every embedding layer hands over ones instead of its vectors, so that
     the flow starts there. Normalisation is bypassed wherever it is a layer of torch.nn, LayerNorm
-    too. Softmax is held constant: attention passes on the mean of the values that its mask lets
-    through, and queries and keys add nothing. All other operations stay.
+    too, or what a subclass of one calls; whatever else the subclass does stays. Softmax is held
+    constant: attention passes on the mean of the values that its mask lets through, and queries
+    and keys add nothing. All other operations stay.
     """
 
     name = "synaptic flow"
@@ -199,25 +199,3 @@ class _ConstantSoftmax(FunctionMode):
             if "input" in named:
                 named["input"] = named["input"].detach()
         return func(*args, **named)
-
-
-@contextlib.contextmanager
-def normalisation_bypassed(structure: Structure) -> Iterator[None]:
-    """Context manager: inside, normalisation layers return a copy of their input.
-
-    A copy, since what follows a normalisation layer in place must not write into what precedes
-    it. A forward hook could not do this: the layer would still run before it, and BatchNorm
-    without running statistics raises for a batch of one with 1×1 maps.
-    """
-    layers = structure.of_kind(*NORMALISATIONS)
-    own = [
-        {key: vars(layer)[key] for key in ("forward",) if key in vars(layer)} for layer in layers
-    ]
-    try:
-        for layer in layers:
-            vars(layer)["forward"] = lambda input, *_: input.clone()
-        yield
-    finally:
-        for layer, forward in zip(layers, own, strict=True):
-            vars(layer).pop("forward", None)
-            vars(layer).update(forward)

@@ -36,7 +36,7 @@ def draw_weights(request: Request, *, kaiming: bool) -> None:
                     other.data = torch.zeros_like(other)
         if isinstance(module, NORMALISATIONS):
             for name, parameter in module._parameters.items():
-                if parameter is not None:
+                if parameter is not None and name in ("weight", "bias"):
                     fill = torch.ones_like if name == "weight" else torch.zeros_like
                     parameter.data = fill(parameter)
             if getattr(module, "running_var", None) is not None:
