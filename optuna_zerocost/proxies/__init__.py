@@ -18,6 +18,7 @@ from optuna_zerocost.proxies import (  # noqa: F401
 )
 from optuna_zerocost.proxies._az_nas import STAGE_FEATURES, STAGE_GAINS, StageFeatures
 from optuna_zerocost.proxies._capacity import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
+from optuna_zerocost.proxies._coverage import Coverage, CoverageWarning, Scores
 from optuna_zerocost.proxies._derivatives import WeightGradient
 from optuna_zerocost.proxies._errors import (
     BatchError,
@@ -87,6 +88,8 @@ __all__ = [
     "WEIGHT_GRADIENTS",
     "Batch",
     "BatchError",
+    "Coverage",
+    "CoverageWarning",
     "Direction",
     "LabelsError",
     "LayerOutput",
@@ -105,6 +108,7 @@ __all__ = [
     "Quantity",
     "Request",
     "ScaledGradients",
+    "Scores",
     "SecondDerivativeError",
     "SeededRandomState",
     "StageFeatures",

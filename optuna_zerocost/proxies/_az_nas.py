@@ -219,7 +219,10 @@ def _transforms(stage: nn.Module) -> bool:
     """Return whether a part of the network is a stage."""
     leaves = [module for module in stage.modules() if next(module.children(), None) is None]
     if leaves == [stage]:
-        return isinstance(stage, EMBEDDINGS) or any(True for _ in own_weights(stage))
+        if isinstance(stage, NORMALISATIONS):
+            return False
+        has_weights = any(p is not None and p.dim() > 1 for p in stage._parameters.values())
+        return isinstance(stage, EMBEDDINGS) or has_weights or any(own_weights(stage))
     return any(
         not isinstance(leaf, _RESHAPES) and type(leaf).__module__ not in _ELEMENTWISE
         for leaf in leaves

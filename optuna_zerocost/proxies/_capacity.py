@@ -32,7 +32,10 @@ class CountPass(Pass):
 
 
 PARAMETER_COUNT: Quantity[int] = Quantity(
-    "parameter count", CountPass(), "number of values in the trainable parameters"
+    "parameter count",
+    CountPass(),
+    "number of values in the trainable parameters",
+    needs_weights=False,
 )
 
 
@@ -70,7 +73,10 @@ class FlopPass(Pass):
 
 
 FLOP_COUNT: Quantity[int] = Quantity(
-    "flop count", FlopPass(), "floating point operations of one forward of one input"
+    "flop count",
+    FlopPass(),
+    "floating point operations of one forward of one input",
+    needs_weights=False,
 )
 
 

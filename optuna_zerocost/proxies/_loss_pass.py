@@ -104,20 +104,27 @@ INPUT_GRADIENTS: Quantity[Tensor] = Quantity(
     "input gradients",
     LOSS,
     "the gradient of the summed logits with respect to each sample, flattened, (N, D)",
+    needs_weights=False,
 )
 CLASSES: Quantity[Tensor] = Quantity(
-    "classes", LOSS, "the class of each sample, (N,), integers", needs_labels=True
+    "classes",
+    LOSS,
+    "the class of each sample, (N,), integers",
+    needs_labels=True,
+    needs_weights=False,
 )
 ACTIVATION_AGREEMENT: Quantity[Tensor] = Quantity(
     "activation agreement",
     LOSS,
     "for each pair of samples the number of units, of all ReLU-like activations that reach the "
     "output, that both switch on or both switch off, (N, N), float64 on the CPU",
+    needs_weights=False,
 )
 FEATURE_MAPS: Quantity[tuple[Tensor, ...]] = Quantity(
     "feature maps",
     LOSS,
     "what each call of a module put out for the first sample, if it has positions, (C, S)",
+    needs_weights=False,
 )
 GRADIENT_PRODUCTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
     "Hessian-gradient products",

@@ -161,6 +161,7 @@ class Quantity(Generic[T]):
         summary: What it is, with shapes.
         needs_labels: Whether it depends on the minibatch's labels.
         needs_second_derivatives: Whether it is computed by differentiating twice.
+        needs_weights: Whether it depends on which parameters count as weights.
     """
 
     name: str
@@ -168,6 +169,7 @@ class Quantity(Generic[T]):
     summary: str
     needs_labels: bool = False
     needs_second_derivatives: bool = False
+    needs_weights: bool = True
 
 
 class Measured:

@@ -10,6 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from optuna_zerocost.proxies._coverage import (
+    Scores,
+    coverage_of,
+    warn_of_little,
+    weights_in_use,
+)
 from optuna_zerocost.proxies._errors import (
     NetworkError,
     ProxyDefinitionError,
@@ -41,7 +47,7 @@ def score_network(
     loss_fn: Callable[[Tensor, Tensor], Tensor] = torch.nn.functional.cross_entropy,
     forward_fn: Callable[[nn.Module, Any], Tensor] | None = None,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Scores:
     """Score an untrained network.
 
     Each pass over the network that the proxies need runs once, and computes only what they read.
@@ -68,7 +74,8 @@ def score_network(
         seed: Seed of whatever is random in a pass, such as dropout, 0 ≤ seed < 2**32.
 
     Returns:
-        The score of each proxy, in the order asked.
+        A dictionary with the score of each proxy, in the order asked. Its ``coverage`` tells how
+        many of the parameters count as weights; below half, a `CoverageWarning` tells as well.
 
     Raises:
         ProxyError: One of its subclasses, which says what to do about it.
@@ -82,6 +89,15 @@ def score_network(
         pairs = batch.batches if isinstance(batch, Minibatches) else (batch,)
         first, *more = (Batch.of(pair, device=device) for pair in pairs)
         values: dict[str, float] = {}
+        coverage = None
+        if of_weights := [p.name for p in asked if any(q.needs_weights for q in p.reads)]:
+            if structure.candidates:
+                with preserved(structure) as state, SeededRandomState(seed):
+                    structure = weights_in_use(
+                        Request(structure, first, {}, loss_fn, forward_fn, (), state.rewind)
+                    )
+            coverage = coverage_of(structure)
+            warn_of_little(structure, coverage, ", ".join(of_weights))
         for source in dict.fromkeys(proxy.source for proxy in asked):
             readers = [proxy for proxy in asked if proxy.source == source]
             wanted = {
@@ -95,7 +111,9 @@ def score_network(
                     structure, first, wanted, loss_fn, forward_fn, tuple(more), state.rewind
                 )
                 values |= _run(source, request, readers)
-    return {proxy.name: values[proxy.name] for proxy in asked}
+    scores = Scores({proxy.name: values[proxy.name] for proxy in asked})
+    scores.coverage = coverage
+    return scores
 
 
 def _resolve(proxies: Sequence[str | Proxy]) -> list[Proxy]:
