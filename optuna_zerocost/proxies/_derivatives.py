@@ -19,7 +19,7 @@ from optuna_zerocost.proxies._failures import is_out_of_memory
 from optuna_zerocost.proxies._minibatch import Batch
 from optuna_zerocost.proxies._pass import Request
 from optuna_zerocost.proxies._structure import LayerWeight
-from optuna_zerocost.proxies._tensors import nodes_behind, widened
+from optuna_zerocost.proxies._tensors import nodes_behind, tensors_in, widened
 
 __all__ = [
     "WeightGradient",
@@ -29,6 +29,9 @@ __all__ = [
     "second_derivatives",
     "with_gradients",
 ]
+
+
+_IGNORED = -100  # the default ignore_index of cross_entropy
 
 
 @dataclass(frozen=True)
@@ -67,26 +70,59 @@ def with_gradients(
     )
 
 
-def mean_loss(request: Request, output: Tensor, batch: Batch) -> Tensor:
-    """Return the loss, checked to be one finite number."""
+def mean_loss(request: Request, output: Any, batch: Batch) -> Tensor:
+    """Return the loss, checked to be one finite number that can be differentiated.
+
+    A loss of the user's own takes what the network puts out, and labels if there are any.
+    """
     targets = batch.targets
     if request.loss_fn is nn.functional.cross_entropy:
-        _check_classes(output, targets)
-    loss = request.loss_fn(output, targets)
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        seen = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+        _check_classes(request.logits(output), targets)
+    needing = [key for key in request.readers if key.needs_labels]
+    readers = request.who_reads(needing)
+    try:
+        loss: Any = request.loss_fn(output, targets)
+    except Exception as error:
+        if targets is not None or is_out_of_memory(error):
+            raise
+        raise request.no_labels(needing) from error  # the loss does not do without
+    if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
+        seen = f"a {type(loss).__name__}"
+        if isinstance(loss, Tensor):
+            seen = f"a tensor of {loss.dtype} and shape {tuple(loss.shape)}"
         raise OutputError(
             f"loss_fn returned {seen}, and the proxies differentiate one number; return the mean "
             "over the batch"
         )
+    if not loss.requires_grad and any(tensor.requires_grad for tensor in tensors_in(output)):
+        raise OutputError(
+            f"loss_fn returned a number that does not lead back to the output, so {readers} would "
+            "find no gradient; return what can be differentiated, without detach() or argmax()"
+        )
     if not bool(torch.isfinite(loss.detach())):
-        readers = request.who_reads(key for key in request.readers if key.needs_labels)
+        if missing := _without_label(targets, request.loss_fn):
+            raise LabelsError(
+                f"{batch.name} has no label that counts ({missing}), so its mean loss is "
+                f"{loss.item()}, and {readers} reads the gradient of that; leave such samples out"
+                + (", or leave out the proxy" if batch.name != "the minibatch" else "")
+            )
         raise UndefinedScoreError(
             f"the loss is {loss.item()}, which leaves {readers} without a value: the initial "
             "weights or the inputs are too large; check the initialisation and the normalisation",
             not_finite=True,
         )
     return loss
+
+
+def _without_label(targets: Any, loss_fn: Any) -> str:
+    """Return why no label counts: all are ignored, or NaN; empty if some do."""
+    labels = [tensor for tensor in tensors_in(targets) if tensor.numel()]
+    ignored = getattr(loss_fn, "ignore_index", _IGNORED)
+    if labels and all(bool((leaf == ignored).all()) for leaf in labels):
+        return f"all are {ignored}, which is ignored"
+    if any(leaf.is_floating_point() and bool(torch.isnan(leaf).any()) for leaf in labels):
+        return "labels are NaN"
+    return ""
 
 
 def _check_classes(output: Tensor, targets: Any) -> None:
@@ -102,8 +138,7 @@ def _check_classes(output: Tensor, targets: Any) -> None:
             f"{tuple(output.shape)} wants one class for each of {output.size(0)} samples"
         )
     classes = output.size(min(1, output.dim() - 1))
-    ignored = -100  # the default ignore_index of cross_entropy
-    wrong = targets[(targets != ignored) & ((targets < 0) | (targets >= classes))]
+    wrong = targets[(targets != _IGNORED) & ((targets < 0) | (targets >= classes))]
     if wrong.numel():
         raise LabelsError(
             f"the labels hold class {int(wrong[0])}, and the output of shape "

@@ -40,7 +40,10 @@ class MinibatchPass(Pass):
                     "halves; pass at least two samples, or Minibatches"
                 )
             half = request.batch.size // 2
-            batches = (request.batch.part(0, half), request.batch.part(half, request.batch.size))
+            batches = (
+                request.batch.part(0, half, "the first half of the minibatch"),
+                request.batch.part(half, request.batch.size, "the second half of the minibatch"),
+            )
         cure = "pass at least four samples, of which zico takes halves, or Minibatches of two each"
         gradients = [_weight_gradients(request, batch, cure) for batch in batches]
         found = (stacked(of_weight) for of_weight in zip(*gradients, strict=True))
@@ -103,7 +106,7 @@ class SamplePass(Pass):
         sums: dict[int, Tensor] = {}
         cure = f"leave out {request.who_reads(request.readers)}, which reads samples one by one"
         for sample in range(request.batch.size):
-            part = request.batch.part(sample, sample + 1)
+            part = request.batch.part(sample, sample + 1, f"sample {sample}")
             for index, gradient in enumerate(_weight_gradients(request, part, cure)):
                 if gradient is not None:
                     signs = gradient.sign()
@@ -146,7 +149,8 @@ def _weight_gradients(request: Request, batch: Batch, cure: str) -> list[Tensor 
     weights = request.structure.require_weights(readers=request.who_reads(request.readers))
     request.structure.require_gradients()
     with cached():
-        output = request.forward_in_train_mode(batch.copied(), samples=batch.size, cure=cure)
+        inputs = batch.copied()
+        output = request.any_output_in_train_mode(inputs, samples=batch.size, cure=cure)
         tensors = [weight.tensor() for weight in weights]
         found = gradients_of(mean_loss(request, output, batch), tensors)
     return [None if gradient is None else widened(gradient) for gradient in found]

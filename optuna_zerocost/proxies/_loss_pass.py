@@ -29,7 +29,7 @@ from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._recorded_forward import LayerOutput, Record, Wanted, recorded_forward
 from optuna_zerocost.proxies._structure import LayerWeight
-from optuna_zerocost.proxies._tensors import total, unfused, widened
+from optuna_zerocost.proxies._tensors import tensors_in, total, unfused, widened
 
 __all__ = [
     "ACTIVATION_AGREEMENT",
@@ -155,6 +155,8 @@ def _measured(
         leaves=request.wants(INPUT_GRADIENTS) or request.wants(ACTIVATION_AGREEMENT),
     )
     record = recorded_forward(request, wanted, parameters if quick else None)
+    if request.wants(INPUT_GRADIENTS) or not weights:
+        request.logits(record.output)
     if request.wants(CLASSES):
         measured[CLASSES] = _classes(request)
     if request.wants(FEATURE_MAPS):
@@ -183,7 +185,8 @@ def _measured(
     if request.wants(INPUT_GRADIENTS):
         leaves = record.leaves
         with record.quick.differentiating(leaves):
-            found = gradients_of(record.output.sum(), leaves, retain_graph=twice)
+            logits = request.logits(record.output).sum()
+            found = gradients_of(logits, leaves, retain_graph=twice)
         rows = (
             (torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
             for leaf, gradient in zip(leaves, found, strict=True)
@@ -214,7 +217,7 @@ def _differentiated_twice(
     if last:
         # Of the weights that have a common factor by the derivative with respect to it, of the
         # other weights each with its part of Hg.
-        variables = [quick.scale, *quick.not_only_scaled(record.output, parameters)]
+        variables = [quick.scale, *quick.not_only_scaled(tensors_in(record.output), parameters)]
         readers = request.who_reads([WEIGHTED_GRADIENT_PRODUCT])
         with quick.differentiating(variables):
             found = second_derivatives(agreement, variables, readers=readers)
@@ -228,6 +231,8 @@ def _differentiated_twice(
 
 def _classes(request: Request) -> Tensor:
     targets, samples = request.batch.targets, request.batch.size
+    if targets is None:
+        raise request.no_labels([CLASSES])
     seen = f"a {type(targets).__name__}"
     if isinstance(targets, Tensor):
         if targets.shape == (samples,) and not targets.is_floating_point():

@@ -45,6 +45,7 @@ class Batch:
     inputs: Any
     targets: Any
     size: int
+    name: str = "the minibatch"
 
     @classmethod
     def of(cls, batch: object, *, device: torch.device) -> Batch:
@@ -119,7 +120,7 @@ class Batch:
 
         return _map(self.inputs, attach), leaves
 
-    def part(self, start: int, stop: int) -> Batch:
+    def part(self, start: int, stop: int, name: str = "a part of the minibatch") -> Batch:
         """Return the samples from ``start`` to ``stop`` with their labels, as a batch."""
         for tensor in _leaves(self.targets):
             if not self._is_batched(tensor):
@@ -132,7 +133,7 @@ class Batch:
         def cut(tensor: Tensor) -> Tensor:
             return tensor[start:stop] if self._is_batched(tensor) else tensor
 
-        return Batch(_map(self.inputs, cut), _map(self.targets, cut), stop - start)
+        return Batch(_map(self.inputs, cut), _map(self.targets, cut), stop - start, name)
 
     def inputs_of(self, count: int) -> Batch:
         """Return the first ``count`` samples without labels."""

@@ -47,7 +47,7 @@ class Request:
     structure: Structure
     batch: Batch
     readers: Mapping[Quantity[Any], tuple[str, ...]]
-    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    loss_fn: Callable[[Any, Any], Tensor]
     forward_fn: Callable[[nn.Module, Any], Tensor] | None
     more_batches: tuple[Batch, ...] = ()
     rewind: Callable[[], None] = lambda: None
@@ -67,14 +67,23 @@ class Request:
         return ", ".join(sorted(readers))
 
     def require_labels(self) -> None:
-        """Raise LabelsError if a wanted quantity needs labels and the minibatch has none."""
+        """Raise LabelsError if a wanted quantity needs labels and the minibatch has none.
+
+        A loss of the user's own is asked, for it may do without: see ``mean_loss``.
+        """
         needing = [quantity for quantity in self.readers if quantity.needs_labels]
-        if needing and self.batch.targets is None:
-            raise LabelsError(
-                f"the batch has no labels, and {self.who_reads(needing)} read the gradient of a "
-                "loss; pass batch=(inputs, targets), or choose proxies that need no labels, "
-                "such as synflow or jacob_cov"
-            )
+        is_default = self.loss_fn is nn.functional.cross_entropy
+        if needing and self.batch.targets is None and is_default:
+            raise self.no_labels(needing)
+
+    def no_labels(self, quantities: Iterable[Quantity[Any]]) -> LabelsError:
+        """Return the error that says that labels are missing."""
+        return LabelsError(
+            f"the batch has no labels, and {self.who_reads(quantities)} read the gradient of a "
+            "loss; pass batch=(inputs, targets), or a loss_fn that does without, such as "
+            "loss_fn=lambda output, _: output.square().mean(), or choose proxies that need no "
+            "labels, such as synflow or jacob_cov"
+        )
 
     def require_two_samples(self, quantities: Iterable[Quantity[Any]]) -> None:
         """Raise BatchError if there is one sample, and so none to compare it with."""
@@ -90,13 +99,17 @@ class Request:
         Raises:
             OutputError: If the output is not a tensor of floating point numbers.
         """
-        output = call(self.network, inputs, self.forward_fn)
+        return self.logits(call(self.network, inputs, self.forward_fn))
+
+    def logits(self, output: Any) -> Tensor:
+        """Return what the network has put out, once it is sure to be one tensor of numbers."""
         if not isinstance(output, Tensor):
             culprit = "the network" if self.forward_fn is None else "forward_fn"
             raise OutputError(
                 f"{culprit} returned a {type(output).__name__}, and a proxy reads one tensor of "
                 "logits; choose it with forward_fn, for example "
-                "forward_fn=lambda network, inputs: network(inputs)[0]"
+                "forward_fn=lambda network, inputs: network(inputs)[0]. Proxies that read the "
+                "gradient of a loss take whatever your loss_fn takes"
             )
         if not output.is_floating_point():
             raise OutputError(
@@ -108,13 +121,19 @@ class Request:
     def forward_in_train_mode(
         self, inputs: Any, *, samples: int, cure: str = "pass at least two samples"
     ) -> Tensor:
+        """Do what `any_output_in_train_mode` does, for proxies that read one tensor of logits."""
+        return self.logits(self.any_output_in_train_mode(inputs, samples=samples, cure=cure))
+
+    def any_output_in_train_mode(
+        self, inputs: Any, *, samples: int, cure: str = "pass at least two samples"
+    ) -> Any:
         """Run the network so that BatchNorm normalises with the statistics of these samples.
 
         ``cure`` is what to do where there is one sample, and BatchNorm cannot normalise it.
         """
         self.structure.set_mode(training=True)
         try:
-            return self.forward(inputs)
+            return call(self.network, inputs, self.forward_fn)
         except ValueError as error:
             if samples == 1 and "more than 1 value per channel" in str(error):
                 raise BatchError(

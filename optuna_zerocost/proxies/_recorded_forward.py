@@ -16,7 +16,7 @@ from optuna_zerocost.proxies._pass import Request
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._second_derivatives import QuickSecondDerivatives
 from optuna_zerocost.proxies._structure import CONVOLUTIONS
-from optuna_zerocost.proxies._tensors import nodes_behind, widened
+from optuna_zerocost.proxies._tensors import nodes_behind, tensors_in, widened
 from optuna_zerocost.proxies._watching import Function, hooked
 
 __all__ = ["LayerOutput", "Record", "Wanted", "recorded_forward"]
@@ -94,7 +94,7 @@ class Record:
             watch if readers else contextlib.nullcontext(),
             hooked(self._hooks()),
         ):
-            self.output = request.forward_in_train_mode(inputs, samples=batch.size)
+            self.output: Any = request.any_output_in_train_mode(inputs, samples=batch.size)
 
     def is_overwritten(self) -> bool:
         """Return whether an output that is needed is no longer what the layer put out."""
@@ -113,7 +113,8 @@ class Record:
 
     def agreement(self) -> Tensor:
         """Return the sum of the agreements in the activations that reach the output."""
-        reaching = {node for node, _ in self.agreements}.intersection(nodes_behind(self.output))
+        behind = (node for output in tensors_in(self.output) for node in nodes_behind(output))
+        reaching = {node for node, _ in self.agreements}.intersection(behind)
         found = [agreement for node, agreement in self.agreements if node in reaching]
         if not found:
             raise NetworkError(

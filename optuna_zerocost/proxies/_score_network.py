@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -44,7 +45,7 @@ def score_network(
     batch: Any,
     proxies: Sequence[str | Proxy] = ("synflow",),
     *,
-    loss_fn: Callable[[Tensor, Tensor], Tensor] = torch.nn.functional.cross_entropy,
+    loss_fn: Callable[[Any, Any], Tensor] = torch.nn.functional.cross_entropy,
     forward_fn: Callable[[nn.Module, Any], Tensor] | None = None,
     seed: int = 0,
 ) -> Scores:
@@ -68,7 +69,9 @@ def score_network(
             arguments). Targets may be None for proxies that need no labels. For zico it may be
             ``Minibatches`` of several such pairs, of which the other proxies read the first.
         proxies: Names of registered proxies, or `Proxy` objects.
-        loss_fn: From the output and the targets to the mean loss over the batch, a scalar.
+        loss_fn: From the output and the targets to the mean loss over the batch, a scalar. One of
+            your own takes whatever the network returns, several outputs too, and None for targets
+            where the batch has none.
         forward_fn: From the network and the inputs to the tensor of logits, for a network that
             returns something else; by default the network is called.
         seed: Seed of whatever is random in a pass, such as dropout, 0 ≤ seed < 2**32.
@@ -88,6 +91,8 @@ def score_network(
         device = next((tensor.device for _, tensor in structure.tensors()), torch.device("cpu"))
         pairs = batch.batches if isinstance(batch, Minibatches) else (batch,)
         first, *more = (Batch.of(pair, device=device) for pair in pairs)
+        more = [replace(b, name=f"minibatch {n}") for n, b in enumerate(more, start=1)]
+        first = replace(first, name="minibatch 0") if more else first
         values: dict[str, float] = {}
         coverage = None
         if of_weights := [p.name for p in asked if any(q.needs_weights for q in p.reads)]:

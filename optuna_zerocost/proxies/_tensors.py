@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from optuna_zerocost.proxies._structure import Structure
 
-__all__ = ["drawn_like", "nodes_behind", "stacked", "total", "unfused", "widened"]
+__all__ = ["drawn_like", "nodes_behind", "stacked", "tensors_in", "total", "unfused", "widened"]
 
 
 def total(terms: Iterable[Tensor]) -> float:
@@ -33,6 +34,21 @@ def widened(tensor: Tensor) -> Tensor:
     """Return the tensor detached, in float32 if it is of half precision, which sums badly."""
     tensor = tensor.detach()
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested lists, tuples, mappings and data classes, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors_in(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, field.name))
 
 
 def stacked(gradients: Sequence[Tensor | None]) -> Tensor | None:
