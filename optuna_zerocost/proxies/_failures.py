@@ -24,7 +24,13 @@ from optuna_zerocost.proxies._watching import hooked
 
 _LinAlgError: type[Exception] = torch.linalg.LinAlgError  # type: ignore[attr-defined]
 
-__all__ = ["first_not_finite", "is_out_of_memory", "pass_failed", "proxy_failed"]
+__all__ = [
+    "first_not_finite",
+    "is_out_of_memory",
+    "layer_that_raised",
+    "pass_failed",
+    "proxy_failed",
+]
 
 
 def pass_failed(source: Pass, request: Request, error: Exception) -> PassError:
@@ -32,7 +38,7 @@ def pass_failed(source: Pass, request: Request, error: Exception) -> PassError:
     culprit = f"the {source.name} pass (for {request.who_reads(request.readers)})"
     reason = f"{type(error).__name__}: {error}"
     if not is_out_of_memory(error):
-        layer = _layer_that_raised(error, request)
+        layer = layer_that_raised(error, request)
         return PassError(
             f"{culprit} failed{layer} with {reason.rstrip('.: ')}. "
             "Run network(inputs) and the loss on the same batch by hand to see it alone"
@@ -109,7 +115,7 @@ def first_not_finite(request: Request) -> str:
     return found[0] if found else ""
 
 
-def _layer_that_raised(error: BaseException, request: Request) -> str:
+def layer_that_raised(error: BaseException, request: Request) -> str:
     """Return " in the layer …" for the innermost module that was running, if any was."""
     names = {id(module): name for name, module in request.network.named_modules()}
     for frame in _frames(error):

@@ -29,7 +29,7 @@ from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._recorded_forward import LayerOutput, Record, Wanted, recorded_forward
 from optuna_zerocost.proxies._structure import LayerWeight
-from optuna_zerocost.proxies._tensors import tensors_in, total, unfused, widened
+from optuna_zerocost.proxies._tensors import is_number, tensors_in, total, unfused, widened
 
 __all__ = [
     "ACTIVATION_AGREEMENT",
@@ -53,7 +53,7 @@ class LossPass(Pass):
         request.batch.check_values()
         if request.wants(INPUT_GRADIENTS):
             request.require_two_samples([INPUT_GRADIENTS])
-            if not any(tensor.is_floating_point() for tensor in request.batch.tensors()):
+            if not any(is_number(tensor) for tensor in request.batch.tensors()):
                 raise BatchError(
                     "the inputs are all integers, with respect to which nothing can be "
                     "differentiated, and their gradient is read by "
@@ -188,7 +188,7 @@ def _measured(
             logits = request.logits(record.output).sum()
             found = gradients_of(logits, leaves, retain_graph=twice)
         rows = (
-            (torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
+            _as_real(torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
             for leaf, gradient in zip(leaves, found, strict=True)
         )
         measured[INPUT_GRADIENTS] = torch.cat(list(rows), dim=1)
@@ -227,6 +227,10 @@ def _differentiated_twice(
             if product is not None
         )
     return measured
+
+
+def _as_real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
 
 
 def _classes(request: Request) -> Tensor:

@@ -23,6 +23,7 @@ from optuna_zerocost.proxies._errors import (
     ProxyDefinitionError,
 )
 from optuna_zerocost.proxies._minibatch import Batch, call
+from optuna_zerocost.proxies._preserve import Snapshot
 from optuna_zerocost.proxies._structure import Structure
 
 __all__ = ["Measured", "Pass", "Quantity", "Request"]
@@ -41,7 +42,7 @@ class Request:
         loss_fn: From the output and the labels to the mean loss of the minibatch, a scalar.
         forward_fn: From the network and the inputs to the output, or None to call the network.
         more_batches: The other minibatches, if several were given.
-        rewind: Puts the network back to where the pass began, for a pass that begins again.
+        state: The network's state where the pass began, or None if nobody restores it.
     """
 
     structure: Structure
@@ -50,12 +51,17 @@ class Request:
     loss_fn: Callable[[Any, Any], Tensor]
     forward_fn: Callable[[nn.Module, Any], Tensor] | None
     more_batches: tuple[Batch, ...] = ()
-    rewind: Callable[[], None] = lambda: None
+    state: Snapshot | None = None
 
     @property
     def network(self) -> nn.Module:
         """The network."""
         return self.structure.network
+
+    def rewind(self) -> None:
+        """Put the network back to where the pass began, for a pass that begins again."""
+        if self.state is not None:
+            self.state.rewind()
 
     def wants(self, quantity: Quantity[Any]) -> bool:
         """Return whether some proxy reads ``quantity``."""
@@ -110,6 +116,11 @@ class Request:
                 "logits; choose it with forward_fn, for example "
                 "forward_fn=lambda network, inputs: network(inputs)[0]. Proxies that read the "
                 "gradient of a loss take whatever your loss_fn takes"
+            )
+        if output.is_complex():
+            raise OutputError(
+                f"the network returned a tensor of {output.dtype}, and a proxy reads real logits; "
+                "return what is to be learned of it with forward_fn, such as its modulus"
             )
         if not output.is_floating_point():
             raise OutputError(

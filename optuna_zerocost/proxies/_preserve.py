@@ -61,6 +61,7 @@ class Snapshot:
         self._reachable = Reachable(structure.network, copy=self._stand_in, found=self._add_hidden)
         self._known: dict[type, frozenset[str]] = {}
         self._seen: set[int] = set()
+        self.held: list[Tensor] = []  # the copies of tensors that are no parameters
         embeddings: list[Any] = structure.of_kind(*EMBEDDINGS)
         shortening = {layer: layer.max_norm for layer in embeddings if layer.max_norm is not None}
         try:
@@ -126,6 +127,7 @@ class Snapshot:
             self._add([], [tensor])
             return tensor
         clone = self._clones.of(tensor.detach())
+        self.held.append(clone)
         return clone.requires_grad_() if tensor.requires_grad else clone
 
     def _add_hidden(self, module: nn.Module) -> None:

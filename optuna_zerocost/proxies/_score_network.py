@@ -31,6 +31,7 @@ from optuna_zerocost.proxies._failures import (
     proxy_failed,
 )
 from optuna_zerocost.proxies._minibatch import Batch, Minibatches
+from optuna_zerocost.proxies._numbers import ordinary_numbers
 from optuna_zerocost.proxies._pass import Measured, Pass, Request
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
@@ -86,7 +87,7 @@ def score_network(
     asked = _resolve(proxies)
     # Scoring runs once, so compiling the network would cost more than it saves.
     network = getattr(network, "_orig_mod", network)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), ordinary_numbers(network):
         structure = _inspected(network, asked)
         device = next((tensor.device for _, tensor in structure.tensors()), torch.device("cpu"))
         pairs = batch.batches if isinstance(batch, Minibatches) else (batch,)
@@ -99,7 +100,7 @@ def score_network(
             if structure.candidates:
                 with preserved(structure) as state, SeededRandomState(seed):
                     structure = weights_in_use(
-                        Request(structure, first, {}, loss_fn, forward_fn, (), state.rewind)
+                        Request(structure, first, {}, loss_fn, forward_fn, (), state)
                     )
             coverage = coverage_of(structure)
             warn_of_little(structure, coverage, ", ".join(of_weights))
@@ -113,7 +114,7 @@ def score_network(
             copies = source.copies_parameters
             with preserved(structure, copies=copies) as state, SeededRandomState(seed):
                 request = Request(
-                    structure, first, wanted, loss_fn, forward_fn, tuple(more), state.rewind
+                    structure, first, wanted, loss_fn, forward_fn, tuple(more), state
                 )
                 values |= _run(source, request, readers)
     scores = Scores({proxy.name: values[proxy.name] for proxy in asked})
@@ -219,8 +220,9 @@ def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
     with torch.no_grad():
         for _, parameter in structure.parameters:
             kind = (parameter.dtype, parameter.device)
-            sums.setdefault(kind, []).append(parameter.sum())
-    if all(math.isfinite(float(torch.stack(found).sum())) for found in sums.values()):
+            value = parameter.float() if parameter.itemsize == 1 else parameter
+            sums.setdefault(kind, []).append(value.sum())
+    if all(bool(torch.isfinite(torch.stack(found).sum())) for found in sums.values()):
         return structure
     for name, parameter in structure.parameters:
         if wrong := int((~torch.isfinite(parameter.detach())).sum()):

@@ -3,8 +3,8 @@
 The ``weight`` of every convolution, transposed convolution and linear layer counts, the
 projections of attention, and the weight matrices of recurrent layers; and of other layers each
 parameter of two or more dimensions that multiplies what flows, which a forward pass shows. Not
-biases, not the parameters of normalisation layers, not embeddings. A weight that several layers
-share counts once.
+biases, not the parameters of normalisation layers, not embeddings, not complex numbers. A weight
+that several layers share counts once.
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ def _candidates(
         for name, parameter in module._parameters.items():
             if parameter is None or parameter in taken or is_lazy(parameter):
                 continue
-            if parameter.dim() > 1 and (parameter.is_floating_point() or parameter.is_complex()):
+            if parameter.dim() > 1 and parameter.is_floating_point():
                 taken.add(parameter)
                 path = f"{prefix}.{name}" if prefix else name
                 yield LayerWeight(path, module, name, (parameter,))
