@@ -27,6 +27,7 @@ REGISTRY = ROOT / "optunahub-registry" / "package"
 ARGUMENTS = {
     "before.py": ["3"],
     "after.py": ["10"],
+    "inline.py": ["8"],
     "lstm.py": ["6"],
     "own_proxy.py": ["10"],
     "pruning.py": ["12"],
