@@ -18,6 +18,7 @@ from optuna_zerocost.proxies import (  # noqa: F401
 )
 from optuna_zerocost.proxies._az_nas import STAGE_FEATURES, STAGE_GAINS, StageFeatures
 from optuna_zerocost.proxies._capacity import FLOP_COUNT, LAYER_WEIGHTS, PARAMETER_COUNT
+from optuna_zerocost.proxies._coverage import Coverage, CoverageWarning, Scores
 from optuna_zerocost.proxies._derivatives import WeightGradient
 from optuna_zerocost.proxies._errors import (
     BatchError,
@@ -28,10 +29,12 @@ from optuna_zerocost.proxies._errors import (
     PassError,
     ProxyDefinitionError,
     ProxyError,
+    ProxyFunctionError,
     SecondDerivativeError,
     UndefinedScoreError,
     UnknownProxyError,
 )
+from optuna_zerocost.proxies._failures import is_out_of_memory
 from optuna_zerocost.proxies._flow_pass import (
     FLOW_GRADIENTS,
     SCALED_FLOW_GRADIENTS,
@@ -49,7 +52,7 @@ from optuna_zerocost.proxies._loss_pass import (
     WEIGHTED_GRADIENT_PRODUCT,
 )
 from optuna_zerocost.proxies._minibatch import Batch, Minibatches, call
-from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request, is_out_of_memory
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._recorded_forward import LayerOutput
@@ -85,6 +88,8 @@ __all__ = [
     "WEIGHT_GRADIENTS",
     "Batch",
     "BatchError",
+    "Coverage",
+    "CoverageWarning",
     "Direction",
     "LabelsError",
     "LayerOutput",
@@ -99,9 +104,11 @@ __all__ = [
     "Proxy",
     "ProxyDefinitionError",
     "ProxyError",
+    "ProxyFunctionError",
     "Quantity",
     "Request",
     "ScaledGradients",
+    "Scores",
     "SecondDerivativeError",
     "SeededRandomState",
     "StageFeatures",

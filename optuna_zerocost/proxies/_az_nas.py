@@ -111,7 +111,7 @@ def az_expressivity(measured: Measured) -> float:
     Raises:
         UndefinedScoreError: If the features of a stage are constant.
     """
-    return sum((_entropy(stage) for stage in measured[STAGE_FEATURES]), 0.0)
+    return sum((_entropy(stage, "az_expressivity") for stage in measured[STAGE_FEATURES]), 0.0)
 
 
 @register(
@@ -127,7 +127,7 @@ def az_progressivity(measured: Measured) -> float:
     Raises:
         UndefinedScoreError: If there is one stage only, or the features of one are constant.
     """
-    entropies = [_entropy(stage) for stage in measured[STAGE_FEATURES]]
+    entropies = [_entropy(stage, "az_progressivity") for stage in measured[STAGE_FEATURES]]
     if len(entropies) < 2:
         raise UndefinedScoreError(
             f"the network has one stage ({measured[STAGE_FEATURES][0].name!r}) beside the "
@@ -159,8 +159,15 @@ def az_trainability(measured: Measured) -> float:
     return sum(2.0 - gain - 1.0 / (gain + 1e-6) for gain in gains) / len(gains)
 
 
-def _entropy(stage: StageFeatures) -> float:
+def _entropy(stage: StageFeatures, reader: str) -> float:
     features = stage.features.cpu().double()
+    if not bool(torch.isfinite(features).all()):
+        raise UndefinedScoreError(
+            f"the features of the stage {stage.name!r}, of which {reader} reads the covariance, "
+            "are NaN or infinite: with Kaiming-normal weights the activations overflow; leave the "
+            "proxy out, or reject the network",
+            not_finite=True,
+        )
     centred = features - features.mean(0)
     rounding = torch.finfo(stage.features.dtype).eps * features.abs().max()
     if bool(centred.abs().max() <= rounding):
@@ -212,7 +219,10 @@ def _transforms(stage: nn.Module) -> bool:
     """Return whether a part of the network is a stage."""
     leaves = [module for module in stage.modules() if next(module.children(), None) is None]
     if leaves == [stage]:
-        return isinstance(stage, EMBEDDINGS) or any(True for _ in own_weights(stage))
+        if isinstance(stage, NORMALISATIONS):
+            return False
+        has_weights = any(p is not None and p.dim() > 1 for p in stage._parameters.values())
+        return isinstance(stage, EMBEDDINGS) or has_weights or any(own_weights(stage))
     return any(
         not isinstance(leaf, _RESHAPES) and type(leaf).__module__ not in _ELEMENTWISE
         for leaf in leaves
@@ -249,6 +259,13 @@ def _gain(before: _Call, after: _Call, *, readers: str) -> Tensor:
             f"the stage {after.name!r} does not depend on {before.name!r}, which is called before "
             f"it, so {readers} cannot follow gradients from one to the other; arrange the network "
             "as a sequence of stages"
+        )
+    if not bool(torch.isfinite(incoming).all()):
+        raise UndefinedScoreError(
+            f"the gradient from the stage {after.name!r} to {before.name!r}, which {readers} "
+            "reads, is NaN or infinite: with Kaiming-normal weights it overflows; leave the proxy "
+            "out, or reject the network",
+            not_finite=True,
         )
     inner, outer = before.by_channel(incoming), after.by_channel(outgoing)
     # The finer of both is folded to the positions of the coarser.

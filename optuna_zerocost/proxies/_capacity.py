@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from optuna_zerocost.proxies._flow_pass import normalisation_bypassed
+from optuna_zerocost.proxies._normalisation import normalisation_bypassed
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
 from optuna_zerocost.proxies._tensors import total, unfused, widened
@@ -24,6 +24,7 @@ class CountPass(Pass):
     name = "count"
     reads_values = False  # Shapes suffice.
     holds_whole_batch = False  # No input is run.
+    copies_parameters = False
 
     def run(self, request: Request) -> Measured:
         count = sum(p.numel() for _, p in request.structure.parameters if p.requires_grad)
@@ -31,7 +32,10 @@ class CountPass(Pass):
 
 
 PARAMETER_COUNT: Quantity[int] = Quantity(
-    "parameter count", CountPass(), "number of values in the trainable parameters"
+    "parameter count",
+    CountPass(),
+    "number of values in the trainable parameters",
+    needs_weights=False,
 )
 
 
@@ -69,7 +73,10 @@ class FlopPass(Pass):
 
 
 FLOP_COUNT: Quantity[int] = Quantity(
-    "flop count", FlopPass(), "floating point operations of one forward of one input"
+    "flop count",
+    FlopPass(),
+    "floating point operations of one forward of one input",
+    needs_weights=False,
 )
 
 
@@ -102,6 +109,7 @@ class WeightPass(Pass):
 
     name = "weight"
     holds_whole_batch = False  # No input is run.
+    copies_parameters = False
 
     def run(self, request: Request) -> Measured:
         weights = request.structure.require_weights(readers=request.who_reads([LAYER_WEIGHTS]))

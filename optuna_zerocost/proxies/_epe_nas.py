@@ -25,7 +25,7 @@ def epe_nas(measured: Measured) -> float:
     J are the samples' gradients as for jacob_cov, J_c those of class c. With more than 100
     classes in the minibatch it is the mean of |s_c − s_d| over the pairs of classes instead.
     """
-    correlations = correlation(measured[INPUT_GRADIENTS])
+    correlations = correlation(measured[INPUT_GRADIENTS], reader="epe_nas")
     classes = measured[CLASSES].cpu()
     members = [classes == label for label in sorted(set(classes.tolist()))]
     of_classes = [correlations[own][:, own].abs() for own in members]

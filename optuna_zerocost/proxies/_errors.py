@@ -11,6 +11,7 @@ __all__ = [
     "PassError",
     "ProxyDefinitionError",
     "ProxyError",
+    "ProxyFunctionError",
     "SecondDerivativeError",
     "UndefinedScoreError",
     "UnknownProxyError",
@@ -49,6 +50,10 @@ class PassError(ProxyError):
     """The network, or the loss function, raised during a pass; ``__cause__`` is what it raised."""
 
 
+class ProxyFunctionError(ProxyError):
+    """A proxy's own function raised; ``__cause__`` is what it raised."""
+
+
 class OutOfMemoryError(PassError):
     """A pass needs more memory than there is.
 
@@ -62,4 +67,11 @@ class SecondDerivativeError(PassError):
 
 
 class UndefinedScoreError(ProxyError):
-    """The proxy has no finite value for this network and minibatch."""
+    """The proxy has no finite value for this network and minibatch.
+
+    ``not_finite`` says whether activations or gradients that are NaN or infinite are why.
+    """
+
+    def __init__(self, message: str, *, not_finite: bool = False) -> None:
+        super().__init__(message)
+        self.not_finite = not_finite

@@ -42,7 +42,8 @@ _IDENTITY_ABOVE = frozenset("silu gelu elu celu mish hardswish softplus".split()
 _CONSTANT_ABOVE = frozenset("sigmoid tanh hardsigmoid hardtanh relu6".split())
 _ACTIVATIONS = _IDENTITY_ABOVE | _CONSTANT_ABOVE | {"relu", "leaky_relu", "rrelu"}
 _OF_SHAPE = frozenset(
-    "size dim numel stride is_contiguous is_floating_point __len__ ones_like zeros_like".split()
+    "size dim numel stride is_contiguous is_floating_point is_complex __len__".split()
+    + ["ones_like", "zeros_like"]
 )
 _IN_PLACE = {"__iadd__": "add", "__isub__": "sub", "__imul__": "mul"}
 _LARGE = 2.0**64

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +13,23 @@ from torch.autograd.function import BackwardCFunction
 from torch.nn.utils.parametrize import cached
 
 from optuna_zerocost.proxies._derivatives import WeightGradient, gradients_of, with_gradients
-from optuna_zerocost.proxies._errors import UndefinedScoreError
+from optuna_zerocost.proxies._errors import PassError, ProxyError, UndefinedScoreError
 from optuna_zerocost.proxies._extended_range import (
     ExtendedRange,
     UnsupportedOperation,
     times_power_of_two,
 )
+from optuna_zerocost.proxies._failures import is_out_of_memory, layer_that_raised
+from optuna_zerocost.proxies._normalisation import normalisation_bypassed
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, Structure
-from optuna_zerocost.proxies._tensors import nodes_behind
+from optuna_zerocost.proxies._structure import EMBEDDINGS
+from optuna_zerocost.proxies._tensors import flow_type, is_number, nodes_behind
 from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode, Named, hooked
 
 __all__ = [
     "FLOW_GRADIENTS",
     "SCALED_FLOW_GRADIENTS",
     "ScaledGradients",
-    "normalisation_bypassed",
 ]
 
 # Beyond this, R or a derivative of it may exceed float64.
@@ -49,47 +50,101 @@ class ScaledGradients:
 class FlowPass(Pass):
     """Absolute weights in float64, no normalisation, eval mode, one input of ones.
 
+    A network that does not run in float64, for a layer or kernel of it fixes another type, is run
+    in the type that its parameters have.
+
     Ones cannot be tokens: every embedding layer hands over ones instead of its vectors, so that
     the flow starts there. Normalisation is bypassed wherever it is a layer of torch.nn, LayerNorm
-    too. Softmax is held constant: attention passes on the mean of the values that its mask lets
-    through, and queries and keys add nothing. All other operations stay.
+    too, or what a subclass of one calls; whatever else the subclass does stays. Softmax is held
+    constant: attention passes on the mean of the values that its mask lets through, and queries
+    and keys add nothing. All other operations stay.
     """
 
     name = "synaptic flow"
     holds_whole_batch = False  # One input is run.
+    copies_parameters = False  # All are replaced.
 
     def run(self, request: Request) -> Measured:
-        weights = request.structure.require_weights(readers=request.who_reads(request.readers))
-        _make_absolute(request.structure)
-        request.structure.require_gradients()
-        embeddings = request.structure.of_kind(*EMBEDDINGS)
-        # In train mode, dropout would cut part of the flow at random.
-        request.structure.set_mode(training=False)
-        with (
-            normalisation_bypassed(request.structure),
-            hooked((layer, lambda *call: torch.ones_like(call[-1])) for layer in embeddings),
-            contextlib.ExitStack() as stack,
-            cached(),
-        ):
-            tensors = [weight.tensor() for weight in weights]
-            # Where there is no softmax, its mode would add a tenth to the time of small layers.
-            attending = request.structure.of_kind(nn.MultiheadAttention, nn.Softmax, nn.Softmax2d)
-            if attending:
-                stack.enter_context(_ConstantSoftmax())
-            flow, exponent = _flow(request), 0
-            if not attending and _passes_softmax(flow):
-                stack.enter_context(_ConstantSoftmax())
-                del flow  # and with it what is kept for its derivatives
-                flow = _flow(request)
-            if not abs(float(flow.detach())) < _LARGE:
-                del flow
-                flow, exponent = _flow_in_extended_range(request)
-        gradients = with_gradients(weights, tensors, gradients_of(flow, tensors))
-        scaled = ScaledGradients(gradients, exponent)
-        measured: dict[Quantity[Any], object] = {SCALED_FLOW_GRADIENTS: scaled}
-        if request.wants(FLOW_GRADIENTS):
-            measured[FLOW_GRADIENTS] = _unscaled(request, scaled)
-        return Measured(measured)
+        try:
+            return _measured(request, double=True)
+        except Exception as error:
+            if isinstance(error, ProxyError) or is_out_of_memory(error):
+                raise
+            failed = error
+        request.rewind()
+        try:
+            return _measured(request, double=False)
+        except Exception as error:
+            is_typed = isinstance(error, ProxyError) or is_out_of_memory(error)
+            if is_typed or str(error) == str(failed):
+                raise
+            raise _no_type(request, failed, error) from failed
+
+
+def _measured(request: Request, *, double: bool) -> Measured:
+    weights = request.structure.require_weights(readers=request.who_reads(request.readers))
+    _make_absolute(request, double=double)
+    request.structure.require_gradients()
+    embeddings = request.structure.of_kind(*EMBEDDINGS)
+    # In train mode, dropout would cut part of the flow at random.
+    request.structure.set_mode(training=False)
+    with (
+        normalisation_bypassed(request.structure),
+        hooked((layer, lambda *call: torch.ones_like(call[-1])) for layer in embeddings),
+        contextlib.ExitStack() as stack,
+        cached(),
+    ):
+        tensors = [weight.tensor() for weight in weights]
+        # Where there is no softmax, its mode would add a tenth to the time of small layers.
+        attending = request.structure.of_kind(nn.MultiheadAttention, nn.Softmax, nn.Softmax2d)
+        if attending:
+            stack.enter_context(_ConstantSoftmax())
+        flow, exponent = _flow(request, double=double), 0
+        if not attending and _passes_softmax(flow):
+            stack.enter_context(_ConstantSoftmax())
+            del flow  # and with it what is kept for its derivatives
+            flow = _flow(request, double=double)
+        if double and not abs(float(flow.detach())) < _LARGE:
+            del flow
+            flow, exponent = _flow_in_extended_range(request)
+    gradients = with_gradients(weights, tensors, gradients_of(flow, tensors))
+    if not double:
+        gradients = tuple(map(_in_double, gradients))
+        _check_range(request, flow, gradients)
+    scaled = ScaledGradients(gradients, exponent)
+    measured: dict[Quantity[Any], object] = {SCALED_FLOW_GRADIENTS: scaled}
+    if request.wants(FLOW_GRADIENTS):
+        measured[FLOW_GRADIENTS] = _unscaled(request, scaled)
+    return Measured(measured)
+
+
+def _no_type(request: Request, in_double: Exception, in_own: Exception) -> PassError:
+    reasons = [
+        f"{type(e).__name__}: {e}".splitlines()[0].rstrip(".: ") for e in (in_double, in_own)
+    ]
+    return PassError(
+        f"{request.who_reads(request.readers)} computes in float64, which failed"
+        f"{layer_that_raised(in_double, request)} with {reasons[0]}; and in the type that the "
+        f"network bears, which failed{layer_that_raised(in_own, request)} with {reasons[1]}. Let "
+        "the forward take types from its inputs (x.dtype, x.new_zeros, torch.zeros_like) instead "
+        "of fixing them, or choose other proxies"
+    )
+
+
+def _in_double(item: WeightGradient) -> WeightGradient:
+    return WeightGradient(item.name, item.weight.double(), item.gradient.double())
+
+
+def _check_range(request: Request, flow: Tensor, gradients: Sequence[WeightGradient]) -> None:
+    values = [flow.detach(), *(item.gradient for item in gradients)]
+    if all(bool(torch.isfinite(value).all()) for value in values):
+        return
+    raise UndefinedScoreError(
+        f"the flow, which {request.who_reads(request.readers)} reads, is beyond what {flow.dtype} "
+        "holds, and the network does not run in float64: a layer of it fixes the type. Let the "
+        "forward take types from its inputs (x.dtype, x.new_zeros), or choose other proxies",
+        not_finite=True,
+    )
 
 
 FLOW = FlowPass()
@@ -107,8 +162,8 @@ SCALED_FLOW_GRADIENTS: Quantity[ScaledGradients] = Quantity(
 )
 
 
-def _flow(request: Request) -> Tensor:
-    return request.forward(request.batch.ones(dtype=torch.float64)).sum()
+def _flow(request: Request, *, double: bool = True) -> Tensor:
+    return request.forward(request.batch.ones(double=double)).sum()
 
 
 def _flow_in_extended_range(request: Request) -> tuple[Tensor, int]:
@@ -149,16 +204,21 @@ def _unscaled(request: Request, scaled: ScaledGradients) -> tuple[WeightGradient
     return found
 
 
-def _make_absolute(structure: Structure) -> None:
-    """Put absolute float64 values behind every parameter and buffer of floating point."""
+def _make_absolute(request: Request, *, double: bool) -> None:
+    """Put absolute values behind every parameter and buffer of floating point, or complex.
+
+    They become float64, as do other tensors that modules hold; or, unless ``double``, stay in the
+    type that they have, but for half precision, which becomes float32.
+    """
     together: list[Tensor] = []
-    for _, tensor in structure.tensors():
-        if not tensor.is_floating_point():
+    for _, tensor in request.structure.tensors():
+        if not is_number(tensor):
             continue
-        if tensor.is_contiguous() and tensor.device == (together or [tensor])[0].device:
+        real = double and tensor.is_floating_point() and tensor.is_contiguous()
+        if real and tensor.device == (together or [tensor])[0].device:
             together.append(tensor)
         else:
-            tensor.data = tensor.data.abs().double()
+            tensor.data = tensor.data.abs().to(flow_type(tensor, double=double))
     if together:
         # One block of memory for all: of one for each, the system's page faults would take
         # longer than the copying.
@@ -166,6 +226,9 @@ def _make_absolute(structure: Structure) -> None:
         parts = torch.split(block, [tensor.numel() for tensor in together])
         for tensor, part in zip(together, parts, strict=True):
             tensor.data = part.view(tensor.shape)
+    for tensor in request.state.held if request.state is not None else ():
+        if is_number(tensor):
+            tensor.data = tensor.data.to(flow_type(tensor, double=double))
 
 
 def _passes_softmax(flow: Tensor) -> bool:
@@ -198,25 +261,3 @@ class _ConstantSoftmax(FunctionMode):
             if "input" in named:
                 named["input"] = named["input"].detach()
         return func(*args, **named)
-
-
-@contextlib.contextmanager
-def normalisation_bypassed(structure: Structure) -> Iterator[None]:
-    """Context manager: inside, normalisation layers return a copy of their input.
-
-    A copy, since what follows a normalisation layer in place must not write into what precedes
-    it. A forward hook could not do this: the layer would still run before it, and BatchNorm
-    without running statistics raises for a batch of one with 1×1 maps.
-    """
-    layers = structure.of_kind(*NORMALISATIONS)
-    own = [
-        {key: vars(layer)[key] for key in ("forward",) if key in vars(layer)} for layer in layers
-    ]
-    try:
-        for layer in layers:
-            vars(layer)["forward"] = lambda input, *_: input.clone()
-        yield
-    finally:
-        for layer, forward in zip(layers, own, strict=True):
-            vars(layer).pop("forward", None)
-            vars(layer).update(forward)

@@ -40,8 +40,12 @@ class MinibatchPass(Pass):
                     "halves; pass at least two samples, or Minibatches"
                 )
             half = request.batch.size // 2
-            batches = (request.batch.part(0, half), request.batch.part(half, request.batch.size))
-        gradients = [_weight_gradients(request, batch) for batch in batches]
+            batches = (
+                request.batch.part(0, half, "the first half of the minibatch"),
+                request.batch.part(half, request.batch.size, "the second half of the minibatch"),
+            )
+        cure = "pass at least four samples, of which zico takes halves, or Minibatches of two each"
+        gradients = [_weight_gradients(request, batch, cure) for batch in batches]
         found = (stacked(of_weight) for of_weight in zip(*gradients, strict=True))
         return Measured({MINIBATCH_GRADIENTS: tuple(item for item in found if item is not None)})
 
@@ -100,9 +104,10 @@ class SamplePass(Pass):
 
     def run(self, request: Request) -> Measured:
         sums: dict[int, Tensor] = {}
+        cure = f"leave out {request.who_reads(request.readers)}, which reads samples one by one"
         for sample in range(request.batch.size):
-            part = request.batch.part(sample, sample + 1)
-            for index, gradient in enumerate(_weight_gradients(request, part)):
+            part = request.batch.part(sample, sample + 1, f"sample {sample}")
+            for index, gradient in enumerate(_weight_gradients(request, part, cure)):
                 if gradient is not None:
                     signs = gradient.sign()
                     sums[index] = sums[index].add_(signs) if index in sums else signs
@@ -138,13 +143,14 @@ def gradsign(measured: Measured) -> float:
     )
 
 
-def _weight_gradients(request: Request, batch: Batch) -> list[Tensor | None]:
+def _weight_gradients(request: Request, batch: Batch, cure: str) -> list[Tensor | None]:
     request.require_labels()
     batch.check_values()
     weights = request.structure.require_weights(readers=request.who_reads(request.readers))
     request.structure.require_gradients()
     with cached():
-        output = request.forward_in_train_mode(batch.copied(), samples=batch.size)
+        inputs = batch.copied()
+        output = request.any_output_in_train_mode(inputs, samples=batch.size, cure=cure)
         tensors = [weight.tensor() for weight in weights]
         found = gradients_of(mean_loss(request, output, batch), tensors)
     return [None if gradient is None else widened(gradient) for gradient in found]

@@ -27,16 +27,17 @@ def draw_weights(request: Request, *, kaiming: bool) -> None:
                 f"{weight.name!r} is parametrised, and {readers} draws weights anew, which a "
                 "parametrisation may not allow; apply it after scoring"
             )
-        deviation = (2.0 * len(parameter) / parameter.numel()) ** 0.5 if kaiming else 1.0
+        deviation = (2.0 / weight.fan_in) ** 0.5 if kaiming else 1.0
         parameter.data = drawn_like(parameter) * deviation
+    owners = {id(weight.module) for weight in request.structure.weights}
     for module in request.structure.modules:
-        if any(True for _ in own_weights(module)):
+        if id(module) in owners or any(True for _ in own_weights(module)):
             for name, other in module._parameters.items():
                 if other is not None and "bias" in name:
                     other.data = torch.zeros_like(other)
         if isinstance(module, NORMALISATIONS):
             for name, parameter in module._parameters.items():
-                if parameter is not None:
+                if parameter is not None and name in ("weight", "bias"):
                     fill = torch.ones_like if name == "weight" else torch.zeros_like
                     parameter.data = fill(parameter)
             if getattr(module, "running_var", None) is not None:

@@ -26,13 +26,27 @@ def jacob_cov(measured: Measured) -> float:
     v are the eigenvalues of the correlation, N×N, of J_n = ∂(Σ logits)/∂x_n, flattened: large
     where the network tells the samples apart.
     """
-    eigenvalues = torch.linalg.eigvalsh(correlation(measured[INPUT_GRADIENTS])) + 1e-5
+    eigenvalues = (
+        torch.linalg.eigvalsh(correlation(measured[INPUT_GRADIENTS], reader="jacob_cov")) + 1e-5
+    )
     return -float(torch.sum(torch.log(eigenvalues) + 1.0 / eigenvalues))
 
 
-def correlation(gradients: Tensor) -> Tensor:
-    """Return the correlation of the rows, (N, D) to (N, N), in float64 on the CPU."""
+def correlation(gradients: Tensor, *, reader: str) -> Tensor:
+    """Return the correlation of the rows, (N, D) to (N, N), in float64 on the CPU.
+
+    Raises:
+        UndefinedScoreError: If a row is constant, or not finite.
+    """
     rows = gradients.cpu().double()
+    infinite = (~torch.isfinite(rows).all(1)).nonzero().flatten().tolist()
+    if infinite:
+        raise UndefinedScoreError(
+            f"the gradient with respect to the input, which {reader} reads, is NaN or infinite "
+            f"for {len(infinite)} of {len(rows)} samples (the first: sample {infinite[0]}): the "
+            "activations or their derivatives overflow; check the initialisation and the inputs",
+            not_finite=True,
+        )
     deviation = torch.linalg.vector_norm(rows - rows.mean(1, keepdim=True), dim=1)
     rounding = torch.finfo(gradients.dtype).eps * torch.linalg.vector_norm(rows, dim=1)
     constant = (deviation <= rounding).nonzero().flatten().tolist()

@@ -26,11 +26,10 @@ from optuna_zerocost.proxies._derivatives import (
 )
 from optuna_zerocost.proxies._errors import BatchError, LabelsError
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
-from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._recorded_forward import LayerOutput, Record, Wanted, recorded_forward
 from optuna_zerocost.proxies._structure import LayerWeight
-from optuna_zerocost.proxies._tensors import total, unfused, widened
+from optuna_zerocost.proxies._tensors import is_number, tensors_in, total, unfused, widened
 
 __all__ = [
     "ACTIVATION_AGREEMENT",
@@ -54,7 +53,7 @@ class LossPass(Pass):
         request.batch.check_values()
         if request.wants(INPUT_GRADIENTS):
             request.require_two_samples([INPUT_GRADIENTS])
-            if not any(tensor.is_floating_point() for tensor in request.batch.tensors()):
+            if not any(is_number(tensor) for tensor in request.batch.tensors()):
                 raise BatchError(
                     "the inputs are all integers, with respect to which nothing can be "
                     "differentiated, and their gradient is read by "
@@ -76,11 +75,13 @@ class LossPass(Pass):
                 parameters = [weight.tensor() for weight in weights]
             if twice:
                 before = RandomState()
-                with contextlib.suppress(CheckpointError), preserved(request.structure):
+                with contextlib.suppress(CheckpointError):
                     return _measured(request, weights, parameters, quick=True)
                 # A checkpointed part of the network is run again while torch differentiates,
                 # and then without the mode, so that it keeps other tensors than before.
                 before.restore()
+                request.rewind()
+                request.structure.require_gradients()
             return _measured(request, weights, parameters, quick=False)
 
 
@@ -103,20 +104,27 @@ INPUT_GRADIENTS: Quantity[Tensor] = Quantity(
     "input gradients",
     LOSS,
     "the gradient of the summed logits with respect to each sample, flattened, (N, D)",
+    needs_weights=False,
 )
 CLASSES: Quantity[Tensor] = Quantity(
-    "classes", LOSS, "the class of each sample, (N,), integers", needs_labels=True
+    "classes",
+    LOSS,
+    "the class of each sample, (N,), integers",
+    needs_labels=True,
+    needs_weights=False,
 )
 ACTIVATION_AGREEMENT: Quantity[Tensor] = Quantity(
     "activation agreement",
     LOSS,
     "for each pair of samples the number of units, of all ReLU-like activations that reach the "
     "output, that both switch on or both switch off, (N, N), float64 on the CPU",
+    needs_weights=False,
 )
 FEATURE_MAPS: Quantity[tuple[Tensor, ...]] = Quantity(
     "feature maps",
     LOSS,
     "what each call of a module put out for the first sample, if it has positions, (C, S)",
+    needs_weights=False,
 )
 GRADIENT_PRODUCTS: Quantity[tuple[WeightGradient, ...]] = Quantity(
     "Hessian-gradient products",
@@ -147,6 +155,8 @@ def _measured(
         leaves=request.wants(INPUT_GRADIENTS) or request.wants(ACTIVATION_AGREEMENT),
     )
     record = recorded_forward(request, wanted, parameters if quick else None)
+    if request.wants(INPUT_GRADIENTS) or not weights:
+        request.logits(record.output)
     if request.wants(CLASSES):
         measured[CLASSES] = _classes(request)
     if request.wants(FEATURE_MAPS):
@@ -175,9 +185,10 @@ def _measured(
     if request.wants(INPUT_GRADIENTS):
         leaves = record.leaves
         with record.quick.differentiating(leaves):
-            found = gradients_of(record.output.sum(), leaves, retain_graph=twice)
+            logits = request.logits(record.output).sum()
+            found = gradients_of(logits, leaves, retain_graph=twice)
         rows = (
-            (torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
+            _as_real(torch.zeros_like(leaf) if gradient is None else gradient).flatten(1)
             for leaf, gradient in zip(leaves, found, strict=True)
         )
         measured[INPUT_GRADIENTS] = torch.cat(list(rows), dim=1)
@@ -206,7 +217,7 @@ def _differentiated_twice(
     if last:
         # Of the weights that have a common factor by the derivative with respect to it, of the
         # other weights each with its part of Hg.
-        variables = [quick.scale, *quick.not_only_scaled(record.output, parameters)]
+        variables = [quick.scale, *quick.not_only_scaled(tensors_in(record.output), parameters)]
         readers = request.who_reads([WEIGHTED_GRADIENT_PRODUCT])
         with quick.differentiating(variables):
             found = second_derivatives(agreement, variables, readers=readers)
@@ -218,8 +229,14 @@ def _differentiated_twice(
     return measured
 
 
+def _as_real(tensor: Tensor) -> Tensor:
+    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+
+
 def _classes(request: Request) -> Tensor:
     targets, samples = request.batch.targets, request.batch.size
+    if targets is None:
+        raise request.no_labels([CLASSES])
     seen = f"a {type(targets).__name__}"
     if isinstance(targets, Tensor):
         if targets.shape == (samples,) and not targets.is_floating_point():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from optuna_zerocost.proxies._errors import BatchError
-from optuna_zerocost.proxies._tensors import drawn_like
+from optuna_zerocost.proxies._tensors import drawn_like, flow_type, is_number
 
 __all__ = ["Batch", "Minibatches", "call"]
 
@@ -45,6 +45,7 @@ class Batch:
     inputs: Any
     targets: Any
     size: int
+    name: str = "the minibatch"
 
     @classmethod
     def of(cls, batch: object, *, device: torch.device) -> Batch:
@@ -91,7 +92,7 @@ class Batch:
     def check_values(self) -> None:
         """Raise BatchError if an input holds NaN."""
         for tensor in self.tensors():
-            if tensor.is_floating_point() and (count := int(torch.isnan(tensor).sum())):
+            if is_number(tensor) and (count := int(torch.isnan(tensor).sum())):
                 raise BatchError(
                     f"the inputs hold NaN ({count} of {tensor.numel()} values); every gradient "
                     "would be NaN too, so clean the batch first"
@@ -104,12 +105,12 @@ class Batch:
     def differentiable(self) -> tuple[Any, list[Tensor]]:
         """Return copies of the inputs, and the leaves with respect to which to differentiate.
 
-        The leaves are the inputs of floating point that have one row a sample.
+        The leaves are the inputs of floating point, or complex, that have one row a sample.
         """
         leaves: list[Tensor] = []
 
         def attach(tensor: Tensor) -> Tensor:
-            if not (tensor.is_floating_point() and self._is_batched(tensor)):
+            if not (is_number(tensor) and self._is_batched(tensor)):
                 return tensor.clone()
             leaf = tensor.detach().requires_grad_()
             leaves.append(leaf)
@@ -119,7 +120,7 @@ class Batch:
 
         return _map(self.inputs, attach), leaves
 
-    def part(self, start: int, stop: int) -> Batch:
+    def part(self, start: int, stop: int, name: str = "a part of the minibatch") -> Batch:
         """Return the samples from ``start`` to ``stop`` with their labels, as a batch."""
         for tensor in _leaves(self.targets):
             if not self._is_batched(tensor):
@@ -132,7 +133,7 @@ class Batch:
         def cut(tensor: Tensor) -> Tensor:
             return tensor[start:stop] if self._is_batched(tensor) else tensor
 
-        return Batch(_map(self.inputs, cut), _map(self.targets, cut), stop - start)
+        return Batch(_map(self.inputs, cut), _map(self.targets, cut), stop - start, name)
 
     def inputs_of(self, count: int) -> Batch:
         """Return the first ``count`` samples without labels."""
@@ -145,7 +146,7 @@ class Batch:
         """
 
         def draw(tensor: Tensor) -> Tensor:
-            is_drawn = tensor.is_floating_point() and self._is_batched(tensor)
+            is_drawn = is_number(tensor) and self._is_batched(tensor)
             return drawn_like(tensor) if is_drawn else tensor
 
         return Batch(_map(self.inputs, draw), None, self.size)
@@ -160,19 +161,20 @@ class Batch:
 
         return _map(self.inputs, add)
 
-    def ones(self, *, dtype: torch.dtype) -> Any:
+    def ones(self, *, double: bool) -> Any:
         """Return one sample of the inputs' shape that is 1 everywhere.
 
-        Numbers of floating point become ``dtype``; integers (tokens, masks) keep their type.
+        With ``double`` numbers of floating point become float64; integers (tokens, masks) keep
+        their type.
         Integers that have no batch dimension, such as the edges of a graph, are left alone.
         """
 
         def one(tensor: Tensor) -> Tensor:
             if self._is_batched(tensor):
                 tensor = tensor[:1]
-            elif not tensor.is_floating_point():
+            elif not is_number(tensor):
                 return tensor.clone()
-            return torch.ones_like(tensor, dtype=dtype if tensor.is_floating_point() else None)
+            return torch.ones_like(tensor, dtype=flow_type(tensor, double=double))
 
         return _map(self.inputs, one)
 

@@ -10,26 +10,23 @@ its own; nothing else has to know of it.
 from __future__ import annotations
 
 import abc
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
-import torch
 from torch import Tensor, nn
 
 from optuna_zerocost.proxies._errors import (
     BatchError,
     LabelsError,
-    OutOfMemoryError,
     OutputError,
-    PassError,
     ProxyDefinitionError,
 )
 from optuna_zerocost.proxies._minibatch import Batch, call
+from optuna_zerocost.proxies._preserve import Snapshot
 from optuna_zerocost.proxies._structure import Structure
 
-__all__ = ["Measured", "Pass", "Quantity", "Request", "is_out_of_memory", "pass_failed"]
+__all__ = ["Measured", "Pass", "Quantity", "Request"]
 
 T = TypeVar("T")
 
@@ -45,19 +42,26 @@ class Request:
         loss_fn: From the output and the labels to the mean loss of the minibatch, a scalar.
         forward_fn: From the network and the inputs to the output, or None to call the network.
         more_batches: The other minibatches, if several were given.
+        state: The network's state where the pass began, or None if nobody restores it.
     """
 
     structure: Structure
     batch: Batch
     readers: Mapping[Quantity[Any], tuple[str, ...]]
-    loss_fn: Callable[[Tensor, Tensor], Tensor]
+    loss_fn: Callable[[Any, Any], Tensor]
     forward_fn: Callable[[nn.Module, Any], Tensor] | None
     more_batches: tuple[Batch, ...] = ()
+    state: Snapshot | None = None
 
     @property
     def network(self) -> nn.Module:
         """The network."""
         return self.structure.network
+
+    def rewind(self) -> None:
+        """Put the network back to where the pass began, for a pass that begins again."""
+        if self.state is not None:
+            self.state.rewind()
 
     def wants(self, quantity: Quantity[Any]) -> bool:
         """Return whether some proxy reads ``quantity``."""
@@ -69,14 +73,23 @@ class Request:
         return ", ".join(sorted(readers))
 
     def require_labels(self) -> None:
-        """Raise LabelsError if a wanted quantity needs labels and the minibatch has none."""
+        """Raise LabelsError if a wanted quantity needs labels and the minibatch has none.
+
+        A loss of the user's own is asked, for it may do without: see ``mean_loss``.
+        """
         needing = [quantity for quantity in self.readers if quantity.needs_labels]
-        if needing and self.batch.targets is None:
-            raise LabelsError(
-                f"the batch has no labels, and {self.who_reads(needing)} read the gradient of a "
-                "loss; pass batch=(inputs, targets), or choose proxies that need no labels, "
-                "such as synflow or jacob_cov"
-            )
+        is_default = self.loss_fn is nn.functional.cross_entropy
+        if needing and self.batch.targets is None and is_default:
+            raise self.no_labels(needing)
+
+    def no_labels(self, quantities: Iterable[Quantity[Any]]) -> LabelsError:
+        """Return the error that says that labels are missing."""
+        return LabelsError(
+            f"the batch has no labels, and {self.who_reads(quantities)} read the gradient of a "
+            "loss; pass batch=(inputs, targets), or a loss_fn that does without, such as "
+            "loss_fn=lambda output, _: output.square().mean(), or choose proxies that need no "
+            "labels, such as synflow or jacob_cov"
+        )
 
     def require_two_samples(self, quantities: Iterable[Quantity[Any]]) -> None:
         """Raise BatchError if there is one sample, and so none to compare it with."""
@@ -92,13 +105,22 @@ class Request:
         Raises:
             OutputError: If the output is not a tensor of floating point numbers.
         """
-        output = call(self.network, inputs, self.forward_fn)
+        return self.logits(call(self.network, inputs, self.forward_fn))
+
+    def logits(self, output: Any) -> Tensor:
+        """Return what the network has put out, once it is sure to be one tensor of numbers."""
         if not isinstance(output, Tensor):
             culprit = "the network" if self.forward_fn is None else "forward_fn"
             raise OutputError(
                 f"{culprit} returned a {type(output).__name__}, and a proxy reads one tensor of "
                 "logits; choose it with forward_fn, for example "
-                "forward_fn=lambda network, inputs: network(inputs)[0]"
+                "forward_fn=lambda network, inputs: network(inputs)[0]. Proxies that read the "
+                "gradient of a loss take whatever your loss_fn takes"
+            )
+        if output.is_complex():
+            raise OutputError(
+                f"the network returned a tensor of {output.dtype}, and a proxy reads real logits; "
+                "return what is to be learned of it with forward_fn, such as its modulus"
             )
         if not output.is_floating_point():
             raise OutputError(
@@ -107,18 +129,28 @@ class Request:
             )
         return output
 
-    def forward_in_train_mode(self, inputs: Any, *, samples: int) -> Tensor:
-        """Run the network so that BatchNorm normalises with the statistics of these samples."""
+    def forward_in_train_mode(
+        self, inputs: Any, *, samples: int, cure: str = "pass at least two samples"
+    ) -> Tensor:
+        """Do what `any_output_in_train_mode` does, for proxies that read one tensor of logits."""
+        return self.logits(self.any_output_in_train_mode(inputs, samples=samples, cure=cure))
+
+    def any_output_in_train_mode(
+        self, inputs: Any, *, samples: int, cure: str = "pass at least two samples"
+    ) -> Any:
+        """Run the network so that BatchNorm normalises with the statistics of these samples.
+
+        ``cure`` is what to do where there is one sample, and BatchNorm cannot normalise it.
+        """
         self.structure.set_mode(training=True)
         try:
-            return self.forward(inputs)
+            return call(self.network, inputs, self.forward_fn)
         except ValueError as error:
             if samples == 1 and "more than 1 value per channel" in str(error):
                 raise BatchError(
                     f"for {self.who_reads(self.readers)} the network sees one sample at a time, "
                     "and a BatchNorm layer sees one value a channel of it, which has no variance; "
-                    "pass at least two samples, and leave out gradsign, which reads them one by "
-                    "one"
+                    f"{cure}"
                 ) from error
             raise
 
@@ -131,6 +163,9 @@ class Pass(abc.ABC):
     reads_values: ClassVar[bool] = True
     #: Whether the memory that it takes grows with the minibatch.
     holds_whole_batch: ClassVar[bool] = True
+    #: Whether a forward may write into the parameters that it is given, and so needs copies; not
+    #: if the pass itself replaces them or runs no forward.
+    copies_parameters: ClassVar[bool] = True
 
     @property
     @abc.abstractmethod
@@ -142,8 +177,7 @@ class Pass(abc.ABC):
         """Run the network and return every quantity of ``request.readers``.
 
         It is called with gradients enabled and seeded random states. It may change the network's
-        modes, flags, buffers and ``parameter.data``, all of which the caller restores, but must
-        remove its hooks and must not write into the values of a parameter.
+        modes, flags, buffers, attributes and ``parameter.data``, all of which the caller restores.
         """
 
 
@@ -157,6 +191,7 @@ class Quantity(Generic[T]):
         summary: What it is, with shapes.
         needs_labels: Whether it depends on the minibatch's labels.
         needs_second_derivatives: Whether it is computed by differentiating twice.
+        needs_weights: Whether it depends on which parameters count as weights.
     """
 
     name: str
@@ -164,6 +199,7 @@ class Quantity(Generic[T]):
     summary: str
     needs_labels: bool = False
     needs_second_derivatives: bool = False
+    needs_weights: bool = True
 
 
 class Measured:
@@ -192,40 +228,3 @@ class Measured:
     def restricted_to(self, quantities: Iterable[Quantity[Any]]) -> Measured:
         """Return the part that a proxy declared, so that no value depends on another proxy's."""
         return Measured({quantity: self._values[quantity] for quantity in quantities})
-
-
-def pass_failed(source: Pass, request: Request, error: Exception) -> PassError:
-    """Return the error that says which pass, for which proxies, ``error`` interrupted."""
-    culprit = f"the {source.name} pass (for {request.who_reads(request.readers)})"
-    reason = f"{type(error).__name__}: {error}"
-    if not is_out_of_memory(error):
-        return PassError(
-            f"{culprit} failed with {reason.rstrip('.: ')}. "
-            "Run network(inputs) and the loss on the same batch by hand to see it alone"
-        )
-    # Whoever keeps the error would keep the activations that filled the memory.
-    traceback.clear_frames(error.__traceback__)
-    cures = ["ask for fewer proxies at a time"]
-    size = f"with one sample at a time (not the batch's {request.batch.size})"
-    if source.holds_whole_batch:
-        cures.insert(0, f"pass a batch of fewer than {request.batch.size} samples")
-        size = f"at batch size {request.batch.size}"
-    if twice := [key for key in request.readers if key.needs_second_derivatives]:
-        cures.append(
-            f"leave out {request.who_reads(twice)}, whose second derivatives keep all of the "
-            "first's intermediate values"
-        )
-    return OutOfMemoryError(
-        f"{culprit} ran out of memory {size}: {reason.splitlines()[0].rstrip('.: ')}. "
-        f"To score this network, {', or '.join(cures)}, or use a device with more memory. The "
-        "batch is never split silently: with BatchNorm the scores of its parts are others"
-    )
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an allocation failed, on whatever device."""
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    # The allocators of the CPU (of Linux, of Windows) and of MPS raise nothing more special.
-    signs = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)

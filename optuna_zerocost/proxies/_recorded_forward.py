@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from optuna_zerocost.proxies._activations import ActivationWatch, agreement
 from optuna_zerocost.proxies._errors import NetworkError
 from optuna_zerocost.proxies._pass import Request
-from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import RandomState
 from optuna_zerocost.proxies._second_derivatives import QuickSecondDerivatives
 from optuna_zerocost.proxies._structure import CONVOLUTIONS
-from optuna_zerocost.proxies._tensors import nodes_behind, widened
+from optuna_zerocost.proxies._tensors import nodes_behind, tensors_in, widened
 from optuna_zerocost.proxies._watching import Function, hooked
 
 __all__ = ["LayerOutput", "Record", "Wanted", "recorded_forward"]
@@ -95,7 +94,7 @@ class Record:
             watch if readers else contextlib.nullcontext(),
             hooked(self._hooks()),
         ):
-            self.output = request.forward_in_train_mode(inputs, samples=batch.size)
+            self.output: Any = request.any_output_in_train_mode(inputs, samples=batch.size)
 
     def is_overwritten(self) -> bool:
         """Return whether an output that is needed is no longer what the layer put out."""
@@ -114,7 +113,8 @@ class Record:
 
     def agreement(self) -> Tensor:
         """Return the sum of the agreements in the activations that reach the output."""
-        reaching = {node for node, _ in self.agreements}.intersection(nodes_behind(self.output))
+        behind = (node for output in tensors_in(self.output) for node in nodes_behind(output))
+        reaching = {node for node, _ in self.agreements}.intersection(behind)
         found = [agreement for node, agreement in self.agreements if node in reaching]
         if not found:
             raise NetworkError(
@@ -161,10 +161,11 @@ def recorded_forward(request: Request, wanted: Wanted, scaled: Sequence[Tensor] 
     if (wanted.calls or scaled is not None) and not is_likely:
         # Copies would take memory and time, so first without them.
         before = RandomState()
-        with preserved(request.structure):
-            record = Record(request, wanted, scaled, copies=False)
+        record = Record(request, wanted, scaled, copies=False)
         if not record.is_overwritten():
             return record
         del record
         before.restore()
+        request.rewind()
+        request.structure.require_gradients()
     return Record(request, wanted, scaled, copies=True)

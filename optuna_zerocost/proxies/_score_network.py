@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from optuna_zerocost.proxies._coverage import (
+    Scores,
+    coverage_of,
+    warn_of_little,
+    weights_in_use,
+)
 from optuna_zerocost.proxies._errors import (
     NetworkError,
     ProxyDefinitionError,
@@ -17,8 +24,15 @@ from optuna_zerocost.proxies._errors import (
     UndefinedScoreError,
     UnknownProxyError,
 )
+from optuna_zerocost.proxies._failures import (
+    first_not_finite,
+    is_out_of_memory,
+    pass_failed,
+    proxy_failed,
+)
 from optuna_zerocost.proxies._minibatch import Batch, Minibatches
-from optuna_zerocost.proxies._pass import Pass, Request, is_out_of_memory, pass_failed
+from optuna_zerocost.proxies._numbers import ordinary_numbers
+from optuna_zerocost.proxies._pass import Measured, Pass, Request
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._registry import Proxy, describe
@@ -32,10 +46,10 @@ def score_network(
     batch: Any,
     proxies: Sequence[str | Proxy] = ("synflow",),
     *,
-    loss_fn: Callable[[Tensor, Tensor], Tensor] = torch.nn.functional.cross_entropy,
+    loss_fn: Callable[[Any, Any], Tensor] = torch.nn.functional.cross_entropy,
     forward_fn: Callable[[nn.Module, Any], Tensor] | None = None,
     seed: int = 0,
-) -> dict[str, float]:
+) -> Scores:
     """Score an untrained network.
 
     Each pass over the network that the proxies need runs once, and computes only what they read.
@@ -45,8 +59,9 @@ def score_network(
     that count are scored, frozen ones (``requires_grad=False``) too; ``params`` alone counts only
     what is trainable.
 
-    The network is left as it was, also when this raises: parameters, gradients, buffers, hooks,
-    modes, flags; so are the batch and the global random states.
+    The network is left as it was, also when this raises, whatever its forward writes: parameters,
+    gradients, buffers, hooks, modes, flags, and what its modules hold in other attributes, such as
+    counters, lists and caches; so are the batch and the global random states.
 
     Args:
         network: The network, with initial weights. ``torch.compile`` is looked through.
@@ -55,13 +70,16 @@ def score_network(
             arguments). Targets may be None for proxies that need no labels. For zico it may be
             ``Minibatches`` of several such pairs, of which the other proxies read the first.
         proxies: Names of registered proxies, or `Proxy` objects.
-        loss_fn: From the output and the targets to the mean loss over the batch, a scalar.
+        loss_fn: From the output and the targets to the mean loss over the batch, a scalar. One of
+            your own takes whatever the network returns, several outputs too, and None for targets
+            where the batch has none.
         forward_fn: From the network and the inputs to the tensor of logits, for a network that
             returns something else; by default the network is called.
         seed: Seed of whatever is random in a pass, such as dropout, 0 ≤ seed < 2**32.
 
     Returns:
-        The score of each proxy, in the order asked.
+        A dictionary with the score of each proxy, in the order asked. Its ``coverage`` tells how
+        many of the parameters count as weights; below half, a `CoverageWarning` tells as well.
 
     Raises:
         ProxyError: One of its subclasses, which says what to do about it.
@@ -69,12 +87,23 @@ def score_network(
     asked = _resolve(proxies)
     # Scoring runs once, so compiling the network would cost more than it saves.
     network = getattr(network, "_orig_mod", network)
-    with torch.inference_mode(False):
+    with torch.inference_mode(False), ordinary_numbers(network):
         structure = _inspected(network, asked)
         device = next((tensor.device for _, tensor in structure.tensors()), torch.device("cpu"))
         pairs = batch.batches if isinstance(batch, Minibatches) else (batch,)
         first, *more = (Batch.of(pair, device=device) for pair in pairs)
+        more = [replace(b, name=f"minibatch {n}") for n, b in enumerate(more, start=1)]
+        first = replace(first, name="minibatch 0") if more else first
         values: dict[str, float] = {}
+        coverage = None
+        if of_weights := [p.name for p in asked if any(q.needs_weights for q in p.reads)]:
+            if structure.candidates:
+                with preserved(structure) as state, SeededRandomState(seed):
+                    structure = weights_in_use(
+                        Request(structure, first, {}, loss_fn, forward_fn, (), state)
+                    )
+            coverage = coverage_of(structure)
+            warn_of_little(structure, coverage, ", ".join(of_weights))
         for source in dict.fromkeys(proxy.source for proxy in asked):
             readers = [proxy for proxy in asked if proxy.source == source]
             wanted = {
@@ -82,10 +111,15 @@ def score_network(
                 for proxy in readers
                 for key in proxy.reads
             }
-            request = Request(structure, first, wanted, loss_fn, forward_fn, tuple(more))
-            with preserved(structure), SeededRandomState(seed):
+            copies = source.copies_parameters
+            with preserved(structure, copies=copies) as state, SeededRandomState(seed):
+                request = Request(
+                    structure, first, wanted, loss_fn, forward_fn, tuple(more), state
+                )
                 values |= _run(source, request, readers)
-    return {proxy.name: values[proxy.name] for proxy in asked}
+    scores = Scores({proxy.name: values[proxy.name] for proxy in asked})
+    scores.coverage = coverage
+    return scores
 
 
 def _resolve(proxies: Sequence[str | Proxy]) -> list[Proxy]:
@@ -107,17 +141,23 @@ def _run(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[str, 
     """Run one pass and compute the proxies that read from it."""
     try:
         values = _values(source, request, readers)
+        for proxy in readers:
+            if not math.isfinite(values[proxy.name]):
+                raise UndefinedScoreError(
+                    f"{proxy.name} came out as {values[proxy.name]} from a finite "
+                    f"{source.name} pass: {proxy.summary} overflows, or is undefined, for this "
+                    "network and minibatch; leave the proxy out, or reject the network",
+                    not_finite=True,
+                )
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
             raise pass_failed(source, request, error) from error
         raise
-    for proxy in readers:
-        if not math.isfinite(values[proxy.name]):
-            raise UndefinedScoreError(
-                f"{proxy.name} came out as {values[proxy.name]} from a finite "
-                f"{source.name} pass: {proxy.summary} overflows, or is undefined, for this "
-                "network and minibatch; leave the proxy out, or reject the network"
-            )
+    except UndefinedScoreError as error:
+        if error.not_finite and (layer := first_not_finite(request)):
+            message = f"{error}. The first output that is not finite is that of {layer}"
+            raise UndefinedScoreError(message, not_finite=True) from error
+        raise
     return values
 
 
@@ -130,7 +170,18 @@ def _values(source: Pass, request: Request, readers: Sequence[Proxy]) -> dict[st
     except Exception as error:
         raise pass_failed(source, request, error) from error
     with torch.no_grad():
-        return {p.name: float(p.function(measured.restricted_to(p.reads))) for p in readers}
+        return {proxy.name: _value(proxy, measured) for proxy in readers}
+
+
+def _value(proxy: Proxy, measured: Measured) -> float:
+    try:
+        return float(proxy.function(measured.restricted_to(proxy.reads)))
+    except ProxyError:
+        raise
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        raise proxy_failed(proxy, error) from error
 
 
 def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
@@ -169,8 +220,9 @@ def _inspected(network: nn.Module, asked: Sequence[Proxy]) -> Structure:
     with torch.no_grad():
         for _, parameter in structure.parameters:
             kind = (parameter.dtype, parameter.device)
-            sums.setdefault(kind, []).append(parameter.sum())
-    if all(math.isfinite(float(torch.stack(found).sum())) for found in sums.values()):
+            value = parameter.float() if parameter.itemsize == 1 else parameter
+            sums.setdefault(kind, []).append(value.sum())
+    if all(bool(torch.isfinite(torch.stack(found).sum())) for found in sums.values()):
         return structure
     for name, parameter in structure.parameters:
         if wrong := int((~torch.isfinite(parameter.detach())).sum()):

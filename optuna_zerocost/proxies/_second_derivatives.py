@@ -76,14 +76,17 @@ class QuickSecondDerivatives(FunctionMode):
         """Return whether the derivative with respect to ``tensor`` is of use."""
         return self._variables is None or not tensor.is_leaf or id(tensor) in self._variables
 
-    def not_only_scaled(self, output: Tensor, weights: Iterable[Tensor]) -> list[Tensor]:
-        """Return those of ``weights`` through which ``output`` depends not only by ``scale``.
+    def not_only_scaled(
+        self, outputs: Iterable[Tensor], weights: Iterable[Tensor]
+    ) -> list[Tensor]:
+        """Return those of ``weights`` through which ``outputs`` depend not only by ``scale``.
 
         Such a weight is that of a convolution left to torch, or of something else, whether or not
         it is the weight of another convolution as well.
         """
         read_as_they_are = {
             id(getattr(following, "variable", None))
+            for output in outputs
             for node in nodes_behind(output)
             if getattr(node, "quick", None) is not self
             for following, _ in node.next_functions

@@ -1,17 +1,21 @@
 """The parts of a network, read once for all passes, and the weights of it that count.
 
 The ``weight`` of every convolution, transposed convolution and linear layer counts, the
-projections of attention, and the weight matrices of recurrent layers. Not biases, not the
-parameters of normalisation layers, not embeddings. A weight that several layers share counts once.
+projections of attention, and the weight matrices of recurrent layers; and of other layers each
+parameter of two or more dimensions that multiplies what flows, which a forward pass shows. Not
+biases, not the parameters of normalisation layers, not embeddings, not complex numbers. A weight
+that several layers share counts once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from optuna_zerocost.proxies._errors import NetworkError
@@ -62,6 +66,14 @@ class LayerWeight:
     module: nn.Module
     attribute: str
     parameters: tuple[nn.Parameter, ...]
+    #: Over how many terms a product with it sums, where its shape does not say.
+    summed: int | None = None
+
+    @property
+    def fan_in(self) -> int:
+        """Over how many terms a product with it sums: by torch's convention, or as was seen."""
+        parameter = self.parameters[0]
+        return self.summed or max(1, parameter.numel() // len(parameter))
 
     def tensor(self) -> Tensor:
         """Return the weight, as the layer's forward sees it.
@@ -85,6 +97,8 @@ class Structure:
     parameters: tuple[tuple[str, nn.Parameter], ...]
     weights: tuple[LayerWeight, ...]
     replaced: tuple[str, ...]
+    #: Parameters of other layers, which may be weights: see `with_weights`.
+    candidates: tuple[LayerWeight, ...] = ()
 
     @classmethod
     def of(cls, network: nn.Module) -> Structure:
@@ -110,6 +124,22 @@ class Structure:
             tuple((name, parameter) for parameter, name in parameters.items()),
             tuple(weights.values()),
             tuple(replaced),
+            tuple(_candidates(named_modules, weights)),
+        )
+
+    def with_weights(self, fan_in: Mapping[int, int]) -> Structure:
+        """Return the same with those candidates as weights whose ids are in ``fan_in``."""
+        found = [
+            dataclasses.replace(candidate, summed=fan_in[id(candidate.parameters[0])])
+            for candidate in self.candidates
+            if id(candidate.parameters[0]) in fan_in
+        ]
+        order = {parameter: index for index, (_, parameter) in enumerate(self.parameters)}
+        weights = sorted(
+            (*self.weights, *found), key=lambda weight: order.get(weight.parameters[0], 0)
+        )
+        return dataclasses.replace(
+            self, weights=tuple(weights) if found else self.weights, candidates=()
         )
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -129,8 +159,8 @@ class Structure:
         if not self.weights:
             raise NetworkError(
                 f"{type(self.network).__name__} has no weight that {readers} could read: those of "
-                "convolutional, linear, attention and recurrent layers of torch.nn count, and "
-                "layers of your own count where they are built from these"
+                "convolutional, linear, attention and recurrent layers of torch.nn count, and of "
+                "other layers the parameters of two or more dimensions that multiply what flows"
             )
         return self.weights
 
@@ -165,6 +195,25 @@ def own_weights(module: nn.Module) -> Iterator[str]:
         yield from _ATTENTION
     elif isinstance(module, (nn.RNNBase, nn.RNNCellBase)):
         yield from (name for name in module._parameters if name.startswith("weight_"))
+
+
+def _candidates(
+    named_modules: Sequence[tuple[str, nn.Module]],
+    weights: Mapping[tuple[nn.Parameter, ...], LayerWeight],
+) -> Iterator[LayerWeight]:
+    """Yield the parameters that may be weights, though not by the class of their module."""
+    taken = {parameter for parameters in weights for parameter in parameters}
+    for _, module in named_modules:
+        if isinstance(module, (*NORMALISATIONS, *EMBEDDINGS)):
+            taken.update(p for p in module._parameters.values() if p is not None)
+    for prefix, module in named_modules:
+        for name, parameter in module._parameters.items():
+            if parameter is None or parameter in taken or is_lazy(parameter):
+                continue
+            if parameter.dim() > 1 and parameter.is_floating_point():
+                taken.add(parameter)
+                path = f"{prefix}.{name}" if prefix else name
+                yield LayerWeight(path, module, name, (parameter,))
 
 
 def _parameters_of(module: nn.Module, name: str) -> tuple[nn.Parameter, ...]:

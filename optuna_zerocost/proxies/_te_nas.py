@@ -81,7 +81,15 @@ def ntk_condition(measured: Measured) -> float:
     Raises:
         UndefinedScoreError: If the kernel is singular.
     """
-    eigenvalues = torch.linalg.eigvalsh(measured[TANGENT_KERNEL])
+    kernel = measured[TANGENT_KERNEL]
+    if not bool(torch.isfinite(kernel).all()):
+        raise UndefinedScoreError(
+            "the neural tangent kernel, of which ntk_condition is the condition number, holds "
+            "NaN or infinity: with Kaiming-normal weights the activations or gradients overflow; "
+            "leave the proxy out, or reject the network",
+            not_finite=True,
+        )
+    eigenvalues = torch.linalg.eigvalsh(kernel)
     least, largest = float(eigenvalues[0]), float(eigenvalues[-1])
     if least <= len(eigenvalues) * torch.finfo(eigenvalues.dtype).eps * largest:
         raise UndefinedScoreError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from optuna_zerocost.proxies._structure import Structure
 
-__all__ = ["drawn_like", "nodes_behind", "stacked", "total", "unfused", "widened"]
+__all__ = [
+    "drawn_like",
+    "flow_type",
+    "is_number",
+    "nodes_behind",
+    "stacked",
+    "tensors_in",
+    "total",
+    "unfused",
+    "widened",
+]
 
 
 def total(terms: Iterable[Tensor]) -> float:
@@ -35,6 +46,35 @@ def widened(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested lists, tuples, mappings and data classes, in order."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from tensors_in(item)
+    elif isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors_in(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from tensors_in(getattr(value, field.name))
+
+
+def is_number(tensor: Tensor) -> bool:
+    """Return whether the values are real or complex numbers, with respect to which to derive."""
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def flow_type(tensor: Tensor, *, double: bool) -> torch.dtype:
+    """Return the type in which a flow is computed: float64, or of single precision at least."""
+    if tensor.is_complex():
+        return torch.complex128 if double else tensor.dtype
+    if tensor.is_floating_point() and double:
+        return torch.float64
+    return torch.float32 if tensor.dtype in (torch.float16, torch.bfloat16) else tensor.dtype
+
+
 def stacked(gradients: Sequence[Tensor | None]) -> Tensor | None:
     """Stack gradients of one tensor, with zeros for None; None if there is none."""
     like = next((gradient for gradient in gradients if gradient is not None), None)
@@ -45,7 +85,8 @@ def stacked(gradients: Sequence[Tensor | None]) -> Tensor | None:
 
 def drawn_like(tensor: Tensor) -> Tensor:
     """Return N(0, 1) of the same shape, type and device; drawn on the CPU, so alike on each."""
-    return torch.randn(tensor.shape).to(dtype=tensor.dtype, device=tensor.device)
+    kind = torch.complex64 if tensor.is_complex() else torch.float32
+    return torch.randn(tensor.shape, dtype=kind).to(dtype=tensor.dtype, device=tensor.device)
 
 
 def nodes_behind(tensor: Tensor) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from optuna_zerocost.proxies._errors import BatchError, NetworkError, UndefinedS
 from optuna_zerocost.proxies._initialise import draw_weights
 from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._registry import register
-from optuna_zerocost.proxies._tensors import widened
+from optuna_zerocost.proxies._tensors import is_number, widened
 from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode, Named
 
 __all__ = ["FEATURE_CHANGE", "RUNNING_VARIANCES", "zen"]
@@ -26,7 +26,7 @@ class NoisePass(Pass):
     def run(self, request: Request) -> Measured:
         readers = request.who_reads(request.readers)
         inputs, noise = request.batch.gaussian(), request.batch.gaussian()
-        if not any(tensor.is_floating_point() for tensor in inputs.tensors()):
+        if not any(is_number(tensor) for tensor in inputs.tensors()):
             raise BatchError(
                 "the inputs are all integers, to which no noise can be added, and "
                 f"{readers} compares features with and without; choose other proxies"

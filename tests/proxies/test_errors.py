@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -128,6 +129,24 @@ class Pair(nn.Linear):
 class Second(nn.Module):
     def forward(self, pair: tuple[Tensor, Tensor]) -> Tensor:
         return pair[1]
+
+
+class Overflows(nn.Module):
+    def __init__(self, power: float) -> None:
+        super().__init__()
+        self.power = power
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 10 ** (20 * self.power)
+
+
+def overflowing(power: float) -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(5, 4),
+        nn.Tanh(),
+        nn.Sequential(Overflows(power), nn.Linear(4, 4)),
+        nn.Linear(4, 3),
+    )
 
 
 class Moved(nn.Module):
@@ -260,6 +279,62 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Any, list[str], type[Exception],
         proxies.BatchError,
         "BatchNorm.*leave out gradsign",
     ),
+    "normalised in halves of one": (
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3)),
+        (X[:2], Y[:2]),
+        ["zico"],
+        proxies.BatchError,
+        "for zico.*BatchNorm.*four samples, of which zico",
+    ),
+    "overflow of input gradients": (
+        lambda: overflowing(5.0),
+        (X, None),
+        ["jacob_cov"],
+        proxies.UndefinedScoreError,
+        "jacob_cov.*NaN or infinite for 6 of 6.*first output.*'2.0' \\(Overflows",
+    ),
+    "overflow within classes": (
+        lambda: overflowing(5.0),
+        (X, Y),
+        ["epe_nas"],
+        proxies.UndefinedScoreError,
+        "epe_nas.*'2.0' \\(Overflows",
+    ),
+    "overflow of a kernel": (
+        lambda: overflowing(5.0),
+        (X, None),
+        ["ntk_condition"],
+        proxies.UndefinedScoreError,
+        "ntk_condition.*'2.0' \\(Overflows",
+    ),
+    "overflow of a stage": (
+        lambda: overflowing(5.0),
+        (X, None),
+        ["az_expressivity"],
+        proxies.UndefinedScoreError,
+        "the stage '2', of which az_expressivity",
+    ),
+    "overflow between stages": (
+        lambda: overflowing(5.0),
+        (X, None),
+        ["az_progressivity"],
+        proxies.UndefinedScoreError,
+        "az_progressivity.*'2.0' \\(Overflows",
+    ),
+    "overflow of gradients between stages": (
+        lambda: overflowing(5.0),
+        (X, None),
+        ["az_trainability"],
+        proxies.UndefinedScoreError,
+        "az_trainability.*NaN or infinite",
+    ),
+    "overflow of maps": (
+        lambda: nn.Sequential(nn.Conv1d(4, 3, 1), Overflows(5.0), nn.Flatten(), nn.Linear(15, 3)),
+        (torch.ones(6, 4, 5) + torch.rand(6, 4, 5), None),
+        ["meco"],
+        proxies.UndefinedScoreError,
+        "meco.*first output that is not finite is that of '1' \\(Overflows",
+    ),
     "falling flow": (
         Falling,
         (X, None),
@@ -379,6 +454,51 @@ def test_message(case: str) -> None:
         proxies.score_network(make(), batch, asked)
     assert type(caught.value) is kind
     assert isinstance(caught.value, proxies.ProxyError)
+
+
+class Raises(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        raise RuntimeError("no such thing")
+
+
+def test_an_error_of_the_network_names_the_layer() -> None:
+    network = nn.Sequential(nn.Linear(5, 3), nn.ModuleDict({"inner": nn.Sequential(Raises())}))
+    network[1].forward = network[1]["inner"].forward  # type: ignore[method-assign]
+    with pytest.raises(proxies.PassError, match=r"in the layer '1\.inner\.0' \(Raises\)"):
+        proxies.score_network(network, (X, Y), ["snip"])
+
+
+FUNCTIONS: dict[str, tuple[Callable[[Any], Any], type[Exception], str]] = {
+    "another exception": (lambda _: {}["absent"], proxies.ProxyFunctionError, "mine.*KeyError"),
+    "no number": (lambda _: None, proxies.ProxyFunctionError, "mine failed with TypeError"),
+    "a logarithm of 0": (lambda _: math.log(0), proxies.UndefinedScoreError, "mine has no value"),
+    "division by 0": (lambda _: 1 / 0, proxies.UndefinedScoreError, "mine.*ZeroDivision"),
+    "an overflow": (lambda _: math.exp(1e9), proxies.UndefinedScoreError, "mine.*OverflowError"),
+    "no decomposition": (
+        lambda _: torch.linalg.eigvalsh(torch.full((3, 3), float("nan"))).sum(),
+        proxies.UndefinedScoreError,
+        "mine.*LinAlgError",
+    ),
+    "at a layer": (
+        lambda measured: [_raise(item) for item in measured[proxies.WEIGHT_GRADIENTS]],
+        proxies.ProxyFunctionError,
+        "mine failed about '0.weight'.*ValueError: too strange",
+    ),
+}
+
+
+def _raise(item: Any) -> None:
+    raise ValueError(f"too strange: {item.weight.shape}")
+
+
+@pytest.mark.parametrize("case", FUNCTIONS)
+def test_whatever_a_proxy_raises_is_a_typed_error_that_names_it(case: str) -> None:
+    function, kind, message = FUNCTIONS[case]
+    proxy = proxies.Proxy("mine", function, "maximize", (proxies.WEIGHT_GRADIENTS,), "none")
+    with pytest.raises(kind, match=message) as caught:
+        proxies.score_network(mlp(), (X, Y), ["snip", proxy, "jacob_cov"])
+    assert caught.value.__cause__ is not None
+    assert "snip" not in str(caught.value)
 
 
 def test_an_operation_that_torch_cannot_differentiate_twice() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import random
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 def everything(network: nn.Module, batch: Any = None) -> list[Any]:
     """The network, the minibatch and the global random states."""
-    found = [identities(network), state(network), random_states()]
+    found = [identities(network), state(network), attributes(network), random_states()]
     for value in tree_leaves(batch):
         if isinstance(value, Tensor):
             found.append([value.tolist(), value._version, value.requires_grad])
@@ -43,6 +44,52 @@ def state(network: nn.Module) -> list[Any]:
     for module in network.modules():
         hooks = (module._forward_hooks, module._forward_pre_hooks, module._backward_hooks)
         found.append(([list(hook.items()) for hook in hooks], sorted(vars(module))))
+    return found
+
+
+def attributes(network: nn.Module) -> list[Any]:
+    """Everything that modules, and their classes, hold: which objects, and their values."""
+    seen: set[int] = set()
+    found: list[Any] = []
+
+    def note(path: str, value: Any) -> None:
+        if isinstance(value, Tensor):
+            found.append((path, id(value), value.dtype, value._version, value.data_ptr()))
+            found.append((path, value.tolist(), value.requires_grad, value.is_leaf))
+        elif isinstance(value, np.ndarray):
+            found.append((path, id(value), value.tolist()))
+        elif isinstance(value, torch.Generator):
+            found.append((path, value.get_state().tolist()))
+        elif isinstance(value, random.Random):
+            found.append((path, value.getstate()))
+        elif isinstance(value, np.random.Generator):
+            found.append((path, repr(value.bit_generator.state)))
+        elif isinstance(value, (bool, int, float, str, type(None))):
+            found.append((path, value))
+        else:
+            found.append((path, id(value)))
+            if id(value) in seen:
+                return
+            seen.add(id(value))
+            if isinstance(value, dict):
+                for key, item in value.items():
+                    note(f"{path}[{key!r}]", item)
+            elif isinstance(value, (list, tuple, collections.deque)):
+                for index, item in enumerate(value):
+                    note(f"{path}[{index}]", item)
+            elif isinstance(value, set):
+                found.append(sorted(value, key=repr))
+            elif not isinstance(value, type):
+                note(f"{path}.__dict__", getattr(value, "__dict__", None))
+                for name in getattr(type(value), "__slots__", ()):
+                    note(f"{path}.{name}", getattr(value, name, "no value"))
+
+    note("network", network)
+    for cls in {type(module) for module in network.modules()}:
+        if not cls.__module__.startswith("torch."):
+            for name, value in vars(cls).items():
+                if isinstance(value, (dict, list, set, Tensor)) and not name.startswith("__"):
+                    note(f"{cls.__name__}.{name}", value)
     return found
 
 
