@@ -41,6 +41,7 @@ FEWEST_VALUES = 3  # below, there is nothing to learn from
 _MOST_FOR_STRUCTURE = 120  # configurations that show whether a score has structure
 _MOST_LOST = 100  # trials without a value from which failing is learned, the latest
 _FEWEST_FOR_DOUBT = 8  # values, before which no correlation clears a doubted score
+_CHANCE = 0.05  # that noise is ever cleared
 
 
 @dataclass(frozen=True)
@@ -282,11 +283,15 @@ class Observations:
     def is_read(self) -> _Bools:
         """True for each score that counts: what is doubted once the trials speak for it."""
         is_cleared = np.zeros(len(self.names), dtype=np.bool_)
-        if len(self.values) >= _FEWEST_FOR_DOUBT:
+        if len(self.values) >= _FEWEST_FOR_DOUBT and self.is_doubted.any():
+            # Of many scores, each looked at after each trial, one is far from 0 by chance.
+            looks = len(self.values) * int(self.is_doubted.sum())
+            confidence = 1.0 - _CHANCE / looks
             for index in np.flatnonzero(self.is_doubted):
                 raw = self.own.scores[:, index]
                 there = ~np.isnan(raw)
-                rho = spearman(raw[there].tolist(), self.values[there, 0].tolist())
+                known = raw[there].tolist(), self.values[there, 0].tolist()
+                rho = spearman(*known, confidence=confidence)
                 is_cleared[index] = rho.low > 0 or rho.high < 0
         return np.asarray(self.is_telling & (~self.is_doubted | is_cleared))
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, create_trial
 from scipy.stats import multivariate_normal
 
 from optuna_zerocost.rankings._configuration_space import ConfigurationSpace, Features
 from optuna_zerocost.rankings._noise import are_unstructured
+from optuna_zerocost.rankings._observations import Observations
+from optuna_zerocost.records import Candidate, History
 
 Array = npt.NDArray[np.float64]
 
@@ -144,3 +149,42 @@ def test_parameters_that_are_absent_can_show_structure_too() -> None:
     score = np.array([float(params.get("rate", -1.0)) for params in rows])
     scores = np.stack([score, rng.random(60)], axis=1)
     assert are_unstructured(features_of(rows, space), scores).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("tells", [False, True])
+def test_a_doubted_score_is_read_when_it_tells_something_and_not_by_chance(tells: bool) -> None:
+    """However often it is looked at: after each trial, and several scores."""
+    rng = random.Random(0)
+    space: dict[str, BaseDistribution] = {f"x{i}": FloatDistribution(0.0, 1.0) for i in range(4)}
+    names = ["n0", "n1", "n2"]
+
+    def drawn() -> Candidate:
+        scores = {name: rng.random() for name in names}
+        return Candidate({name: rng.random() for name in space}, space, scores)
+
+    read = 0
+    for _ in range(12):
+        trials: list[FrozenTrial] = []
+        candidates = [drawn() for _ in range(100)]
+        seen: Observations | None = None
+        was_read = False
+        for candidate in candidates[:40]:
+            value = candidate.scores["n1"] if tells else candidate.params["x0"]
+            attributes = {f"zerocost:{name}": s for name, s in candidate.scores.items()}
+            trials.append(
+                create_trial(
+                    value=value + 0.2 * rng.random(),
+                    params=dict(candidate.params),
+                    distributions=space,
+                    user_attrs=attributes,
+                )
+            )
+            if len(trials) < 8:
+                continue
+            history = History(trials=trials, directions=(StudyDirection.MAXIMIZE,))
+            seen = Observations(history, candidates, names=names, sign_of_score=lambda name: 1.0)
+            was_read |= bool(seen.is_read.any())
+        assert seen is not None and seen.is_doubted.all()
+        read += was_read
+        assert seen.is_read.tolist() == [False, tells, False]
+    assert read == (12 if tells else 0)
