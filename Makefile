@@ -17,10 +17,11 @@ OPTUNA ?= optuna
 DEMO ?=
 PYTEST ?= --numprocesses auto
 
+WHEEL_VENV := .venv-wheel
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 
-.PHONY: help demo test test-oldest lint docs clean
+.PHONY: help demo test test-oldest lint docs package clean
 
 help:
 	@echo "make demo         search for digit classifiers with and without zero-cost proxies"
@@ -28,6 +29,7 @@ help:
 	@echo "make test-oldest  run the sampler tests with the oldest supported Optuna"
 	@echo "make lint         check style (ruff) and types (mypy, strict)"
 	@echo "make docs         build the documentation in docs/_build; warnings are errors"
+	@echo "make package      build sdist and wheel, and try the wheel in an empty environment"
 	@echo "make clean        remove the virtual environments"
 
 demo: $(VENV)/.demo
@@ -52,8 +54,24 @@ docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going docs docs/_build
 	@echo "==> open docs/_build/index.html"
 
+# PyTorch alone is lent to the environment of the wheel, since fetching it again would take minutes;
+# everything else comes with the wheel's own requirements.
+package: $(VENV)/.release
+	@echo "==> building sdist and wheel in dist"
+	rm -rf dist build $(WHEEL_VENV)
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
+	@echo "==> trying the wheel in $(WHEEL_VENV)"
+	$(BIN)/python -m venv $(WHEEL_VENV)
+	$(BIN)/python tests/release/lend_torch.py $(WHEEL_VENV)/lent
+	@echo "$(abspath $(WHEEL_VENV))/lent" \
+		> $$($(WHEEL_VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/lent.pth
+	$(WHEEL_VENV)/bin/python -m pip install --quiet dist/*.whl
+	$(WHEEL_VENV)/bin/python -m pip check
+	$(WHEEL_VENV)/bin/python -I tests/release/try_wheel.py
+
 clean:
-	rm -rf .venv .venv-oldest docs/_build
+	rm -rf .venv .venv-oldest $(WHEEL_VENV) build dist docs/_build
 
 $(VENV)/.torch:
 	@echo "==> making a virtual environment in $(VENV)"
@@ -66,7 +84,7 @@ $(VENV)/.torch:
 
 # One rule for every extra: .demo installs optuna-zerocost[demo], and so on. All but the demo need
 # the experiments too, which are a package of their own.
-$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.docs: $(VENV)/.%: $(VENV)/.torch pyproject.toml benchmarks/pyproject.toml
+$(VENV)/.demo $(VENV)/.test $(VENV)/.lint $(VENV)/.docs $(VENV)/.release: $(VENV)/.%: $(VENV)/.torch pyproject.toml benchmarks/pyproject.toml
 	@echo "==> installing optuna-zerocost with what '$*' needs"
 	$(PIP) install --quiet --editable ".[$*]" $(if $(filter demo,$*),,--editable ./benchmarks) "$(OPTUNA)"
 	@touch $@

@@ -22,6 +22,7 @@ from optuna_zerocost import cli, proxies, proxy_table, records
 
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))  # zerocost_bench
+sys.path.insert(0, str(ROOT / "docs"))  # studies_figure
 
 project = "optuna-zerocost"
 author = "The optuna-zerocost developers"
@@ -137,6 +138,18 @@ class CommandHelp(SphinxDirective):
         return [nodes.literal_block(text=printed.getvalue(), language="text")]
 
 
+class StudiesFigure(SphinxDirective):
+    """``{studies-figure}``: the ratio of errors in each study, from the stored result."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the figure."""
+        figure = importlib.import_module("studies_figure")
+        path = ROOT / "benchmarks" / "results" / "studies.md"
+        self.env.note_dependency(str(path))
+        found = figure.ratios(path.read_text(encoding="utf-8"))
+        return [nodes.raw("", figure.drawn(found), format="html")]
+
+
 def _prose(text: str) -> list[nodes.Node]:
     """Return ``text`` with what stands in backticks as code."""
     parts = text.split("`")
@@ -195,4 +208,5 @@ def setup(app: Sphinx) -> None:
     app.add_directive("quantity-table", QuantityTable)
     app.add_directive("attribute-table", AttributeTable)
     app.add_directive("command-help", CommandHelp)
+    app.add_directive("studies-figure", StudiesFigure)
     app.connect("missing-reference", resolve_other_home)

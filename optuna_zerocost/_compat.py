@@ -25,6 +25,7 @@ __all__ = [
     "MAX_ATTRIBUTE_LENGTH",
     "HyperbandStandIn",
     "all_trials",
+    "as_stored",
     "constraint_attributes",
     "constraints_of",
     "contains",
@@ -34,6 +35,7 @@ __all__ = [
     "evened_constraints",
     "fixed_parameters",
     "innermost",
+    "is_within",
     "quiet",
     "single_value",
     "storage_of",
@@ -115,7 +117,22 @@ def evened_constraints(trials: list[FrozenTrial], name: str) -> list[FrozenTrial
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
     """Return whether ``value``, as a user sees it, lies in ``distribution``."""
-    return bool(distribution._contains(distribution.to_internal_repr(value)))
+    return is_within(distribution, distribution.to_internal_repr(value))
+
+
+def is_within(distribution: BaseDistribution, stored: float) -> bool:
+    """Return whether a value, as a storage has it, lies in ``distribution``."""
+    return bool(distribution._contains(stored))
+
+
+def as_stored(distribution: BaseDistribution, value: Any) -> Any:
+    """Return ``value``, as a user sees it, as it comes back from a storage.
+
+    Raises:
+        ValueError: If Optuna refuses it, as it refuses what is none of the choices. What is out
+            of a range or off its grid it takes, and warns.
+    """
+    return distribution.to_external_repr(distribution.to_internal_repr(value))
 
 
 def single_value(distribution: BaseDistribution) -> Any:
@@ -128,8 +145,8 @@ def single_value(distribution: BaseDistribution) -> Any:
 def default_base_sampler(seed: int | None) -> BaseSampler:
     """Return Optuna's TPE with the options that proposing many candidates a trial needs.
 
-    Without the constant liar its draws for one trial hardly differ from each other. Optuna up to
-    4.x calls that option experimental.
+    Without the constant liar its draws for one trial hardly differ from each other. It is the
+    default since Optuna 5; before, the option is called experimental.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
@@ -144,9 +161,18 @@ def _chain(sampler: BaseSampler) -> list[BaseSampler]:
     return chain
 
 
-def fixed_parameters(sampler: BaseSampler) -> dict[str, Any]:
-    """Return what ``PartialFixedSampler`` fixes, if ``sampler`` is one; the outermost wins."""
+def fixed_parameters(
+    sampler: BaseSampler, *, within: BaseSampler | None = None, study: Study | None = None
+) -> dict[str, Any]:
+    """Return what ``PartialFixedSampler`` fixes, if ``sampler`` is one; the outermost wins.
+
+    Where ``sampler`` is the base sampler ``within`` another one, so does what the ``study`` has
+    around that one.
+    """
     fixed: dict[str, Any] = {}
+    around = None if study is None else getattr(study, "sampler", None)
+    if within is not None and around is not None and innermost(around) is within:
+        return {**fixed_parameters(sampler), **fixed_parameters(around)}
     for link in reversed(_chain(sampler)):
         if isinstance(link, PartialFixedSampler):
             fixed.update(link._fixed_params)

@@ -68,8 +68,15 @@ def _known_first(found: Mapping[str, int], known: Mapping[str, str]) -> list[str
 
 
 def reading(trials: Iterable[ScoredTrial]) -> str:
-    """Return how correlations over ``trials`` are to be read."""
-    chosen = any(trial.source in ("warmup", "move") for trial in trials if trial.value is not None)
+    """Return over which of ``trials`` there are correlations, and how these are to be read."""
+    networks = [trial for trial in trials if trial.value is not None]
+    scored = sum(bool(trial.scores) for trial in networks)
+    few = f"{scored:,} of {count(len(networks), 'trained network')} have scores. "
+    return few * (scored < len(networks)) + _reading(networks)
+
+
+def _reading(trials: Iterable[ScoredTrial]) -> str:
+    chosen = any(trial.source in ("warmup", "move") for trial in trials)
     return "A correlation is positive where better networks scored higher." + chosen * (
         " The scores have chosen these networks themselves, which narrows the range of both: over "
         "random architectures a correlation is usually stronger."

@@ -82,8 +82,8 @@ def publish(
 
     Args:
         study: The study, with its scores.
-        curves: Studies to compare in one more figure; see
-            :func:`~optuna_zerocost.visualization.plot_search_curves`. With one objective only.
+        curves: Studies to compare in the figure of the best value so far; see
+            :func:`~optuna_zerocost.visualization.plot_search_curves`. Default: this study alone.
 
     Returns:
         The identifiers of the figures.
@@ -134,10 +134,17 @@ def figures(
                 f"zerocost-warmup{suffix}{part}",
                 visualization.plot_warmup(study, scores=chosen, target=target, target_name=label),
             )
+        yield (
+            f"zerocost-search-curves{suffix}",
+            visualization.plot_search_curves(
+                {study.study_name: study} if curves is None else curves,
+                target=target,
+                target_name=label,
+                direction=direction,
+            ),
+        )
     for part, chosen in _parts(considered):
         yield f"zerocost-candidates{part}", visualization.plot_candidates(study, scores=chosen)
-    if curves is not None and len(objectives) == 1:
-        yield "zerocost-search-curves", visualization.plot_search_curves(curves)
 
 
 def _parts(names: Sequence[str]) -> Iterator[tuple[str, Sequence[str] | None]]:

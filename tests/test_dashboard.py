@@ -37,6 +37,10 @@ def make_sampler() -> ZeroCostSampler:
     )
 
 
+# Pixels from the top that Plotly's toolbar takes.
+TOOLBAR = 30
+
+
 def objective(trial: optuna.Trial) -> float:
     return SPACES["numeric"](trial) + trial.suggest_float("rate", 0, 1)
 
@@ -62,7 +66,7 @@ def study() -> optuna.Study:
 
 def test_figures_and_note_arrive(tmp_path: pathlib.Path) -> None:
     study = search(f"sqlite:///{tmp_path / 'studies.db'}", trials=5)
-    published = publish(study, curves={"this": study})
+    published = publish(study)
     shown = figures(study)
     assert set(shown) == set(published)
     assert {identifier.split("-")[1] for identifier in published} == {
@@ -88,9 +92,16 @@ def test_figures_and_note_arrive(tmp_path: pathlib.Path) -> None:
         assert points([t for part in parts for t in part["data"]]) == points(whole["data"])
         for part in parts:
             assert part["layout"]["height"] == 450  # what the dashboard has room for
-            # Nothing opaque over a title.
+            # Nothing opaque over a title, and nothing at all over its words.
             assert part["layout"]["modebar"]["bgcolor"] == "rgba(0,0,0,0)"
+            assert part["layout"]["title"]["pad"]["t"] >= TOOLBAR
     assert study_detail(study)["note"]["body"] == describe(study)
+
+
+def test_other_studies_may_be_compared_with_it(study: optuna.Study) -> None:
+    publish(study, curves={"this": study, "before": search(optuna.storages.InMemoryStorage())})
+    names = [trace["name"] for trace in figures(study)["zerocost-search-curves"]["data"]]
+    assert [name.partition(" (")[0] for name in names] == ["this", "before"]
 
 
 def test_publishing_again_replaces(study: optuna.Study) -> None:
@@ -174,6 +185,7 @@ def test_each_objective_has_its_figures() -> None:
     published = publish(study)
     assert "zerocost-correlation-objective-0" in published
     assert "zerocost-correlation-objective-1" in published
+    assert "zerocost-search-curves-objective-1" in published
     axis = figures(study)["zerocost-correlation-objective-1"]["layout"]["yaxis"]
     assert axis["title"]["text"] == "latency" and axis["autorange"] == "reversed"
     note = optuna_dashboard.get_note(study)

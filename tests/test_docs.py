@@ -4,59 +4,22 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import importlib.util
 import io
 import pathlib
 import re
+import xml.etree.ElementTree
 from typing import Any
 
 import optuna
 import pytest
 import torch
-from torch import nn
 
 import optuna_zerocost
 from optuna_zerocost.proxies import _registry
+from tests.pages import ROOT, blocks, readers_own
 
-ROOT = pathlib.Path(__file__).parents[1]
 PAGES = ["README.md", *(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/*.md"))]
-
-# <!-- not run: a reason --> before a block leaves it out.
-BLOCK = re.compile(
-    r"(?P<mark><!-- not run: [^>]+ -->\n+)?^```python\n(?P<code>.*?)^```$",
-    re.DOTALL | re.MULTILINE,
-)
-
-
-def blocks(page: str) -> list[tuple[int, str]]:
-    """Return first line and code of each block, without those that are marked."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    return [
-        (text.count("\n", 0, found.start("code")) + 1, found["code"])
-        for found in BLOCK.finditer(text)
-        if not found["mark"]
-    ]
-
-
-def train_and_validate(network: nn.Module, learning_rate: float) -> float:
-    return sum(parameter.numel() for parameter in network.parameters()) * learning_rate
-
-
-def make_network(depth: int, width: int) -> nn.Module:
-    layers: list[nn.Module] = [nn.Linear(4, width), nn.ReLU()]
-    for _ in range(depth):
-        layers += [nn.Linear(width, width), nn.ReLU()]
-    return nn.Sequential(*layers, nn.Linear(width, 3))
-
-
-def readers_own() -> dict[str, Any]:
-    """Return what the README leaves to its reader."""
-    return {
-        "inputs": torch.randn(8, 4, generator=torch.Generator().manual_seed(0)),
-        "targets": torch.arange(8) % 3,
-        "make_network": make_network,
-        "network": make_network(1, 8),
-        "train_and_validate": train_and_validate,
-    }
 
 
 # Optuna up to 4.x calls TPE's constant liar experimental.
@@ -104,3 +67,20 @@ def test_the_reference_names_all_that_is_public() -> None:
     reference = "\n".join(page.read_text() for page in (ROOT / "docs" / "api").glob("*.md"))
     for name in optuna_zerocost.__all__:
         assert re.search(rf"\b{name}\b", reference), f"docs/api does not name {name}"
+
+
+def test_the_figure_of_the_studies_shows_each_in_the_colour_of_the_text() -> None:
+    specification = importlib.util.spec_from_file_location(
+        "studies_figure", ROOT / "docs" / "studies_figure.py"
+    )
+    assert specification is not None and specification.loader is not None
+    figure = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(figure)
+    result = (ROOT / "benchmarks" / "results" / "studies.md").read_text(encoding="utf-8")
+    found = figure.ratios(result)
+    studies = re.findall(r"^## ([^:\n]+): \d+ trials", result, re.MULTILINE)
+    assert sorted(one.study for one in found) == sorted(studies) != []
+    assert all(one.low <= one.ratio <= one.high for one in found)
+    texts = xml.etree.ElementTree.fromstring(figure.drawn(found)).findall("text")
+    assert {study for study in studies} <= {text.text for text in texts}
+    assert {text.get("fill") for text in texts} == {"currentColor"}

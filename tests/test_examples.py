@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib.util
+import inspect
 import os
 import pathlib
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -171,22 +173,34 @@ class TestOptunaHub:
         for name in module.__all__:
             assert getattr(module, name) is getattr(optuna_zerocost, name)
 
-    def test_its_example_runs(self, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-        """From the folder: ``load_module`` would look for it in the registry on the web."""
+    def test_it_has_what_its_readme_names(self) -> None:
         optunahub = pytest.importorskip("optunahub", reason="OptunaHub loads the package")
+        module = optunahub.load_local_module("samplers/zerocost", registry_root=str(REGISTRY))
+        text = read(REGISTRY / "samplers/zerocost/README.md")
+        apis = text.partition("## APIs")[2].partition("## Installation")[0]
+        assert [name for name in module.__all__ if f"`{name}" not in apis] == []
+        signature = re.search(r"`ZeroCostSampler\((.+)\)`", apis)
+        assert signature is not None
+        named = re.findall(r"(\w+)(?:=[^,]+)?(?:,|$)", signature[1])
+        assert named == list(inspect.signature(module.ZeroCostSampler).parameters)
 
-        def load_module(package: str) -> Any:
-            return optunahub.load_local_module(package, registry_root=str(REGISTRY))
-
-        monkeypatch.setattr(optunahub, "load_module", load_module)
-        code = compile(read(REGISTRY / "samplers/zerocost/example.py"), "example.py", "exec")
-        exec(code, {"__name__": "__main__"})
+    def test_its_example_runs(self, capsys: Any) -> None:
+        pytest.importorskip("optunahub", reason="OptunaHub loads the package")
+        runpy.run_path(str(REGISTRY / "samplers/zerocost/example.py"), run_name="__main__")
         assert "loss" in capsys.readouterr().out
 
     def test_its_files_are_those_that_the_registry_asks_for(self) -> None:
         folder = REGISTRY / "samplers" / "zerocost"
         present = {file.name for file in folder.iterdir() if file.is_file()}
-        assert present == {"README.md", "LICENSE", "__init__.py", "example.py"}
+        assert present == {
+            "README.md",
+            "LICENSE",
+            "__init__.py",
+            "example.py",
+            "requirements.txt",
+        }
+        headings = re.findall(r"^## (.+)$", read(folder / "README.md"), re.MULTILINE)
+        assert headings == ["Abstract", "APIs", "Installation", "Example", "Others"]
         assert read(folder / "LICENSE") == read(ROOT / "LICENSE")
         fields = front_matter(read(folder / "README.md"))
         assert list(fields) == [

@@ -13,7 +13,7 @@ import sys
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
@@ -219,8 +219,8 @@ def test_the_page_needs_no_other_file_and_has_the_figures(
     page = Page(report(capsys, storage, "--format", "html", name=HOSTILE))
     assert page.links == []
     assert "link" not in page.tags and "iframe" not in page.tags
-    for figure in ("zerocost-correlation", "zerocost-warmup", "zerocost-candidates"):
-        assert any(identifier.startswith(figure) for identifier in page.identifiers)
+    for figure in ("correlation", "warmup", "candidates", "search-curves"):
+        assert any(each.startswith(f"zerocost-{figure}") for each in page.identifiers)
     assert f"{study.best_value:.5g}" in page.text
 
 
@@ -231,6 +231,38 @@ def test_names_stay_text_in_the_page(storage: str, capsys: pytest.CaptureFixture
     assert "b" not in page.tags
     assert page.text.count(HOSTILE) >= 3  # the heading, the table, the list
     assert "</script><b>" not in text
+
+
+@pytest.mark.parametrize(
+    "name", ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "\r=1"]
+)
+def test_no_cell_is_a_formula(name: str, storage: str, capsys: pytest.CaptureFixture[str]) -> None:
+    study = optuna.create_study(study_name="formulas", storage=storage)
+    params = {"choice": name, "rate": -0.5, "n": -3, "number": "-1e3", "flag": True, "none": None}
+    study.add_trial(
+        create_trial(
+            value=-2.0,
+            params=params,
+            distributions={key: CategoricalDistribution([value]) for key, value in params.items()},
+            user_attrs={"zerocost:a": -1.5, "zerocost:source": name},
+        )
+    )
+    (row,) = csv.DictReader(
+        io.StringIO(report(capsys, storage, "--format", "csv", name="formulas"))
+    )
+    assert row["params_choice"] == row["source"] == f"'{name}"
+    assert row["value"] == "-2.0" and row["score_a"] == "-1.5"
+    assert [row[f"params_{key}"] for key in params][1:] == ["-0.5", "-3", "-1e3", "True", ""]
+
+
+def test_the_report_counts_the_networks_that_have_scores(
+    storage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = optuna.create_study(study_name="some", storage=storage)
+    for number in range(52):
+        scores = {"zerocost:size": float(number % 7)} if number < 12 else {}
+        study.add_trial(create_trial(value=float(number), user_attrs=scores))
+    assert "12 of 52 trained networks have scores." in report(capsys, storage, name="some")
 
 
 # Studies with little in them

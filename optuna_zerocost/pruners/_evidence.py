@@ -48,9 +48,10 @@ class Evidence:
         )
         self._trials = [(other, architecture_of(other)) for other in others if _is_whole(other)]
         # A sampler around another one shows it by this name.
-        base_sampler = getattr(study.sampler, "base_sampler", study.sampler)
+        sampler = _compat.innermost(study.sampler)
+        base_sampler = getattr(sampler, "base_sampler", sampler)
+        fixed = _compat.fixed_parameters(base_sampler, within=sampler, study=study)
         # The largest, should there be several seeds.
-        fixed = _compat.fixed_parameters(base_sampler)
         pools = stored_pools(study, scorer.fingerprint, fixed=fixed)
         self._pool = pools[0].candidates if pools else []
 

@@ -87,7 +87,8 @@ class Learned(BaseRanking):
             The first of them is the one that is trusted most at first.
         trusting: Number of first trials that are the best by scores: in turns by the first one,
             and by the mean of the ranks in all of them, but for those that look like noise.
-            Default: 4, or as random as the honest ones if all scores look like noise.
+            Default: 4, or as random as the honest ones if all scores look like noise, and with
+            several objectives, of which scores speak for the first at best.
         honest: Number of trials after these that are chosen at random. A trial that fails counts.
         exploration: Order by mean + ``exploration`` · deviation instead, at least 0; not with
             several objectives.
@@ -120,7 +121,7 @@ class Learned(BaseRanking):
         self._signs = dict(parse_name(name) for name in names)
         if len(self._signs) < len(names):
             raise ValueError(f"Learned was given one score twice: {names}. Name each once.")
-        self._trusts_noise = trusting is not None
+        self._trusts_anyway = trusting is not None
         trusting = _TRUSTING if trusting is None else trusting
         is_exploring = exploration is None or exploration >= 0
         if trusting < 0 or honest < 0 or most_trials < FEWEST_VALUES or not is_exploring:
@@ -307,9 +308,16 @@ class Learned(BaseRanking):
 
     def account(self, history: History) -> LearnedAccount:
         """Return what there is to tell about a study, in words."""
+        several = self._objective_count(history) > 1
         return LearnedAccount(
-            history, self.trust(history), trusting=self._trusting, trusts_noise=self._trusts_noise
+            history,
+            self.trust(history),
+            trusting=0 if several and not self._trusts_anyway else self._trusting,
+            trusts_noise=self._trusts_anyway,
         )
+
+    def _objective_count(self, history: History) -> int:
+        return 1 if self._objectives == "first" else len(history.directions)
 
     @in_one_thread
     def _assess(self, candidates: Sequence[Candidate], history: History) -> Assessment:
@@ -341,7 +349,7 @@ class Learned(BaseRanking):
             references,
             names=self.names or None,
             sign_of_score=lambda name: self._signs.get(name) or history.score_sign(name),
-            objectives=1 if self._objectives == "first" else len(history.directions),
+            objectives=self._objective_count(history),
             priors=self._prior,
             most_trials=self._most_trials,
             parameters=parameters,
@@ -378,7 +386,8 @@ class Learned(BaseRanking):
         """
         if begun < self._trusting and seen.names:
             is_noise_alone = bool(seen.is_doubted.all())
-            if not is_noise_alone or self._trusts_noise:
+            several = seen.values.shape[1] > 1
+            if self._trusts_anyway or not (several or is_noise_alone):
                 left_out = seen.is_doubted & (not is_noise_alone)
                 scores = seen.ranks(seen.references)[:, ~left_out]
                 return by_merit(scores.mean(axis=1) if begun % 2 else scores[:, 0])

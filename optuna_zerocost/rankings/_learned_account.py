@@ -73,7 +73,7 @@ class LearnedAccount(Account):
 def _verdict(name: str, trust: float, rho: Estimate, complete: Sequence[FrozenTrial]) -> str:
     share = f"{abs(trust):.0%} of the error that the parameters alone leave"
     if abs(trust) < _NOTICEABLE:
-        return "explains nothing beyond the parameters, and is ignored"
+        return "explains nothing beyond the parameters"
     since: int | None = None
     for trial in complete:
         told = trial.user_attrs.get(f"{PREFIX}{TRUST}{name}")

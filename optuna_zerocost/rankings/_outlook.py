@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 
 from optuna_zerocost.rankings._acquisition import (
     HypervolumeImprovement,
@@ -29,6 +30,8 @@ _LOG_LIKELY, _LAST = math.log(LIKELY), -1e6
 
 _SURE = 1e-6  # deviation of what is known, on a scale of variance 1
 
+_NEGLIGIBLE = 0.03  # weight of a scale that is not looked at
+
 
 class _Surrogate(NamedTuple):
     """A Gaussian process of one objective, on a scale of its values."""
@@ -36,19 +39,22 @@ class _Surrogate(NamedTuple):
     process: GaussianProcess
     warp: OutputWarp
     targets: _Array  # of this study's trials
+    log_weight: float  # of the scale among those that are looked at
 
 
 class Outlook:
     """Predictions and acquisition values, given observations.
 
-    Each objective has a Gaussian process over the coordinates of whole configurations. Its values
-    are learned on the scale that makes them, as they are, the most likely. Trials that other
-    workers are at count as if they had the value that is predicted for them.
+    Each objective has a Gaussian process over the coordinates of whole configurations, on each of
+    several scales of its values. A scale weighs as much as it makes the values, as they are,
+    likely. Trials that other workers are at count as if they had the value that is predicted for
+    them.
 
     With one objective the acquisition value is the logarithm of the expected improvement on the
-    best feasible trial, with several that of the hypervolume; with ``exploration`` mean +
-    exploration · deviation. It is multiplied by the probability of success and of feasibility, and
-    where that is below one half, it is less than all others.
+    best feasible trial, averaged over the scales, with several that of the hypervolume; with
+    ``exploration`` mean + exploration · deviation on the likeliest scale. It is multiplied by the
+    probability of success and of feasibility, and where that is below one half, it is less than
+    all others.
     """
 
     def __init__(
@@ -63,13 +69,14 @@ class Outlook:
         """What failures and constraints teach."""
         return Prospects(self._seen)
 
-    def _fitted(self, objective: int, count: int) -> _Surrogate:
+    def _fitted(self, objective: int, count: int) -> list[_Surrogate]:
+        """Return the surrogates on each scale that counts, the likeliest first."""
         seen = self._seen
         values = seen.values[:, objective]
         # The hypervolume is one of values as they are.
         softnesses = SOFTNESSES if count == 1 else SOFTNESSES[:1]
         features = self._features(Table.joined([seen.own, *seen.priors]))
-        found: list[tuple[float, _Surrogate]] = []
+        found: list[_Surrogate] = []
         for warp in warps_of(values, softnesses):
             targets, log_slope = [warp.warp(values)], warp.log_slope
             for prior in seen.prior_values:
@@ -77,35 +84,43 @@ class Outlook:
                 targets.append(own_warp.warp(prior[:, objective]))
                 log_slope += own_warp.log_slope
             process = GaussianProcess(features, np.concatenate(targets))
-            surrogate = _Surrogate(process, warp, targets[0])
-            found.append((process.log_posterior + log_slope, surrogate))
-        best = max(found, key=lambda each: each[0])[1]
-        if len(seen.running):
-            every = Table.joined([seen.own, *seen.priors, seen.running])
-            believed, _ = best.process.predict(self._features(seen.running))
-            known = np.concatenate([best.process.targets, believed])
-            best = best._replace(process=best.process.given(self._features(every), known))
-        return best
+            evidence = process.log_posterior + log_slope
+            found.append(_Surrogate(process, warp, targets[0], evidence))
+        found.sort(key=lambda each: -each.log_weight)
+        total = float(logsumexp([each.log_weight for each in found]))
+        found = [each._replace(log_weight=each.log_weight - total) for each in found]
+        kept = [each for each in found if each.log_weight > math.log(_NEGLIGIBLE)]
+        if not len(seen.running):
+            return kept
+        every = self._features(Table.joined([seen.own, *seen.priors, seen.running]))
+        running = self._features(seen.running)
+
+        def told(one: _Surrogate) -> _Surrogate:
+            known = np.concatenate([one.process.targets, one.process.predict(running)[0]])
+            return one._replace(process=one.process.given(every, known))
+
+        return [told(one) for one in kept]
 
     def _features(self, table: Table) -> Features:
         return self._seen.features(table, with_scores=self._with_scores)
 
     def predict(self, table: Table) -> tuple[_Array, _Array]:
-        """Return means and deviations on the warped scales, both of shape (m, objectives).
+        """Return means and deviations on the likeliest scales, both of shape (m, objectives).
 
         A quantity that is known before the training is predicted as it is.
         """
-        features = self._features(table)
-        means, deviations = [], []
-        for objective, surrogate in enumerate(self._surrogates):
-            known = self._known(objective, table)
-            if known is None:
-                mean, deviation = surrogate.process.predict(features)
-            else:
-                mean, deviation = surrogate.warp.warp(known), np.full(len(table), _SURE)
-            means.append(mean)
-            deviations.append(deviation)
+        found = [
+            self._predicted(objective, surrogates[0], table)
+            for objective, surrogates in enumerate(self._surrogates)
+        ]
+        means, deviations = zip(*found, strict=True)
         return np.stack(means, axis=1), np.stack(deviations, axis=1)
+
+    def _predicted(self, objective: int, one: _Surrogate, table: Table) -> tuple[_Array, _Array]:
+        known = self._known(objective, table)
+        if known is None:
+            return one.process.predict(self._features(table))
+        return one.warp.warp(known), np.full(len(table), _SURE)
 
     def _known(self, objective: int, table: Table) -> _Array | None:
         if not self._with_scores:
@@ -115,8 +130,8 @@ class Outlook:
 
     @functools.cached_property
     def levels(self) -> _Array:
-        """Values of this study's trials on the warped scales, shape (n, objectives)."""
-        return np.stack([surrogate.targets for surrogate in self._surrogates], axis=1)
+        """Values of this study's trials on the likeliest scales, shape (n, objectives)."""
+        return np.stack([surrogates[0].targets for surrogates in self._surrogates], axis=1)
 
     @functools.cached_property
     def _believed(self) -> Table:
@@ -125,13 +140,17 @@ class Outlook:
         return running[self.prospects.log_probability(running) >= _LOG_LIKELY]
 
     @functools.cached_property
-    def _best(self) -> float | None:
-        """What there is to exceed with one objective: the best that is feasible, as predicted."""
+    def _best(self) -> list[float]:
+        """What there is to exceed on each scale: the best that is feasible, as predicted.
+
+        Nothing where none is feasible.
+        """
         seen = self._seen
         table = seen.own[seen.is_feasible] if len(seen.own) else Table.joined(seen.priors)
         if not len(table):
-            return None
-        return float(self.predict(Table.joined([table, self._believed]))[0][:, 0].max())
+            return []
+        known = Table.joined([table, self._believed])
+        return [float(self._predicted(0, one, known)[0].max()) for one in self._surrogates[0]]
 
     @functools.cached_property
     def _hypervolume(self) -> HypervolumeImprovement:
@@ -144,27 +163,31 @@ class Outlook:
         """Return the acquisition values, shape (m,); the highest is trained next."""
         if not len(table):
             return np.zeros(0)
-        means, deviations = self.predict(table)
         chances: _Array = np.zeros(len(table))
         if self.prospects:
             chances = self.prospects.log_probability(table)
             # A large improvement is expected of much that is not possible.
             chances = np.where(chances < _LOG_LIKELY, chances + _LAST, chances)
-        if self._exploration is not None and means.shape[1] == 1:
+        if len(self._surrogates) > 1:
+            return self._hypervolume.log_expectation(*self.predict(table)) + chances
+        if self._exploration is not None:
+            means, deviations = self.predict(table)
             return means[:, 0] + self._exploration * deviations[:, 0] + chances
-        if means.shape[1] > 1:
-            return self._hypervolume.log_expectation(means, deviations) + chances
-        if self._best is None:  # whatever is feasible is an improvement
+        if not self._best:  # whatever is feasible is an improvement
             return chances
-        return log_expected_improvement(means[:, 0], deviations[:, 0], self._best) + chances
+        improvements = [
+            one.log_weight + log_expected_improvement(*self._predicted(0, one, table), best)
+            for one, best in zip(self._surrogates[0], self._best, strict=True)
+        ]
+        return np.asarray(logsumexp(improvements, axis=0) + chances)
 
     def told(self, table: Table) -> list[tuple[float, float]]:
         """Return value and deviation of each objective, as maximised, for one row."""
         means, deviations = self.predict(table)
         found = []
-        for index, surrogate in enumerate(self._surrogates):
+        for index, surrogates in enumerate(self._surrogates):
             mean, deviation = float(means[0, index]), float(deviations[0, index])
-            unwarp = surrogate.warp.unwarp
+            unwarp = surrogates[0].warp.unwarp
             half = unwarp(mean + deviation) / 2 - unwarp(mean - deviation) / 2
             found.append((unwarp(mean), half))
         return found
@@ -172,7 +195,7 @@ class Outlook:
 
 def trust_in_scores(seen: Observations) -> dict[str, float]:
     """Return what each score explains beyond the parameters; see ``Learned.trust``."""
-    without = Outlook(seen, with_scores=False)._surrogates[0]
+    without = Outlook(seen, with_scores=False)._surrogates[0][0]
     count = len(seen.own)
     missed = without.process.left_out_errors()[:count]
     ranks = seen.ranks(seen.own)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost.records._attributes import NETWORK, PREFIX, stored_scores
-from optuna_zerocost.records._candidate import ArchitectureKey, architecture_key
+from optuna_zerocost.records._candidate import ArchitectureKey, Candidate, architecture_key
+from optuna_zerocost.records._exhausted import Parameter, is_exhausted
 from optuna_zerocost.records._long_values import read_json
 
 __all__ = ["HYPERPARAMETERS", "KnownArchitectures", "chosen_values"]
@@ -60,6 +63,28 @@ class KnownArchitectures:
                 found.setdefault(network, []).append(trial)
         return found
 
+    def is_exhausted(self, given: Mapping[str, Any], rejects: Iterable[Candidate] = ()) -> bool:
+        """Return whether there is no other architecture with the values that are ``given``.
+
+        Those of finished trials count, and what the scorer asked for of the ``rejects``.
+        """
+        chosen = [chosen_values(trial) for trial in self._trials]
+        names = {name for values in chosen for name in values or ()}
+        architectures = []
+        for trial, values in zip(self._trials, chosen, strict=True):
+            if not trial.state.is_finished() or not trial.params:
+                continue
+            # Of a trial that nothing was chosen for, what was an architecture's in the others.
+            own = names if values is None and names else values or trial.params
+            params = {name: value for name, value in trial.params.items() if name in own}
+            if trial.state != TrialState.COMPLETE and len(params) != len(values or ()):
+                continue  # it may have ended before it asked for all
+            key = architecture_key(params, trial.distributions)
+            if trial.state != TrialState.FAIL or key in self:
+                architectures.append(_parameters(params, trial.distributions))
+        architectures += [_parameters(one.params, one.distributions) for one in rejects]
+        return is_exhausted(architectures, given)
+
     def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float]:
         """Return those of ``names`` that are stored with a trial of this architecture.
 
@@ -83,6 +108,12 @@ class KnownArchitectures:
                     index.setdefault(tuple(assigned[name] for name in names), []).append(trial)
             self._index[names] = index
         return self._index[names].get(tuple(value for _, value in key), [])
+
+
+def _parameters(
+    params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+) -> dict[str, Parameter]:
+    return {name: Parameter(distributions[name], value) for name, value in params.items()}
 
 
 def _is_known(trials: Sequence[FrozenTrial]) -> bool:

@@ -126,6 +126,11 @@ class PoolStore:
         """Return the same for a piece."""
         return f"{self.key}:{piece[0]}-{piece[1]}"
 
+    def is_begun(self) -> bool:
+        """Return whether any piece was written here, or is stored."""
+        stored = filter(_PIECE_KEY.match, [*self._own, *self._attributes])
+        return any(key.startswith(f"{self.key}:") for key in stored)
+
     def has(self, piece: Piece) -> bool:
         """Return whether ``piece`` was written here, or is stored."""
         key = self.key_of(piece)

@@ -25,8 +25,10 @@ _NOTHING: Mapping[str, Any] = {}
 class CandidateTrial(FixedTrial, DrawingTrial):
     """A trial whose ``suggest_*`` are answered by a sampler, in the precedence of Optuna's trial.
 
-    That is: already suggested, then enqueued or fixed, then the only value there is, then the
-    relative sample, then an independent draw. What is not asked for is dropped.
+    That is: already suggested, then enqueued, which is ``given``, then the only value there is,
+    then what a ``PartialFixedSampler`` has ``fixed``, then the relative sample, then an
+    independent draw. What is not asked for is dropped. What is given or fixed may be out of range,
+    as with Optuna; Optuna says so when the trial comes.
 
     The parameters of ``frozen`` grow with each suggestion, since some samplers read what was
     suggested before. Where ``draw_independent`` may read the global random states, it
@@ -39,6 +41,7 @@ class CandidateTrial(FixedTrial, DrawingTrial):
         frozen: FrozenTrial,
         draw_independent: DrawIndependent,
         *,
+        given: Mapping[str, Any] = _NOTHING,
         fixed: Mapping[str, Any] = _NOTHING,
         space: Mapping[str, BaseDistribution] = _NOTHING,
         relative: Mapping[str, Any] = _NOTHING,
@@ -48,7 +51,8 @@ class CandidateTrial(FixedTrial, DrawingTrial):
         self._frozen = frozen
         self._draw_independent = draw_independent
         # What was suggested before the drawing began counts as given.
-        self._given = {**fixed, **frozen.params}
+        self._given = {**given, **frozen.params}
+        self._fixed = fixed
         self._space = space
         self._relative = relative
         self._draws_globally = draws_globally
@@ -78,9 +82,11 @@ class CandidateTrial(FixedTrial, DrawingTrial):
 
     def _value_of(self, name: str, distribution: BaseDistribution) -> Any:
         if name in self._given:
-            return self._given[name]
+            return _compat.as_stored(distribution, self._given[name])
         if distribution.single():
             return _compat.single_value(distribution)
+        if name in self._fixed:
+            return _compat.as_stored(distribution, self._fixed[name])
         if name in self._relative:
             check_distribution_compatibility(self._space[name], distribution)
             if _compat.contains(distribution, self._relative[name]):
@@ -92,16 +98,18 @@ class CandidateTrial(FixedTrial, DrawingTrial):
 def random_trial(
     seed: int,
     *,
+    given: Mapping[str, Any] = _NOTHING,
     fixed: Mapping[str, Any] = _NOTHING,
     space: Mapping[str, BaseDistribution] = _NOTHING,
     relative: Mapping[str, Any] = _NOTHING,
 ) -> CandidateTrial:
-    """Return a trial in which what is not fixed is suggested from ``relative``, or at random."""
+    """Return a trial in which what else there is comes from ``relative``, or at random."""
     sampler = RandomSampler(seed=seed)
     return CandidateTrial(
         create_trial(state=TrialState.RUNNING),
         # A random sampler does not look at the study.
         functools.partial(sampler.sample_independent, None),  # type: ignore[arg-type]
+        given=given,
         fixed=fixed,
         space=space,
         relative=relative,

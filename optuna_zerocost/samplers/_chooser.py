@@ -45,14 +45,14 @@ class Chooser:
         self, snapshot: Snapshot, space: Mapping[str, BaseDistribution]
     ) -> Choice | None:
         """Take the best architecture of the pool that no other trial has, or will take."""
-        pool = self._pools.get(snapshot.study, snapshot.trial)
+        pool = self._pools.get(snapshot)
         if not pool.candidates:
             # Where all is outside of the limits, the base sampler may find something within.
             if not pool.outside:
                 self._notices.all_rejected("warmup", pool.rejected, pool.reason)
             return None
         # The pool may have taken a while; other trials have finished meanwhile.
-        snapshot = Snapshot(snapshot.study, snapshot.trial)
+        snapshot = snapshot.now()
         claimed, is_claimed = self._claim(snapshot, pool.candidates, self._history(snapshot))
         if not is_claimed:
             return None

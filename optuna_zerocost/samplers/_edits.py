@@ -24,7 +24,7 @@ def mutations_of_parent(
 
     Some of them are new; ``None`` if there is no such parent.
     """
-    fixed = {**_compat.fixed_parameters(base_sampler), **snapshot.enqueued}
+    fixed = {**snapshot.fixed, **snapshot.enqueued}
     sampler = _compat.innermost(base_sampler)
     if isinstance(sampler, AgingEvolutionSampler):
         view = StudyView(snapshot)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from optuna.distributions import BaseDistribution
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import Candidate, History
+from optuna_zerocost.records import Candidate, History, Pool, agree, chosen_key
 from optuna_zerocost.samplers._edits import mutations_of_parent
 from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._pool_source import PoolCache
@@ -61,17 +61,24 @@ class CandidateGeneration:
 
     def candidates(self, history: History, pools: PoolCache) -> Candidates:
         """Return all candidates that the sampler's arguments and the ranking ask for."""
-        drawn, ranking = self._drawn(), self._setup.ranking
+        ranking = self._setup.ranking
+        pool = Pool([], 0, "", 0) if ranking.sources is None else self._pool(pools)
+        given, rejects = self._sources.given, (reject.asked for reject in pool.rejects)
+        is_exhausted = self._snapshot.known.is_exhausted(given, rejects)
+        drawn = self._drawn(is_exhausted=is_exhausted)
         if drawn.new and self._rng.random() < self._setup.random_share:
             return Candidates(drawn.new, (), drawn, drawn, self._rng.choice(drawn.new))
         if ranking.sources is None:
             return Candidates(drawn.new, drawn.architectures, drawn, drawn)
-        known = self._pool(pools)
-        elsewhere = self._elsewhere(history, known, drawn)
+        known: Sequence[Candidate] = pool.candidates
+        elsewhere = Proposals() if is_exhausted else self._elsewhere(history, known, drawn)
         found = [*drawn.new, *elsewhere.new]
         candidates = [proposal.architecture for proposal in found]
+        if is_exhausted and not candidates and not self._has_hyperparameters():
+            return Candidates(found, (), drawn, Proposals([*drawn, *elsewhere]))
         seed = self._generator(";completed").getrandbits(32)
-        given = self._sources.given
+        given = self._sources.given_in([*candidates, *known])
+        known = [candidate for candidate in known if agree(candidate.params, given)]
         whole = ranking.completed(candidates, history, known, given, seed)
         return Candidates(found, whole, drawn, Proposals([*drawn, *elsewhere]))
 
@@ -79,16 +86,24 @@ class CandidateGeneration:
         """Return what the base sampler gave besides a proposal, or gives now."""
         return taken.answer or self._sources.answer()
 
-    def _drawn(self) -> Proposals:
+    def _has_hyperparameters(self) -> bool:
+        """Return whether a trial was asked for more than its architecture."""
+        return any(
+            len(trial.params) > len(chosen_key(trial) or trial.params)
+            for trial in self._snapshot.other_trials
+        )
+
+    def _drawn(self, *, is_exhausted: bool) -> Proposals:
         """Draw from the base sampler, or edit a parent where it has new edits.
 
-        What is outside of the scorer's limits is drawn again, as often as they allow.
+        What is outside of the scorer's limits is drawn again, as often as they allow. In an
+        exhausted space the first repetition is enough.
         """
         sources, limits = self._sources, self._setup.limits
         base_sampler, enough = self._setup.base_sampler, self._setup.ranking.enough
         edited, drawn = Proposals(), Proposals()
         count = DEFAULT_MOVES if self._setup.moves == "neighbours" else self._setup.moves
-        if self._setup.moves == "neighbours":
+        if self._setup.moves == "neighbours" and not is_exhausted:
             mutations = mutations_of_parent(base_sampler, self._snapshot, self._rng)
             if mutations is not None:
                 self._settle(sources.edits(mutations), edited, enough=enough, is_base=True)
@@ -104,15 +119,21 @@ class CandidateGeneration:
         patience = max(count, int(most * part))
         draws = sources.base(drawn, patience=patience, rng=self._generator(";draws"))
         enough = min(enough, count)
-        self._settle(draws, drawn, count=count, enough=enough, most=most, is_base=True)
+        repeated = math.inf
+        if is_exhausted and most > 1:  # what the scorer rejects is no repetition
+            repeated, count = 1, max(count, DEFAULT_MOVES)
+            most = max(most, count)
+        self._settle(
+            draws, drawn, count=count, enough=enough, most=most, repeated=repeated, is_base=True
+        )
         drawn.add(*edited.rejected, *edited.outside)
         return drawn
 
-    def _pool(self, pools: PoolCache) -> Sequence[Candidate]:
+    def _pool(self, pools: PoolCache) -> Pool:
         """Return the warmup's pool, where the study has one."""
         if self._setup.warmup is None or not self._setup.ranking.opening:
-            return ()
-        return pools.get(self._snapshot.study, self._snapshot.trial).candidates
+            return Pool([], 0, "", 0)
+        return pools.known(self._snapshot)
 
     def _elsewhere(
         self, history: History, known: Sequence[Candidate], drawn: Proposals
@@ -129,7 +150,7 @@ class CandidateGeneration:
         if asked.searched:
             shown = [*known, *(p.architecture for p in (*drawn.new, *found.new))]
             seed = self._generator(";wanted").getrandbits(32)
-            wanted = ranking.wanted(history, shown, sources.given, seed)
+            wanted = ranking.wanted(history, shown, sources.given_in(shown), seed)
             wanted = (each for each in wanted if not self._judge.has_met(each.key))
             most = max(asked.searched, left - found.draws)
             searched = sources.searched(wanted, rng)
@@ -146,19 +167,22 @@ class CandidateGeneration:
         count: float = math.inf,
         enough: float = math.inf,
         most: float = math.inf,
+        repeated: float = math.inf,
         is_base: bool = False,
     ) -> bool:
         """Judge draws until there are enough; return whether no other architecture can be drawn.
 
         It is enough when ``count`` are settled, that is within the limits or rejected, or there
-        are ``enough`` new ones in the list, or ``most`` draws were made. What is outside of the
-        limits is drawn again. The base sampler is shown what it drew, and its repetitions are
-        kept, for want of anything new.
+        are ``enough`` new or ``repeated`` ones in the list, or ``most`` draws were made. What is
+        outside of the limits is drawn again. The base sampler is shown what it drew, and its
+        repetitions are kept, for want of anything new.
         """
         judge, sources = self._judge, self._sources
         settled, made, is_stuck = 0, 0, False
         with contextlib.closing(draws):
             while settled < count and len(into.new) < enough and made < most:
+                if len(into.repeated) >= repeated:
+                    break
                 draw = next(draws, None)
                 if draw is None:
                     break

@@ -18,16 +18,16 @@ from dataclasses import replace
 from typing import Any
 
 from optuna.study import Study
-from optuna.trial import FrozenTrial
-from tqdm import tqdm
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import Piece, Pool, PoolStore, hashed, merged
+from optuna_zerocost.records import Piece, Pool, PoolStore, agree, hashed, merged
 from optuna_zerocost.samplers._candidate_trial import random_trial
 from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._notices import Notices
+from optuna_zerocost.samplers._progress import progress_bar
 from optuna_zerocost.samplers._proposals import Draw, Proposals
 from optuna_zerocost.samplers._setup import Setup
+from optuna_zerocost.samplers._study_view import Snapshot
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.scoring import BaseScorer, Scorer, as_scorer, map_unordered
 
@@ -36,7 +36,7 @@ __all__ = ["PoolCache", "PoolSource"]
 _LONGEST_PIECE = 20
 _FEWEST_PIECES = 32
 
-# Parameters that the base sampler fixes.
+# Parameters that a ``PartialFixedSampler`` fixes.
 _Fixed = Mapping[str, Any]
 
 # Arguments of _score_piece, besides the scorer.
@@ -53,20 +53,43 @@ class PoolCache:
         # The threads of one process score one pool after the other: they would share its cores.
         self._lock = threading.Lock()
 
-    def get(self, study: Study, trial: FrozenTrial) -> Pool:
-        """Return the pool of ``study``; score what no worker has scored yet."""
+    def get(self, snapshot: Snapshot) -> Pool:
+        """Return the pool of the study; score what no worker has scored yet."""
+        return self._get(snapshot, self._source(snapshot, snapshot.fixed))
+
+    def known(self, snapshot: Snapshot) -> Pool:
+        """Return the pool, for a trial that is not taken from it alone.
+
+        Where a study is under way when parameters are fixed around this sampler, it is what has
+        these values in the study's first pool: a pool of its own would come too late to be taken
+        from.
+        """
+        own = self._source(snapshot, snapshot.fixed)
+        inside = _compat.fixed_parameters(self._setup.base_sampler)
+        if snapshot.fixed == inside or own.is_begun():
+            return self._get(snapshot, own)
+        before = self._source(snapshot, inside)
+        if not before.is_begun():
+            return self._get(snapshot, own)
+        pool = self._get(snapshot, before)
+        agreeing = [c for c in pool.candidates if agree(c.params, snapshot.fixed)]
+        return replace(pool, candidates=agreeing)
+
+    def _source(self, snapshot: Snapshot, fixed: _Fixed) -> PoolSource:
         setup = self._setup
         assert setup.warmup is not None
-        fixed = _compat.fixed_parameters(setup.base_sampler)
-        source = PoolSource(study, setup.scorer, setup.warmup, fixed=fixed, seed=setup.seed)
+        return PoolSource(snapshot.study, setup.scorer, setup.warmup, fixed=fixed, seed=setup.seed)
+
+    def _get(self, snapshot: Snapshot, source: PoolSource) -> Pool:
+        setup = self._setup
         with self._lock:
             key = source.key()
             if key not in self._pools:
                 started = time.perf_counter()
-                pool = self._pools[key] = source.get(worker=trial.number)
+                pool = self._pools[key] = source.get(worker=snapshot.trial.number)
                 setup.scorer.remember(pool.candidates)
                 seconds = time.perf_counter() - started
-                self._notices.pool_scored(study, pool, seconds=seconds)
+                self._notices.pool_scored(snapshot.study, pool, seconds=seconds)
                 if setup.ranking.by_network:
                     named = [replace(c, by_network=True) for c in pool.candidates]
                     self._pools[key] = replace(pool, candidates=named)
@@ -76,7 +99,7 @@ class PoolCache:
 class PoolSource:
     """Draws, scores, stores and finds the pool of one study.
 
-    Parameters that the base sampler fixes are not drawn. The seed is a ``PoolStore``'s.
+    Parameters that are fixed are not drawn. The seed is a ``PoolStore``'s.
     """
 
     def __init__(
@@ -91,17 +114,21 @@ class PoolSource:
         """Return what tells this pool from others; the same key means the same candidates."""
         return f"{self._store.key}:{self._warmup.candidates}"
 
+    def is_begun(self) -> bool:
+        """Return whether any of it is stored, or was scored here."""
+        return self._store.is_begun()
+
     def get(self, worker: int) -> Pool:
         """Return the whole pool; score what no worker has scored yet.
 
         Workers with different numbers, e.g. their trials', take the pieces in different orders.
         """
         pieces: list[Piece] = []
-        with tqdm(
+        with progress_bar(
             total=self._warmup.candidates,
             desc="warmup: scoring untrained networks",
             unit="network",
-            disable=None if self._warmup.show_progress_bar else True,
+            is_shown=self._warmup.show_progress_bar,
         ) as progress:
             pool = Pool([], 0, "", draws=0)
             while stop := self._next_stop(pool):

@@ -37,11 +37,28 @@ class Sources:
         self._snapshot = snapshot
         self._space = dict(space)
         self._seen_outside: set[ArchitectureKey] = set()
-        self.given = {
-            **_compat.fixed_parameters(base_sampler),
-            **snapshot.enqueued,
-            **snapshot.trial.params,
-        }
+        self._fixed = snapshot.fixed
+        self._enqueued = {**snapshot.enqueued, **snapshot.trial.params}
+        self.given = {**self._fixed, **self._enqueued}
+
+    def given_in(self, candidates: Iterable[Candidate]) -> dict[str, Any]:
+        """Return what is given as it is stored with a trial, without what Optuna refuses.
+
+        How it is stored is known of the parameters of ``candidates`` and of earlier trials.
+        """
+        given = dict(self.given)
+        distributions: dict[str, BaseDistribution] = {}
+        if given:
+            for trial in self._snapshot.other_trials:
+                distributions.update(trial.distributions)
+            for candidate in candidates:
+                distributions.update(candidate.distributions)
+        for name in given.keys() & distributions.keys():
+            try:
+                given[name] = _compat.as_stored(distributions[name], given[name])
+            except (TypeError, ValueError):
+                del given[name]
+        return given
 
     def answer(self, view: StudyView | None = None) -> Answer:
         """Ask the base sampler for a relative sample alone."""
@@ -64,8 +81,7 @@ class Sources:
         for index in itertools.count():
             is_random = index >= patience and (is_random or so_far.draws == len(so_far.outside))
             if is_random:
-                trial = random_trial(rng.getrandbits(32), fixed=self.given)
-                yield Draw(trial, "random", answer)
+                yield Draw(self._at_random(rng), "random", answer)
                 continue
             view = StudyView(self._snapshot)
             with self._quiet(index):
@@ -75,35 +91,26 @@ class Sources:
     def edits(self, mutations: Mutations) -> Draws:
         """Yield the new architectures that are one edit away from a parent.
 
-        What an edit makes appear is drawn from the base sampler independently, and so is what a
-        ``PartialFixedSampler`` fixes. The base sampler is asked once for its relative sample,
-        which has the parameters outside of the architecture.
+        What an edit makes appear is drawn from the base sampler independently. The base sampler is
+        asked once for its relative sample, which has the parameters outside of the architecture.
         """
         view = StudyView(self._snapshot)
         answer = self.answer(view)
         space = {**self._space, **mutations.parent.distributions}
-        fixed = _compat.fixed_parameters(self._base_sampler)
         for index, neighbour in enumerate(mutations.neighbours()):
             values = {**answer.relative, **neighbour}
-            values = {name: value for name, value in values.items() if name not in fixed}
             with self._quiet(index):
                 yield Draw(self._trial(view, values, space), "base", answer)
 
     def at_random(self, rng: random.Random) -> Draws:
         """Draw at random, for ever."""
         while True:
-            yield Draw(random_trial(rng.getrandbits(32), fixed=self.given), "random")
+            yield Draw(self._at_random(rng), "random")
 
     def searched(self, wanted: Iterable[Candidate], rng: random.Random) -> Draws:
         """Yield architectures that are wanted; what they lack after all is drawn at random."""
         for candidate in wanted:
-            trial = random_trial(
-                rng.getrandbits(32),
-                fixed=self.given,
-                space=candidate.distributions,
-                relative=candidate.params,
-            )
-            yield Draw(trial, "searched")
+            yield Draw(self._at_random(rng, candidate), "searched")
 
     def show(self, proposal: Proposal, trial: CandidateTrial) -> None:
         """Show a candidate to the base sampler's later draws as a running trial.
@@ -121,13 +128,27 @@ class Sources:
         if is_shown:
             self._snapshot.consider(trial.params, trial.distributions)
 
+    def _at_random(self, rng: random.Random, wanted: Candidate | None = None) -> CandidateTrial:
+        """Return a trial in which what is not ``wanted`` is drawn at random."""
+        seed = rng.getrandbits(32)
+        if wanted is None:
+            return random_trial(seed, given=self._enqueued, fixed=self._fixed)
+        return random_trial(
+            seed,
+            given=self._enqueued,
+            fixed=self._fixed,
+            space=wanted.distributions,
+            relative=wanted.params,
+        )
+
     def _trial(
         self, view: StudyView, values: Mapping[str, Any], space: Mapping[str, BaseDistribution]
     ) -> CandidateTrial:
         return CandidateTrial(
             view.trial(),
             functools.partial(self._base_sampler.sample_independent, view),  # type: ignore[arg-type]
-            fixed=self._snapshot.enqueued,
+            given=self._enqueued,
+            fixed=self._fixed,
             space=space,
             relative=values,
         )

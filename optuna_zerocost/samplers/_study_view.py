@@ -61,11 +61,20 @@ class _BufferedStorage:
 class Snapshot:
     """The contents of a study at the moment when the drawing for one trial begins.
 
-    Its architectures are known ``by_network`` if the ranking goes by the scores alone.
+    Its architectures are known ``by_network`` if the ranking goes by the scores alone. What is
+    ``fixed`` for the trial is so by a ``PartialFixedSampler``.
     """
 
-    def __init__(self, study: Study, trial: FrozenTrial, *, by_network: bool = False) -> None:
+    def __init__(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        *,
+        by_network: bool = False,
+        fixed: Mapping[str, Any] | None = None,
+    ) -> None:
         self._by_network = by_network
+        self.fixed = dict(fixed or {})
         self.study = study
         self.trial = trial
         self.all_trials = _compat.evened_constraints(_compat.all_trials(study), CONSTRAINT)
@@ -80,6 +89,10 @@ class Snapshot:
             else _compat.evened_constraints(study.get_trials(deepcopy=False), CONSTRAINT)
         )
         self.considered: list[FrozenTrial] = []
+
+    def now(self) -> Snapshot:
+        """Return what the study holds by now."""
+        return Snapshot(self.study, self.trial, by_network=self._by_network, fixed=self.fixed)
 
     @property
     def enqueued(self) -> dict[str, Any]:
@@ -103,9 +116,9 @@ class Snapshot:
 
     def consider(self, params: dict[str, Any], distributions: dict[str, BaseDistribution]) -> None:
         """Show a candidate to the later draws as a running trial, so that they avoid it."""
-        trial = create_trial(
-            state=TrialState.RUNNING, params=dict(params), distributions=dict(distributions)
-        )
+        trial = create_trial(state=TrialState.RUNNING)
+        # Not by arguments, which must be in range: what is enqueued need not be.
+        trial.params, trial.distributions = dict(params), dict(distributions)
         trial.number = _FIRST_CONSIDERED_NUMBER + len(self.considered)
         trial._trial_id = -1 - len(self.considered)
         self.considered.append(trial)

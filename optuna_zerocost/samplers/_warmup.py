@@ -18,8 +18,8 @@ class Warmup:
         candidates: Number of random architectures that are scored. The paper uses 1000 to 3000.
         trials: Trials with a number below this are taken from the best of them, best first. The
             ranking ``Learned`` takes no more of them than it needs before it learns.
-        show_progress_bar: Show a progress bar while the pool is scored, if the standard error
-            stream is a terminal.
+        show_progress_bar: Show a progress bar while the pool is scored, in a notebook or if the
+            standard error stream is a terminal.
 
     Raises:
         ValueError: If there are fewer candidates than trials, or less than one of either.

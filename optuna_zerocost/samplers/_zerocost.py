@@ -13,13 +13,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.rankings import BaseRanking, Learned, Ranking, as_ranking, explain
-from optuna_zerocost.records import History
+from optuna_zerocost.records import History, stored_scores
 from optuna_zerocost.samplers._chooser import Chooser
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._pool_source import PoolCache
 from optuna_zerocost.samplers._record import record_choice, score_afterwards
 from optuna_zerocost.samplers._setup import DEFAULT_MOVES, Setup
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
+from optuna_zerocost.samplers._told import Explanation
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.scoring import BaseScorer, Scorer, as_scorer
 
@@ -50,8 +51,8 @@ class ZeroCostSampler(BaseSampler):
     architecture again with others. Enqueued and fixed parameters are kept.
 
     The sampler has no search state of its own: what it does is a function of the study's history,
-    so several workers and a resumed study behave alike. To fix parameters, put
-    ``PartialFixedSampler`` inside, as the base sampler.
+    so several workers and a resumed study behave alike. A ``PartialFixedSampler`` may be around
+    it or inside, as the base sampler: candidates then have the fixed values.
 
     Each trial gets user attributes: ``zerocost:<score>`` for every score of its architecture,
     ``zerocost:source`` (``"warmup"``, ``"move"``, ``"random"`` for a random one of the candidates,
@@ -77,7 +78,8 @@ class ZeroCostSampler(BaseSampler):
         scorer: Turns a trial into named scores, e.g. a
             :class:`~optuna_zerocost.scoring.ModelScorer`; see
             :class:`~optuna_zerocost.scoring.Scorer` for writing one.
-        base_sampler: Any Optuna sampler. Default: ``TPESampler`` with ``constant_liar=True``.
+        base_sampler: Any Optuna sampler. Default: ``TPESampler``, with the constant liar that is
+            its default since Optuna 5.
         ranking: How scores order candidates: a score's name, which is trusted as it is, or a
             :class:`~optuna_zerocost.scoring.Ranking`. Default:
             :class:`~optuna_zerocost.Learned`, which learns from the trials what each score is
@@ -189,11 +191,14 @@ class ZeroCostSampler(BaseSampler):
         if not self._setup.opens(trial) and not self._setup.has_moves:
             return self.base_sampler.infer_relative_search_space(study, trial)
         started = time.perf_counter()
-        snapshot = Snapshot(study, trial, by_network=self._setup.ranking.by_network)
+        fixed = _compat.fixed_parameters(self.base_sampler, within=self, study=study)
+        snapshot = Snapshot(study, trial, by_network=self._setup.ranking.by_network, fixed=fixed)
         space = self.base_sampler.infer_relative_search_space(
             StudyView(snapshot),  # type: ignore[arg-type]
             trial,
         )
+        # As PartialFixedSampler does it, which has not had its turn yet if it is around this one.
+        space = {name: d for name, d in space.items() if name not in fixed}
         choice = self._chooser.choose(snapshot, space)
         if choice is None:
             return space
@@ -252,16 +257,22 @@ class ZeroCostSampler(BaseSampler):
         self._hand_over.pop(_compat.trial_id_of(trial), None)
         self.base_sampler.after_trial(study, trial, state, values)
 
-    def explain(self, study: Study) -> str:
-        """Return in words what the scores were worth so far in ``study``.
+    def explain(self, study: Study) -> Explanation:
+        """Return in words what the scores were worth so far in ``study``: a text, to be printed.
 
         Which of them go with the objective and how sure that is; with the ranking
         :class:`~optuna_zerocost.Learned` also which of them helped, since which trial, and what
-        would have been chosen without them. With several objectives, for the first.
+        would have been chosen without them. With several objectives, for the first. A notebook
+        shows it formatted.
         """
         trials = study.get_trials(deepcopy=False)
         history = History.of(trials, study.directions, self._setup.scorer.score_directions)
-        return explain(self._setup.ranking, history)
+        complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
+        scored = sum(bool(stored_scores(t.user_attrs)) for t in complete)
+        text = explain(self._setup.ranking, history)
+        if 0 < scored < len(complete):
+            text = f"{scored} of {len(complete)} complete trials have scores.\n{text}"
+        return Explanation(text)
 
 
 def _ranking_for(

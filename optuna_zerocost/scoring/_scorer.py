@@ -8,8 +8,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.trial import FixedTrial
 
+from optuna_zerocost import _compat
 from optuna_zerocost.records import Candidate, fingerprint_of, is_score_name, qualified_name
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._rejection import CandidateRejected, RepeatedArchitecture
@@ -144,7 +146,19 @@ class DrawingTrial:
 
 
 class TrialToScore(FixedTrial, DrawingTrial):
-    """A trial with fixed parameters that keeps what the scorer says of the network."""
+    """A trial with fixed parameters that keeps what the scorer says of the network.
+
+    What is out of range was enqueued or fixed by the user, to whom Optuna has said so.
+    """
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        if name not in self._params:
+            return super()._suggest(name, distribution)
+        if name in self._distributions:
+            check_distribution_compatibility(self._distributions[name], distribution)
+        value = _compat.as_stored(distribution, self._params[name])
+        self._suggested_params[name], self._distributions[name] = value, distribution
+        return value
 
 
 def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:

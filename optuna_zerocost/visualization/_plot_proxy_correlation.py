@@ -111,7 +111,7 @@ def plot_proxy_correlation(
                     ],
                 )
             )
-        title, y = _panel_title(found[name]), {**vertical.layout, **upwards}
+        title, y = _panel_title(found[name], len(networks)), {**vertical.layout, **upwards}
         panels.append(Panel(title, traces, shortened(name), horizontal.layout, target_name, y))
     better = "lower values are better and further up" if minimized else "higher values are better"
     subtitle = (
@@ -127,12 +127,14 @@ def _kind(trial: analysis.ScoredTrial) -> str:
     return trial.source if trial.source in SOURCES else OTHER
 
 
-def _panel_title(correlation: analysis.Correlation) -> str:
+def _panel_title(correlation: analysis.Correlation, networks: int) -> str:
     if math.isnan(correlation.spearman.value):
         reason = "one network" if correlation.count == 1 else "all equal"
         numbers = f"ρ and τ undefined: {reason}"
     else:
         numbers = f"ρ {_interval(correlation.spearman)}   τ {_interval(correlation.kendall)}"
+    if correlation.count < networks:
+        numbers += f"   ({correlation.count} of {networks})"
     return f'{panel_title(correlation.score)}<br><span style="font-size:11px">{numbers}</span>'
 
 

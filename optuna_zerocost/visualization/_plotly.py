@@ -48,12 +48,14 @@ SOURCES = {
     OTHER: (GREY, "x"),
 }
 
-_LINE = 100
+_LINE = 84
 _LONGEST_NAME = 30
 _MOST_COLUMNS = 3
 _PANEL_HEIGHT = 270
 _LEAST_HEIGHT = 450
-_TOP, _BOTTOM = 120, 90
+# Plotly's toolbar lies over the top of a figure, and over the title if that began there.
+_TOOLBAR = 32
+_TOP, _BOTTOM = 108 + _TOOLBAR, 90
 _GAP, _GAP_IN_COLUMN = 90, 45
 
 
@@ -148,7 +150,7 @@ def set_layout(figure: go.Figure, title: str, subtitle: str, *, height: int) -> 
         text += f'<br><span style="font-size:12px">{line}</span>'
     figure.update_layout(
         title={"text": text, "x": 0.02, "xanchor": "left", "y": 1, "yref": "container"}
-        | {"yanchor": "top", "pad": {"t": 16}, "font": {"size": 16}},
+        | {"yanchor": "top", "pad": {"t": _TOOLBAR}, "font": {"size": 16}},
         legend={"orientation": "h", "yref": "container", "y": 0.01, "yanchor": "bottom"}
         | {"xref": "paper", "x": 0, "xanchor": "left", "itemsizing": "constant"},
         margin={"l": 70, "r": 30, "t": _TOP - 20 * (2 - len(lines)), "b": _BOTTOM},

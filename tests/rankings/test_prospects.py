@@ -286,7 +286,8 @@ def test_a_fixed_ranking_obeys_a_constraint_after_a_few_trials() -> None:
                 system_attrs={"constraints": (chosen.params["depth"] - 2.5,)},
             )
         )
-    assert all(trial.params["depth"] <= 2 for trial in trials[2:])
+    # How far it may go is tried once at most.
+    assert sum(trial.params["depth"] > 2 for trial in trials[2:]) <= 1
     # Of those that meet it the best by the ranking come first.
     kept = [t.user_attrs["zerocost:params"] for t in trials if t.params["depth"] == 2]
     assert kept == sorted(kept, reverse=True)

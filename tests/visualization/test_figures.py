@@ -371,3 +371,30 @@ def test_decades_are_shown_apart() -> None:
         gaps = np.diff(axis_for(values).place(values))
         # A linear axis leaves a millionth of it to the first decade.
         assert gaps.min() > 0.02 * gaps.sum()
+
+
+def test_a_panel_counts_its_networks_where_some_lack_the_score() -> None:
+    study = optuna.create_study()
+    for number in range(12):
+        scores = {"zerocost:all": float(number), "zerocost:some": float(-number)}
+        if number >= 5:
+            del scores["zerocost:some"]
+        study.add_trial(create_trial(value=float(number), user_attrs=scores))
+    figure = plot_proxy_correlation(study)
+    texts = [str(annotation.text) for annotation in figure.layout.annotations]
+    shown = dict(zip(titles(figure), texts, strict=True))
+    assert "(5 of 12)" in shown["some"]
+    assert "12)" not in shown["all"]
+
+
+def test_titles_begin_below_the_toolbar(study: optuna.Study) -> None:
+    for figure in (
+        plot_proxy_correlation(study),
+        plot_warmup(study),
+        plot_candidates(study),
+        plot_search_curves({"this": study}),
+        plot_warmup(optuna.create_study()),  # an empty one
+    ):
+        lines = str(figure.layout.title.text).count("<br>") + 1
+        assert figure.layout.title.pad.t >= 30
+        assert figure.layout.margin.t >= figure.layout.title.pad.t + 18 * lines

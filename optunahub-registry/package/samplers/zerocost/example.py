@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import optuna
 import optunahub
 import torch
 from torch import nn
+
 
 angle = torch.linspace(0, torch.pi, 256)
 moons = [(angle.cos(), angle.sin()), (1 - angle.cos(), 0.5 - angle.sin())]
@@ -38,7 +41,10 @@ def objective(trial: optuna.Trial) -> float:
 
 
 if __name__ == "__main__":
-    zerocost = optunahub.load_module("samplers/zerocost")
+    # From the checkout that this file is in. From the hub it is, in any script,
+    # optunahub.load_module("samplers/zerocost").
+    registry_root = Path(__file__).parents[2]
+    zerocost = optunahub.load_local_module("samplers/zerocost", registry_root=str(registry_root))
     batch = (inputs[::8], targets[::8])
     scorer = zerocost.ModelScorer(build_model, batch, proxies=["jacob_cov"])
     sampler = zerocost.ZeroCostSampler(scorer, warmup=zerocost.Warmup(candidates=100, trials=8))
