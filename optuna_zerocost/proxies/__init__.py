@@ -1,9 +1,10 @@
 """Zero-cost proxies: from an untrained network and a minibatch to numbers.
 
-`score_network` computes them, `names` and `describe` list them, `register` adds your own. A proxy
+`score_network` computes them, `names` and `describe` list them, `register` adds your own; `Batch`
+says what the inputs are where a pair of inputs and targets does not. A proxy
 reads *quantities* (the constants in capitals) that a *pass* over the network hands over.
 
-`Batch`, `Structure`, `SeededRandomState`, `call`, `is_out_of_memory` and `preserved` serve the
+`Structure`, `SeededRandomState`, `call`, `is_out_of_memory` and `preserved` serve the
 other folders of this package, which run networks too. They may change without notice.
 """
 

@@ -67,8 +67,10 @@ def score_network(
         network: The network, with initial weights. ``torch.compile`` is looked through.
         batch: ``(inputs, targets)``; moved to the network's device. Inputs are a tensor with N
             samples in its first dimension, a tuple (positional arguments) or a mapping (keyword
-            arguments). Targets may be None for proxies that need no labels. For zico it may be
-            ``Minibatches`` of several such pairs, of which the other proxies read the first.
+            arguments). Targets may be None for proxies that need no labels. `Batch` says what
+            each input is (masks, lengths, nodes and edges of graphs), where its type and shape do
+            not. For zico it may be ``Minibatches`` of several, of which the other proxies read
+            the first.
         proxies: Names of registered proxies, or `Proxy` objects.
         loss_fn: From the output and the targets to the mean loss over the batch, a scalar. One of
             your own takes whatever the network returns, several outputs too, and None for targets

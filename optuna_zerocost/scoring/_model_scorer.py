@@ -37,7 +37,8 @@ class ModelScorer(BuildingScorer):
         batch: ``(inputs, targets)``, one minibatch: inputs a tensor with the batch first, a tuple
             of tensors (positional arguments of the network) or a mapping (keyword arguments);
             targets a tensor, or ``None`` if no proxy needs them. It is read, never changed. Or
-            several, as :class:`optuna_zerocost.proxies.Minibatches`, for proxies such as zico.
+            several, as :class:`optuna_zerocost.proxies.Minibatches`, for proxies such as zico; or
+            a :class:`optuna_zerocost.proxies.Batch`, which says what each input is.
             It may be ``None`` if nothing but parameters is asked for.
         proxies: Names of proxies, see :func:`optuna_zerocost.proxies.names`, or ``Proxy`` objects;
             none of them if there are limits, for a search that is only limited.
@@ -71,7 +72,10 @@ class ModelScorer(BuildingScorer):
     def __init__(
         self,
         build_model: Callable[[Any], nn.Module],
-        batch: tuple[Any, torch.Tensor | None] | _proxies.Minibatches | None = None,
+        batch: tuple[Any, torch.Tensor | None]
+        | _proxies.Batch
+        | _proxies.Minibatches
+        | None = None,
         proxies: Sequence[str | _proxies.Proxy] = ("synflow",),
         *,
         limits: Limits | None = None,
@@ -92,7 +96,9 @@ class ModelScorer(BuildingScorer):
                 f"proxies is {proxies!r}, but it must name at least one proxy, each once, unless "
                 f"there are limits. Known are {', '.join(_proxies.names())}."
             )
-        is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+        is_pair = isinstance(batch, _proxies.Batch) or (
+            isinstance(batch, (tuple, list)) and len(batch) == 2
+        )
         if limits is not None and not isinstance(limits, Limits):
             raise TypeError(f"limits is {limits!r}, but it must be Limits(params=…, …) or None.")
         limited = limits.names if limits is not None else ()
