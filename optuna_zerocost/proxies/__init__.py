@@ -63,6 +63,7 @@ from optuna_zerocost.proxies._structure import Structure
 from optuna_zerocost.proxies._swap import NEURON_PATTERNS, NeuronPatterns, reg_swap
 from optuna_zerocost.proxies._te_nas import REGION_AGREEMENT, TANGENT_KERNEL
 from optuna_zerocost.proxies._zen import FEATURE_CHANGE, RUNNING_VARIANCES
+from optuna_zerocost.proxies._zeros import ConstantScoreWarning
 
 __all__ = [
     "ACTIVATION_AGREEMENT",
@@ -89,6 +90,7 @@ __all__ = [
     "WEIGHT_GRADIENTS",
     "Batch",
     "BatchError",
+    "ConstantScoreWarning",
     "Coverage",
     "CoverageWarning",
     "Direction",
