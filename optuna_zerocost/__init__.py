@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         OutsideLimits,
         ReducedTrainingScorer,
         Scorer,
+        report_network,
     )
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "Warmup",
     "ZeroCostPruner",
     "ZeroCostSampler",
+    "report_network",
     "score_network",
 ]
 __version__ = "0.1.0"

@@ -10,15 +10,16 @@ import abc
 import contextlib
 import copy
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import optuna
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.samplers import BaseSampler, GPSampler, GridSampler, PartialFixedSampler, TPESampler
-from optuna.storages import BaseStorage
-from optuna.study import Study
+from optuna.storages import BaseStorage, InMemoryStorage
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial
 
 __all__ = [
@@ -35,13 +36,16 @@ __all__ = [
     "evened_constraints",
     "fixed_parameters",
     "innermost",
+    "is_trial",
     "is_within",
     "quiet",
     "single_value",
     "storage_of",
     "study_id_of",
+    "study_in_memory",
     "trial_id_of",
     "violation_of",
+    "whole_study",
 ]
 
 # Optuna's own samplers cut what they store into pieces of this length, for the sake of storages
@@ -62,6 +66,40 @@ def study_id_of(study: Study) -> int:
 def trial_id_of(trial: FrozenTrial) -> int:
     """Return the identifier of ``trial`` in its storage."""
     return trial._trial_id
+
+
+def is_trial(trial: object) -> bool:
+    """Return whether ``trial`` is one that Optuna runs an objective with, whatever it claims."""
+    return issubclass(type(trial), Trial)
+
+
+def whole_study(study: Study) -> Study:
+    """Return ``study``, or the one of which a pruner shows a bracket."""
+    if type(study) is Study:
+        return study
+    return Study(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
+
+
+def study_in_memory(
+    name: str,
+    directions: Sequence[StudyDirection],
+    user_attrs: Mapping[str, Any],
+    system_attrs: Mapping[str, Any],
+) -> Study:
+    """Return a study without trials, in a storage of its own."""
+    storage = InMemoryStorage()
+    verbosity = optuna.logging.get_verbosity()
+    # It tells of each study that it makes.
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        study_id = storage.create_new_study(directions, name)
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+    for key, value in user_attrs.items():
+        storage.set_study_user_attr(study_id, key, value)
+    for key, value in system_attrs.items():
+        storage.set_study_system_attr(study_id, key, value)
+    return Study(name, storage)
 
 
 def all_trials(study: Study) -> list[FrozenTrial]:

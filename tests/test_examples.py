@@ -27,6 +27,7 @@ REGISTRY = ROOT / "optunahub-registry" / "package"
 ARGUMENTS = {
     "before.py": ["3"],
     "after.py": ["10"],
+    "inline.py": ["8"],
     "lstm.py": ["6"],
     "own_proxy.py": ["10"],
     "pruning.py": ["12"],
@@ -34,12 +35,17 @@ ARGUMENTS = {
     "small_device.py": ["8"],
     "two_objectives.py": ["12"],
     "two_workers.py": ["sqlite:///shared.db", "4"],
+    "with_ignite.py": ["7"],
+    "with_lightning.py": ["7"],
     "with_skorch.py": ["7"],
     "with_transformers.py": ["5"],
     "without_torch.py": ["7"],
 }
 # Packages that an example imports and the test extra leaves out, with the reason.
-NOT_INSTALLED_FOR_TESTS = {"ray": "ray is too large for the test extra: pip install 'ray[tune]'"}
+NOT_INSTALLED_FOR_TESTS = {
+    "lightning": "Lightning is left out of the test extra: pip install lightning",
+    "ray": "ray is too large for the test extra: pip install 'ray[tune]'",
+}
 
 
 def environment(folder: pathlib.Path) -> dict[str, str]:

@@ -32,6 +32,12 @@ __all__ = [
 
 
 _IGNORED = -100  # the default ignore_index of cross_entropy
+_ROUNDED = 0.01  # of a sum of probabilities, in half precision too
+_OTHER_LOSSES = (
+    "pass the loss that you train with as loss_fn, for example torch.nn.functional.mse_loss for "
+    "real values, or torch.nn.functional.binary_cross_entropy_with_logits for two classes, and "
+    "for several labels that hold at once"
+)
 
 
 @dataclass(frozen=True)
@@ -126,18 +132,29 @@ def _without_label(targets: Any, loss_fn: Any) -> str:
 
 
 def _check_classes(output: Tensor, targets: Any) -> None:
-    """Raise LabelsError for a class that the output does not have.
+    """Raise LabelsError for targets that cross-entropy, the default, is not the loss of.
 
-    On a GPU, torch would abort the process's CUDA context instead of raising.
+    Of a class that the output does not have, torch would on a GPU abort the process's CUDA context
+    instead of raising; of real numbers it would take a loss that means nothing.
     """
-    if not isinstance(targets, Tensor) or targets.is_floating_point() or output.dim() == 0:
+    if not isinstance(targets, Tensor) or output.dim() == 0:
+        return
+    classes = output.size(min(1, output.dim() - 1))
+    if classes == 1:
+        raise LabelsError(
+            f"the output of shape {tuple(output.shape)} has one number for each sample, for which "
+            "cross-entropy, the loss that is taken where none is given, is 0 whatever the network "
+            f"does; {_OTHER_LOSSES}"
+        )
+    if targets.is_floating_point():
+        _check_probabilities(output, targets)
         return
     if output.dim() == 2 and targets.shape != output.shape[:1]:
         raise LabelsError(
             f"the labels have shape {tuple(targets.shape)}, and the output of shape "
-            f"{tuple(output.shape)} wants one class for each of {output.size(0)} samples"
+            f"{tuple(output.shape)} wants one class for each of {output.size(0)} samples; "
+            f"{_OTHER_LOSSES}"
         )
-    classes = output.size(min(1, output.dim() - 1))
     wrong = targets[(targets != _IGNORED) & ((targets < 0) | (targets >= classes))]
     if wrong.numel():
         raise LabelsError(
@@ -145,6 +162,23 @@ def _check_classes(output: Tensor, targets: Any) -> None:
             f"{tuple(output.shape)} has classes 0 to {classes - 1}; make the network's last layer "
             "as wide as there are classes, or number the labels from 0"
         )
+
+
+def _check_probabilities(output: Tensor, targets: Tensor) -> None:
+    """Raise LabelsError for real numbers that are not each class's probability."""
+    if targets.shape == output.shape:
+        sums = targets.sum(dim=min(1, targets.dim() - 1), dtype=torch.float64)
+        # A NaN is a label that is missing, of which there is more to say elsewhere.
+        if not bool((targets < 0).any() | ((sums - 1).abs() > _ROUNDED).any()):
+            return
+        seen = f"{targets.flatten()[0].item():.4g} the first of them"
+    else:
+        seen = f"of shape {tuple(targets.shape)}"
+    raise LabelsError(
+        f"the targets are real numbers, {seen}, and not the probabilities of classes that "
+        "cross-entropy takes them for, the loss where none is given, with an output of shape "
+        f"{tuple(output.shape)}; {_OTHER_LOSSES}"
+    )
 
 
 def gradient_agreement(gradients: Sequence[Tensor | None], *, readers: str) -> Tensor:

@@ -220,7 +220,7 @@ class ZeroCostPruner(BasePruner):
         candidate = architecture_of(trial)
         if self._is_enough(candidate.scores):
             return candidate
-        candidate = evidence.find(candidate) or self._evaluate(trial)
+        candidate = evidence.find(candidate) or self._evaluate(study, trial)
         set_user_attributes(study, trial, candidate.scores)
         if chosen_values(trial) is None:
             choose(study, trial, candidate)
@@ -231,8 +231,8 @@ class ZeroCostPruner(BasePruner):
             )
         return candidate
 
-    def _evaluate(self, trial: FrozenTrial) -> Candidate:
-        own = TrialToScore(trial.params, number=trial.number)
+    def _evaluate(self, study: Study, trial: FrozenTrial) -> Candidate:
+        own = TrialToScore(trial.params, trial.number, study)
         scores = evaluate(self._scorer, own)
         if isinstance(self._ranking, OnlyScore):
             # A plain function's scores have names only once it was called.

@@ -18,6 +18,7 @@ __all__ = [
     "NETWORK",
     "PREFIX",
     "RESERVED_NAMES",
+    "TRAINED",
     "TRUST",
     "is_score_name",
     "set_user_attributes",
@@ -89,6 +90,7 @@ HIDDEN_ATTRIBUTES: Mapping[str, str] = {
     "chosen": "trial: the architecture that a sampler has chosen for it",
     "hyperparameters": "trial: its other parameters, where they were chosen with it",
     "considered": "trial: the scores of what it was chosen among, in rising order",
+    "trained": "trial: what the network is like that `report_network` was told of",
     "parent": "trial: number of the trial that it is a mutation of (`AgingEvolutionSampler`)",
     "warmup:<scorer>:seed": "study: the seed of a warmup's pool",
     "warmup:<scorer>:<seed>:<from>-<to>": "study: a piece of such a pool, drawn and scored",
@@ -101,6 +103,9 @@ A trial outside of limits has a constraint of Optuna's besides, :data:`CONSTRAIN
 
 NETWORK = f"{PREFIX}network"
 """User attribute of a trial: what tells its network from others."""
+
+TRAINED = f"{PREFIX}trained"
+"""System attribute of a trial: what the network is like that is trained."""
 
 CONSTRAINT = f"{PREFIX}violation"
 """Constraint of a trial that is outside of the limits, and the attribute that mirrors it."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, check_distribution_compatibility
 from optuna.samplers import RandomSampler
-from optuna.trial import FixedTrial, FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.records import ArchitectureKey, architecture_key
-from optuna_zerocost.scoring import DrawingTrial
+from optuna_zerocost.scoring import StandInTrial, StudyToRead
 
 __all__ = ["CandidateTrial", "random_trial"]
 
@@ -22,7 +22,7 @@ DrawIndependent = Callable[[FrozenTrial, str, BaseDistribution], Any]
 _NOTHING: Mapping[str, Any] = {}
 
 
-class CandidateTrial(FixedTrial, DrawingTrial):
+class CandidateTrial(StandInTrial):
     """A trial whose ``suggest_*`` are answered by a sampler, in the precedence of Optuna's trial.
 
     That is: already suggested, then enqueued, which is ``given``, then the only value there is,
@@ -46,8 +46,9 @@ class CandidateTrial(FixedTrial, DrawingTrial):
         space: Mapping[str, BaseDistribution] = _NOTHING,
         relative: Mapping[str, Any] = _NOTHING,
         draws_globally: bool = True,
+        study: StudyToRead | None = None,
     ) -> None:
-        super().__init__({}, number=frozen.number)
+        super().__init__({}, frozen.number, study)
         self._frozen = frozen
         self._draw_independent = draw_independent
         # What was suggested before the drawing began counts as given.
@@ -59,6 +60,16 @@ class CandidateTrial(FixedTrial, DrawingTrial):
         self._user_attrs = dict(frozen.user_attrs)
         self.around_draw = contextlib.nullcontext
         self.needs_no_score: Callable[[ArchitectureKey], bool] = lambda key: False
+
+    @property
+    def relative_params(self) -> dict[str, Any]:
+        """What a sampler has suggested for the parameters together."""
+        return dict(self._relative)
+
+    @property
+    def relative_search_space(self) -> dict[str, BaseDistribution]:
+        """The distributions of the relative parameters."""
+        return dict(self._space)
 
     def is_repeated(self) -> bool:
         """Return whether the architecture needs no score any more."""
@@ -72,6 +83,7 @@ class CandidateTrial(FixedTrial, DrawingTrial):
         )
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        self._go_on()
         if name in self._distributions:
             check_distribution_compatibility(self._distributions[name], distribution)
             return self._suggested_params[name]
@@ -102,6 +114,7 @@ def random_trial(
     fixed: Mapping[str, Any] = _NOTHING,
     space: Mapping[str, BaseDistribution] = _NOTHING,
     relative: Mapping[str, Any] = _NOTHING,
+    study: StudyToRead | None = None,
 ) -> CandidateTrial:
     """Return a trial in which what else there is comes from ``relative``, or at random."""
     sampler = RandomSampler(seed=seed)
@@ -115,4 +128,5 @@ def random_trial(
         relative=relative,
         # Its generator is its own, and six swaps of the global states would take 2 ms.
         draws_globally=False,
+        study=study,
     )

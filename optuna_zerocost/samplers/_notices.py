@@ -6,7 +6,8 @@ import logging
 import statistics
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from optuna.study import Study
 from optuna.trial import FrozenTrial
@@ -80,6 +81,38 @@ class Notices:
         """Say, aloud the first time, that a trial that went well could not be scored."""
         level = logging.WARNING if self._is_first("unscored") else logging.DEBUG
         _logger.log(level, f"Trial {trial.number} has no scores: {reason}")
+
+    def other_parameters(self, number: int, differences: str) -> None:
+        """Warn, the first time, that a trial is not the architecture that was scored for it."""
+        if self._is_first("other parameters"):
+            warnings.warn(
+                f"Trial {number} is not the architecture that was scored for it: {differences}. "
+                "So its scores are those of another network. Let the objective ask for the same "
+                "parameters as what the scorer builds networks with, by the same names and from "
+                "the same distributions: call that function in the objective, or have the "
+                "objective itself scored, by ModelScorer.from_objective and report_network. "
+                "Further trials are not looked at aloud.",
+                stacklevel=2,
+            )
+
+    def other_network(
+        self, number: int, trained: Mapping[str, Any], scored: Mapping[str, Any]
+    ) -> None:
+        """Warn, the first time, that a trial trained another network than the scored one."""
+        if self._is_first("other network"):
+            one, other = (
+                f"{network['class']} with {network['params']:,} parameters"
+                for network in (trained, scored)
+            )
+            what = f"{one}; the scorer makes {other}" if one != other else f"{one}, others inside"
+            warnings.warn(
+                f"Trial {number} reported another network than the one that was scored for the "
+                f"same parameters of the trial: {what}. So its scores are those of "
+                "another network. Build it in the objective as the scorer does, or have the "
+                "objective itself scored, by ModelScorer.from_objective. Further trials are not "
+                "looked at aloud.",
+                stacklevel=2,
+            )
 
     def chosen(self, choice: Choice, snapshot: Snapshot, limits: Limits | None) -> None:
         """Tell what is bad about a choice: rejections, or that nothing else was left."""

@@ -29,7 +29,7 @@ from optuna_zerocost.samplers._proposals import Draw, Proposals
 from optuna_zerocost.samplers._setup import Setup
 from optuna_zerocost.samplers._study_view import Snapshot
 from optuna_zerocost.samplers._warmup import Warmup
-from optuna_zerocost.scoring import BaseScorer, Scorer, as_scorer, map_unordered
+from optuna_zerocost.scoring import BaseScorer, Scorer, StudyToRead, as_scorer, map_unordered
 
 __all__ = ["PoolCache", "PoolSource"]
 
@@ -40,7 +40,7 @@ _FEWEST_PIECES = 32
 _Fixed = Mapping[str, Any]
 
 # Arguments of _score_piece, besides the scorer.
-_Task = tuple[str, int, Piece, _Fixed]
+_Task = tuple[str, int, Piece, _Fixed, StudyToRead]
 
 
 class PoolCache:
@@ -108,6 +108,7 @@ class PoolSource:
         self._scorer = as_scorer(scorer)
         self._warmup = warmup
         self._fixed = fixed
+        self._study = StudyToRead(study)
         self._store = PoolStore(study, self._scorer.fingerprint, fixed=fixed, seed=seed)
 
     def key(self) -> str:
@@ -189,7 +190,7 @@ class PoolSource:
             key = self._store.key_of(piece)
             self._store.announce(piece, worker)
             taken.add(key)
-            yield key, self._store.seed, piece, self._fixed
+            yield key, self._store.seed, piece, self._fixed, self._study
 
 
 def _cut(pool: Pool, stop: int) -> list[Piece]:
@@ -201,12 +202,12 @@ def _cut(pool: Pool, stop: int) -> list[Piece]:
 
 
 def _score_piece(
-    scorer: BaseScorer, key: str, seed: int, piece: Piece, fixed: _Fixed
+    scorer: BaseScorer, key: str, seed: int, piece: Piece, fixed: _Fixed, study: StudyToRead
 ) -> tuple[str, Pool]:
     """Draw and score the candidates of one piece; a function of its arguments alone."""
     judge, proposals = Judge(scorer), Proposals()
     for index in range(*piece):
         # One generator a candidate: how the pool is cut does not change what is in it.
-        trial = random_trial(hashed(f"{seed};{index}") % 2**32, fixed=fixed)
+        trial = random_trial(hashed(f"{seed};{index}") % 2**32, fixed=fixed, study=study)
         proposals.add(judge(Draw(trial, "pool")))
     return key, proposals.as_pool()

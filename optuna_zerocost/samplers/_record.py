@@ -104,7 +104,7 @@ def _judged(setup: Setup, study: Study, trial: FrozenTrial) -> Proposal:
             scored = Candidate(trial.params, trial.distributions, scores, own)
             return Proposal(Fate.REPEATED, scored)
     try:
-        return verdict_on(TrialToScore(trial.params), setup.scorer)
+        return verdict_on(TrialToScore(trial.params, trial.number, study), setup.scorer)
     except (TypeError, ValueError) as error:
         # The trial itself went well, and nothing depends on its scores.
         return Proposal(Fate.REJECTED, None, reason=str(error))

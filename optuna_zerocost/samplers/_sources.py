@@ -130,15 +130,16 @@ class Sources:
 
     def _at_random(self, rng: random.Random, wanted: Candidate | None = None) -> CandidateTrial:
         """Return a trial in which what is not ``wanted`` is drawn at random."""
-        seed = rng.getrandbits(32)
+        seed, study = rng.getrandbits(32), self._snapshot.study_to_read
         if wanted is None:
-            return random_trial(seed, given=self._enqueued, fixed=self._fixed)
+            return random_trial(seed, given=self._enqueued, fixed=self._fixed, study=study)
         return random_trial(
             seed,
             given=self._enqueued,
             fixed=self._fixed,
             space=wanted.distributions,
             relative=wanted.params,
+            study=study,
         )
 
     def _trial(
@@ -151,6 +152,7 @@ class Sources:
             fixed=self._fixed,
             space=space,
             relative=values,
+            study=self._snapshot.study_to_read,
         )
 
     def _quiet(self, index: int) -> contextlib.AbstractContextManager[None]:

@@ -20,6 +20,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.records import CONSTRAINT, History, KnownArchitectures
+from optuna_zerocost.scoring import StudyToRead
 
 __all__ = ["Snapshot", "StudyView"]
 
@@ -99,6 +100,11 @@ class Snapshot:
         """Parameters of the trial that were enqueued."""
         enqueued: dict[str, Any] = self.system_attrs.get("fixed_params", {})
         return enqueued
+
+    @functools.cached_property
+    def study_to_read(self) -> StudyToRead:
+        """The study as candidates see it."""
+        return StudyToRead(self.study)
 
     @property
     def other_trials(self) -> list[FrozenTrial]:

@@ -15,6 +15,7 @@ from optuna_zerocost import _compat
 from optuna_zerocost.rankings import BaseRanking, Learned, Ranking, as_ranking, explain
 from optuna_zerocost.records import History, stored_scores
 from optuna_zerocost.samplers._chooser import Chooser
+from optuna_zerocost.samplers._mismatch import Comparison
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._pool_source import PoolCache
 from optuna_zerocost.samplers._record import record_choice, score_afterwards
@@ -155,6 +156,7 @@ class ZeroCostSampler(BaseSampler):
         self._notices = Notices(self._setup.scorer.score_names or ())
         pools = PoolCache(self._setup, self._notices)
         self._chooser = Chooser(self._setup, pools, self._notices)
+        self._comparison = Comparison(self._setup.scorer, self._notices)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_setup": self._setup}
@@ -206,6 +208,7 @@ class ZeroCostSampler(BaseSampler):
         record_choice(self._setup, study, trial, choice, started)
         params, distributions = dict(choice.answer.relative), dict(space)
         if choice.taken.candidate is not None:
+            self._comparison.expect(trial, choice.taken.candidate)
             own, of_own = choice.taken.candidate.configuration
             params |= own
             distributions |= of_own
@@ -251,9 +254,13 @@ class ZeroCostSampler(BaseSampler):
         state: TrialState,
         values: Sequence[float] | None,
     ) -> None:
-        """Score a trial that came without scores, so that all trials can be compared."""
+        """Score a trial that came without scores, so that all trials can be compared.
+
+        And compare what was trained with what was scored.
+        """
         if state in (TrialState.COMPLETE, TrialState.PRUNED):
             score_afterwards(self._setup, study, trial, self._notices)
+        self._comparison.make(study, trial, state)
         self._hand_over.pop(_compat.trial_id_of(trial), None)
         self.base_sampler.after_trial(study, trial, state, values)
 

@@ -11,15 +11,20 @@ from typing import TYPE_CHECKING
 from optuna_zerocost.scoring._limited import LimitedScorer
 from optuna_zerocost.scoring._limits import Limits, OutsideLimits
 from optuna_zerocost.scoring._parallel import map_unordered
-from optuna_zerocost.scoring._rejection import CandidateRejected, RepeatedArchitecture
+from optuna_zerocost.scoring._rejection import (
+    CandidateRejected,
+    NetworkNotReported,
+    RepeatedArchitecture,
+)
+from optuna_zerocost.scoring._report_network import report_network
 from optuna_zerocost.scoring._scorer import (
     BaseScorer,
     DrawingTrial,
     Scorer,
-    TrialToScore,
     as_scorer,
     evaluate,
 )
+from optuna_zerocost.scoring._stand_in import StandInTrial, StudyToRead, TrialToScore
 
 if TYPE_CHECKING:
     from optuna_zerocost.scoring._model_scorer import ModelScorer
@@ -32,14 +37,18 @@ __all__ = [
     "LimitedScorer",
     "Limits",
     "ModelScorer",
+    "NetworkNotReported",
     "OutsideLimits",
     "ReducedTrainingScorer",
     "RepeatedArchitecture",
     "Scorer",
+    "StandInTrial",
+    "StudyToRead",
     "TrialToScore",
     "as_scorer",
     "evaluate",
     "map_unordered",
+    "report_network",
 ]
 
 _HOMES = {

@@ -20,9 +20,12 @@ from optuna_zerocost.scoring._limits import SHAPE_LIMITS
 from optuna_zerocost.scoring._measuring import NetworkMeter
 from optuna_zerocost.scoring._meta import MetaDevice
 from optuna_zerocost.scoring._network_builder import Draft, NetworkBuilder
+from optuna_zerocost.scoring._network_run import NetworkRun
+from optuna_zerocost.scoring._objective import Objective
 from optuna_zerocost.scoring._once import OnceScorer
+from optuna_zerocost.scoring._signature import outline_of
 
-__all__ = ["BuildingScorer", "ScorerStatistics"]
+__all__ = ["BuildingScorer", "ScorerStatistics", "feed"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,8 @@ class BuildingScorer(OnceScorer[Draft]):
                 "from a trial. Pass the function itself, not what it returns."
             )
         super().__init__(None if meter is None else meter.limits)
-        self._build_model = build_model
+        self._build_model: Callable[..., Any] = build_model
+        self._objective: Objective | None = None
         self._device = device
         self._seed = seed
         self.n_jobs = n_jobs
@@ -105,15 +109,18 @@ class BuildingScorer(OnceScorer[Draft]):
         self._counted = ScorerStatistics()
 
     @abc.abstractmethod
-    def _scores_of(self, network: nn.Module) -> dict[str, float]:
-        """Score a network that was just built, on its device."""
+    def _scores_of(self, network: nn.Module, batch: Any) -> dict[str, float]:
+        """Score a network that was just built, on its device, on the batch of its draft."""
 
     @abc.abstractmethod
     def _determinants(self) -> Iterable[Any]:
         """Return what the scores depend on, besides builder and seed: names, tensors, numbers."""
 
-    def _build(self, trial: Any) -> nn.Module:
-        return self._build_model(trial)
+    def _build(self, trial: Any, *args: Any) -> Any:
+        """Return the network that the builder makes, or reports."""
+        if self._objective is not None:
+            return self._objective(trial)
+        return NetworkRun(trial)(self._build_model, *args)
 
     def _make(self, trial: Any) -> Draft:
         return self._builder.draft(trial)
@@ -121,20 +128,22 @@ class BuildingScorer(OnceScorer[Draft]):
     def _measure(self, made: Draft) -> dict[str, float]:
         measured: dict[str, float] = {}
         if made.network is None and made.sketch is not None:
-            self._measure_into(measured, made.sketch, is_sketch=True)
+            self._measure_into(measured, made.sketch, made.batch, is_sketch=True)
             self._builder.finish(made)
             if self._builder.meta.is_refused:
                 # What the sketch was like says nothing.
                 measured.clear()
-        self._measure_into(measured, self._placed(made), is_sketch=False)
+        self._measure_into(measured, self._placed(made), made.batch, is_sketch=False)
         return measured
 
     def _score(self, made: Draft, measured: Mapping[str, float]) -> dict[str, float]:
         self._builder.meta.drawn(needs_weights=True)
         started = time.perf_counter()
-        scores = {**measured, **self._scores_of(self._placed(made))}
+        scores = {**measured, **self._scores_of(self._placed(made), made.batch)}
         seconds = time.perf_counter() - started
         self._counted += ScorerStatistics(scored=1, score_seconds=seconds)
+        if self._objective is not None:
+            self._objective.scored(self._counted.score_seconds / self._counted.scored)
         # A score that is limited as well was measured, not scored; it keeps its place.
         ordered = {name: scores[name] for name in self.score_names if name in scores}
         return ordered | scores
@@ -152,7 +161,7 @@ class BuildingScorer(OnceScorer[Draft]):
         return network if self._device is None else network.to(self._device)
 
     def _measure_into(
-        self, measured: dict[str, float], network: nn.Module, *, is_sketch: bool
+        self, measured: dict[str, float], network: nn.Module, batch: Any, *, is_sketch: bool
     ) -> None:
         """Add to ``measured`` what it lacks, in the limits' order, until one is broken."""
         if self._meter is None:
@@ -165,7 +174,7 @@ class BuildingScorer(OnceScorer[Draft]):
                 if name in measured:
                     continue
                 try:
-                    measured[name] = self._meter.measure(name, network)
+                    measured[name] = self._meter.measure(name, network, batch)
                 except Exception:
                     if not is_sketch:
                         raise
@@ -185,6 +194,10 @@ class BuildingScorer(OnceScorer[Draft]):
             build_seconds=builder.seconds, built=builder.built, sketched=builder.sketched
         )
 
+    def outline_of(self, trial: Any, /) -> Mapping[str, Any] | None:
+        """Return what the network of ``trial`` is like, as ``report_network`` notes it."""
+        return outline_of(self._builder.built_for(trial))
+
     def prepare_worker(self) -> None:
         """Use one torch thread, if this is another process than the one the scorer was made in.
 
@@ -202,11 +215,11 @@ class BuildingScorer(OnceScorer[Draft]):
             functions = {name: function for name, (function, _) in self.limits.custom.items()}
             items += [self.limits.ranges, functions, self.limits.samples, self.limits.backward]
         for item in items:
-            _feed(digest, item)
+            feed(digest, item)
         return digest.hexdigest()
 
 
-def _feed(digest: Any, value: Any) -> None:
+def feed(digest: Any, value: Any) -> None:
     """Feed ``value`` to ``digest``: tensors by content, functions by name."""
     if isinstance(value, torch.Tensor):
         array = value.detach().cpu().contiguous()
@@ -215,11 +228,11 @@ def _feed(digest: Any, value: Any) -> None:
     elif isinstance(value, Mapping):
         for name in value:
             digest.update(f"{name}:".encode())
-            _feed(digest, value[name])
+            feed(digest, value[name])
     elif isinstance(value, (tuple, list)):
         digest.update(f"[{len(value)}]".encode())
         for item in value:
-            _feed(digest, item)
+            feed(digest, item)
     elif callable(value):
         digest.update(f"{qualified_name(value)};".encode())
     else:

@@ -16,12 +16,15 @@ __all__ = ["give_shapes"]
 
 
 def give_shapes(
-    network: object, batch: object, forward_fn: Callable[[nn.Module, Any], Tensor] | None = None
+    network: object,
+    batch: Callable[[], object],
+    forward_fn: Callable[[nn.Module, Any], Tensor] | None = None,
 ) -> None:
     """Run a network that was just built once if it has lazy layers, so that all have a shape.
 
-    At most two samples of ``batch`` are run. The layers' weights are drawn from the global random
-    state, in the order in which they are reached. A network on the meta device is left as it is.
+    At most two samples of what ``batch`` returns are run. The layers' weights are drawn from the
+    global random state, in the order in which they are reached. A network on the meta device is
+    left as it is.
     """
     if not isinstance(network, nn.Module) or not _has_lazy_layers(network):
         return
@@ -30,7 +33,7 @@ def give_shapes(
     device = next((p.device for p in [*known, *parameters]), torch.device("cpu"))
     if device.type == "meta":
         return
-    inputs = Batch.of(batch, device=device)
+    inputs = Batch.of(batch(), device=device)
     modes = [(module, module.training) for module in network.modules()]
     network.eval()
     try:

@@ -89,6 +89,10 @@ class LimitedScorer(OnceScorer[Any]):
                 scores = {n: s for n, s in candidate.scores.items() if n not in measured}
                 self._scorer.remember([dataclasses.replace(candidate, scores=scores)])
 
+    def outline_of(self, trial: Any, /) -> Mapping[str, Any] | None:
+        """Return what the scorer inside knows of the network."""
+        return None if self._scorer is None else self._scorer.outline_of(trial)
+
     def prepare_worker(self) -> None:
         """Let the scorer inside prepare a process of its own."""
         if self._scorer is not None:

@@ -29,49 +29,51 @@ _SHORTEST, _LONGEST = 0.05, 0.3
 class NetworkMeter:
     """Measures what ``limits`` limit, on one minibatch. A network is left as it was.
 
-    The ``batch``, its loss and its forward are those of a ``ModelScorer``; ``seed`` is for what is
-    random in a pass.
+    The loss and the forward are those of a ``ModelScorer``; ``seed`` is for what is random in a
+    pass.
     """
 
     def __init__(
         self,
         limits: Limits,
-        batch: Any,
         *,
         loss_fn: Callable[[Any, Tensor], Tensor],
         forward_fn: Callable[[nn.Module, Any], Tensor] | None,
         seed: int,
     ) -> None:
         self.limits = limits
-        self._batch = batch
         self._loss_fn = loss_fn
         self._forward_fn = forward_fn
         self._seed = seed
 
-    def measure(self, name: str, network: nn.Module) -> float:
+    def measure(self, name: str, network: nn.Module, batch: Any) -> float:
         """Return one of ``params``, ``flops``, ``memory_mb`` and ``latency_ms``, or a custom one.
 
-        The first two need shapes alone: the network may be on the meta device.
+        The first two need shapes alone: the network may be on the meta device. The batch is a
+        scorer's, or the first of several.
         """
         if name in self.limits.custom:
             return float(self.limits.custom[name][0](network))
-        measures: dict[str, Callable[[nn.Module], float]] = {
-            "params": count_parameters,
+        if name == "params":
+            return float(count_parameters(network))
+        if isinstance(batch, _proxies.Minibatches):
+            batch = batch.batches[0]
+        measures: dict[str, Callable[[nn.Module, Any], float]] = {
             "flops": self._flops,
             "memory_mb": self._memory_mb,
             "latency_ms": self._latency_ms,
         }
-        return float(measures[name](network))
+        return float(measures[name](network, batch))
 
-    def _flops(self, network: nn.Module) -> float:
+    def _flops(self, network: nn.Module, batch: Any) -> float:
         scores = _proxies.score_network(
-            network, self._batch, ["flops"], forward_fn=self._forward_fn, seed=self._seed
+            network, batch, ["flops"], forward_fn=self._forward_fn, seed=self._seed
         )
         return scores["flops"]
 
-    def _latency_ms(self, network: nn.Module) -> float:
-        with self._ready(network, training=False) as batch, torch.no_grad():
-            inputs = batch.copied()
+    def _latency_ms(self, network: nn.Module, batch: Any) -> float:
+        with self._ready(network, batch, training=False) as ready, torch.no_grad():
+            inputs = ready.copied()
             timer = Timer(
                 "forward(network, inputs)",
                 globals={"forward": self._forward, "network": network, "inputs": inputs},
@@ -84,10 +86,10 @@ class NetworkMeter:
         median: float = measurement.median
         return median * 1e3
 
-    def _memory_mb(self, network: nn.Module) -> float:
+    def _memory_mb(self, network: nn.Module, batch: Any) -> float:
         trains = self.limits.backward
-        with self._ready(network, training=trains) as batch:
-            inputs, targets = batch.copied(), batch.targets
+        with self._ready(network, batch, training=trains) as ready:
+            inputs, targets = ready.copied(), ready.targets
             existing = [*network.parameters(), *network.buffers(), *tree_leaves(inputs)]
             with torch.set_grad_enabled(trains), LiveMemory(existing) as memory:
                 outputs = self._forward(network, inputs)
@@ -101,18 +103,18 @@ class NetworkMeter:
         return call(network, inputs, self._forward_fn)
 
     @contextlib.contextmanager
-    def _ready(self, network: nn.Module, *, training: bool) -> Iterator[Batch]:
+    def _ready(self, network: nn.Module, batch: Any, *, training: bool) -> Iterator[Batch]:
         """Give the samples that run; put network and random states back afterwards."""
         first = next((p.device for p in network.parameters()), torch.device("cpu"))
         structure = Structure.of(network)
         with torch.inference_mode(False), preserved(structure), SeededRandomState(self._seed):
-            batch = Batch.of(self._batch, device=first)
-            if self.limits.samples is not None and self.limits.samples < batch.size:
-                batch = batch.part(0, self.limits.samples)
+            ready = Batch.of(batch, device=first)
+            if self.limits.samples is not None and self.limits.samples < ready.size:
+                ready = ready.part(0, self.limits.samples)
             structure.set_mode(training=training)
             for _, parameter in structure.parameters:
                 parameter.grad = None
-            yield batch
+            yield ready
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import hashlib
+import inspect
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
@@ -12,14 +14,18 @@ import torch
 from torch import nn
 
 from optuna_zerocost import proxies as _proxies
-from optuna_zerocost.scoring._building import BuildingScorer
+from optuna_zerocost.scoring._building import BuildingScorer, feed
 from optuna_zerocost.scoring._lazy import give_shapes
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
 from optuna_zerocost.scoring._network_builder import Draft
+from optuna_zerocost.scoring._objective import Objective
+from optuna_zerocost.scoring._scorer import DrawingTrial
 from optuna_zerocost.scoring._signature import signature_of
 
 __all__ = ["ModelScorer"]
+
+_Batch = tuple[Any, torch.Tensor | None] | _proxies.Batch | _proxies.Minibatches
 
 
 class ModelScorer(BuildingScorer):
@@ -39,7 +45,11 @@ class ModelScorer(BuildingScorer):
             targets a tensor, or ``None`` if no proxy needs them. It is read, never changed. Or
             several, as :class:`optuna_zerocost.proxies.Minibatches`, for proxies such as zico; or
             a :class:`optuna_zerocost.proxies.Batch`, which says what each input is.
-            It may be ``None`` if nothing but parameters is asked for.
+            It may be ``None`` if nothing but parameters is asked for. Where shapes depend on the
+            trial (a resolution, a sequence's length), a function of the trial that returns one of
+            these: it may read ``trial.params``, or ask for parameters as the builder does, and
+            what it asks for is part of the architecture. It runs under the same seed as the
+            builder, once for each candidate.
         proxies: Names of proxies, see :func:`optuna_zerocost.proxies.names`, or ``Proxy`` objects;
             none of them if there are limits, for a search that is only limited.
         limits: What a network may cost. One outside is not scored, and the sampler draws again.
@@ -72,10 +82,7 @@ class ModelScorer(BuildingScorer):
     def __init__(
         self,
         build_model: Callable[[Any], nn.Module],
-        batch: tuple[Any, torch.Tensor | None]
-        | _proxies.Batch
-        | _proxies.Minibatches
-        | None = None,
+        batch: _Batch | Callable[[Any], _Batch] | None = None,
         proxies: Sequence[str | _proxies.Proxy] = ("synflow",),
         *,
         limits: Limits | None = None,
@@ -96,9 +103,6 @@ class ModelScorer(BuildingScorer):
                 f"proxies is {proxies!r}, but it must name at least one proxy, each once, unless "
                 f"there are limits. Known are {', '.join(_proxies.names())}."
             )
-        is_pair = isinstance(batch, _proxies.Batch) or (
-            isinstance(batch, (tuple, list)) and len(batch) == 2
-        )
         if limits is not None and not isinstance(limits, Limits):
             raise TypeError(f"limits is {limits!r}, but it must be Limits(params=…, …) or None.")
         limited = limits.names if limits is not None else ()
@@ -115,12 +119,10 @@ class ModelScorer(BuildingScorer):
                 f"batch is None, but {', '.join(runs)} cannot be computed without a minibatch. "
                 "Pass batch=(inputs, targets), or (inputs, None) without targets."
             )
-        if batch is not None and not (is_pair or isinstance(batch, _proxies.Minibatches)):
-            raise ValueError(
-                f"batch is a {type(batch).__name__}, but it must be a pair (inputs, targets). "
-                "Pass for example next(iter(data_loader)), or (inputs, None) if no proxy needs "
-                "targets."
-            )
+        if callable(batch):
+            _check_function(batch)
+        elif batch is not None:
+            _check_batch(batch)
         if on_undefined not in ("reject", "omit"):
             raise ValueError(
                 f"on_undefined is {on_undefined!r}, but it must be 'reject' or 'omit'."
@@ -128,8 +130,7 @@ class ModelScorer(BuildingScorer):
         loss_fn = loss_fn or nn.functional.cross_entropy
         meter = None
         if limits is not None:
-            first = batch.batches[0] if isinstance(batch, _proxies.Minibatches) else batch
-            meter = NetworkMeter(limits, first, loss_fn=loss_fn, forward_fn=forward_fn, seed=seed)
+            meter = NetworkMeter(limits, loss_fn=loss_fn, forward_fn=forward_fn, seed=seed)
         super().__init__(
             build_model, device=device, seed=seed, n_jobs=n_jobs, meter=meter, meta=meta
         )
@@ -144,20 +145,107 @@ class ModelScorer(BuildingScorer):
         self._forward_fn = forward_fn
         self._on_undefined = on_undefined
 
+    @classmethod
+    def from_objective(
+        cls,
+        objective: Callable[[Any], Any],
+        batch: _Batch | Callable[[Any], _Batch] | None = None,
+        proxies: Sequence[str | _proxies.Proxy] = ("synflow",),
+        *,
+        limits: Limits | None = None,
+        loss_fn: Callable[[Any, torch.Tensor], torch.Tensor] | None = None,
+        forward_fn: Callable[[nn.Module, Any], torch.Tensor] | None = None,
+        on_undefined: Literal["reject", "omit"] = "omit",
+        device: torch.device | str | None = None,
+        seed: int = 0,
+        n_jobs: int | None = 1,
+        meta: bool | None = False,
+    ) -> ModelScorer:
+        """Return a scorer of the networks that an objective makes, without a builder.
+
+        The objective has the line :func:`report_network(trial, network)
+        <optuna_zerocost.report_network>` right after the network is made. For each candidate it is
+        run up to that line, with the random states seeded, and ends there. What it asks for before
+        is the architecture. What is printed meanwhile is not shown; what is reported, or set as an
+        attribute of trial or study, is forgotten; runs of W&B and MLflow are ended. All else that
+        is done before the line is done for each candidate: a warning says if that is slow.
+
+        Args:
+            objective: What ``study.optimize`` is given.
+            batch: As for :class:`ModelScorer`, like the other arguments.
+            proxies: Names of proxies, or ``Proxy`` objects.
+            limits: What a network may cost.
+            loss_fn: ``(outputs, targets) → scalar``.
+            forward_fn: ``(network, inputs) → outputs``.
+            on_undefined: What becomes of a network for which a proxy is undefined.
+            device: Where networks are scored.
+            seed: Seeds the weights and whatever is random in a pass.
+            n_jobs: Number of processes that score a warmup's candidates.
+            meta: Whether the objective may be run on the meta device first. Not by default: data
+                that it loads once would stay there.
+
+        Raises:
+            ValueError: As for :class:`ModelScorer`.
+            TypeError: If ``objective`` is no function.
+        """
+        source = Objective(objective)
+        scorer = cls(
+            objective,
+            batch,
+            proxies,
+            limits=limits,
+            loss_fn=loss_fn,
+            forward_fn=forward_fn,
+            on_undefined=on_undefined,
+            device=device,
+            seed=seed,
+            n_jobs=n_jobs,
+            meta=meta,
+        )
+        scorer._objective = source
+        return scorer
+
     def __call__(self, trial: Any, /) -> dict[str, float]:
         """Build one architecture, check the limits, and score it; see `BuildingScorer`."""
         # The network is gone when this returns, so what follows has little to collect.
         with _collector_paused():
             return super().__call__(trial)
 
-    def _build(self, trial: Any) -> nn.Module:
+    def _make(self, trial: Any) -> Draft:
+        draft = super()._make(trial)
+        draft.batch = self._batch_for(trial)
+        if callable(self._batch):
+            # One network has as many scores as there are batches.
+            digest = hashlib.sha256()
+            feed(digest, _minibatches(draft.batch))
+            draft.batch_as = f" {digest.hexdigest()[:8]}"
+        return draft
+
+    def _build(self, trial: Any, *args: Any) -> Any:
         network = super()._build(trial)
         if self._batch is not None:
-            batches = getattr(self._batch, "batches", (self._batch,))
-            give_shapes(network, batches[0], self._forward_fn)
+            give_shapes(network, lambda: self._first_batch_for(trial), self._forward_fn)
         return network
 
+    def _first_batch_for(self, trial: Any) -> Any:
+        batch = self._batch_for(trial)
+        return batch.batches[0] if isinstance(batch, _proxies.Minibatches) else batch
+
+    def _batch_for(self, trial: Any) -> Any:
+        if not callable(self._batch):
+            return self._batch
+        with _proxies.SeededRandomState(self._seed) as seeded:
+            if isinstance(trial, DrawingTrial):
+                trial.around_draw = seeded.paused
+            batch = self._batch(trial)
+        _check_batch(batch)
+        return batch
+
     def _network(self, made: Draft) -> str | None:
+        network = self._signature(made)
+        return None if network is None else network + made.batch_as
+
+    def _signature(self, made: Draft) -> str | None:
         if made.network is None and made.sketch is not None:
             made.sketched_as = made.sketched_as or signature_of(made.sketch)
             return made.sketched_as
@@ -167,22 +255,22 @@ class ModelScorer(BuildingScorer):
             made.built_as = made.sketched_as if is_right else signature_of(made.network)
         return made.built_as
 
-    def _scores_of(self, network: nn.Module) -> dict[str, float]:
+    def _scores_of(self, network: nn.Module, batch: Any) -> dict[str, float]:
         if not self._scored:
             return {}
         if self._on_undefined == "reject":
-            return self._score_by(network, self._scored)
-        scores, broken = self._scores_there_are(network, self._scored)
+            return self._score_by(network, batch, self._scored)
+        scores, broken = self._scores_there_are(network, batch, self._scored)
         if broken is not None and not scores:
             raise broken
         return {name: scores[name] for name in self._scored if name in scores}
 
     def _scores_there_are(
-        self, network: nn.Module, names: Sequence[str]
+        self, network: nn.Module, batch: Any, names: Sequence[str]
     ) -> tuple[dict[str, float], _proxies.ProxyError | None]:
         """Return the scores that can be computed; and why others cannot, unless undefined."""
         try:
-            return self._score_by(network, names), None
+            return self._score_by(network, batch, names), None
         except _proxies.ProxyError as error:
             for failed in (error, error.__cause__):
                 if failed is not None:
@@ -201,15 +289,15 @@ class ModelScorer(BuildingScorer):
             parts = [[name] for name in names] if len(names) > 1 else []
         scores: dict[str, float] = {}
         for part in parts:
-            found, reason = self._scores_there_are(network, part)
+            found, reason = self._scores_there_are(network, batch, part)
             scores |= found
             broken = broken or reason
         return scores, broken
 
-    def _score_by(self, network: nn.Module, names: Sequence[str]) -> dict[str, float]:
+    def _score_by(self, network: nn.Module, batch: Any, names: Sequence[str]) -> dict[str, float]:
         return _proxies.score_network(
             network,
-            self._batch,
+            batch,
             [self._proxies[name] for name in names],
             loss_fn=self._loss_fn,
             forward_fn=self._forward_fn,
@@ -227,8 +315,34 @@ class ModelScorer(BuildingScorer):
             self._loss_fn,
             self._forward_fn,
             self._on_undefined,
-            batch.batches if isinstance(batch, _proxies.Minibatches) else batch,
+            _minibatches(batch),
         )
+
+
+def _minibatches(batch: Any) -> Any:
+    return batch.batches if isinstance(batch, _proxies.Minibatches) else batch
+
+
+def _check_batch(batch: Any) -> None:
+    is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
+    if not (is_pair or isinstance(batch, (_proxies.Batch, _proxies.Minibatches))):
+        raise ValueError(
+            f"batch is a {type(batch).__name__}, but it must be a pair (inputs, targets). "
+            "Pass for example next(iter(data_loader)), or (inputs, None) if no proxy needs "
+            "targets."
+        )
+
+
+def _check_function(batch: Callable[..., Any]) -> None:
+    try:
+        inspect.signature(batch).bind(None)
+    except TypeError as error:
+        raise TypeError(
+            f"batch is a function that cannot be called with the trial alone ({error}). Pass "
+            "batch=lambda trial: …, or what the function returns."
+        ) from None
+    except ValueError:
+        pass  # some functions written in C do not tell
 
 
 @contextlib.contextmanager

@@ -25,7 +25,8 @@ __all__ = ["Draft", "NetworkBuilder"]
 class Draft:
     """A trial's network, as far as it was built: a sketch without weights, the one with weights.
 
-    The time for the sketch does not count the drawing of parameters.
+    The time for the sketch does not count the drawing of parameters. The batch is what the network
+    is run on; where each trial has its own, ``batch_as`` tells it from others.
     """
 
     trial: Any
@@ -35,6 +36,8 @@ class Draft:
     # Signatures of these two.
     sketched_as: str | None = None
     built_as: str | None = None
+    batch: Any = None
+    batch_as: str = ""
 
 
 class NetworkBuilder:
@@ -56,10 +59,10 @@ class NetworkBuilder:
         # Only these trials answer a question a second time without asking a sampler again.
         is_repeatable = isinstance(trial, (DrawingTrial, FixedTrial))
         if not is_repeatable or not self.meta.pays():
-            return Draft(trial, network=self._built(trial))
+            return Draft(trial, network=self.built_for(trial))
         draft = self._sketched(trial)
         if draft.sketch is None:
-            draft.network = self._built(trial)
+            draft.network = self.built_for(trial)
             # That went well, so it was the device that the builder did not bear.
             self.meta.is_refused = True
         elif not self.meta.is_settled and is_small(draft.sketch):
@@ -72,7 +75,7 @@ class NetworkBuilder:
             return draft.network
         params = dict(draft.trial.params)
         started = time.perf_counter()
-        draft.network = self._built(draft.trial)
+        draft.network = self.built_for(draft.trial)
         seconds = time.perf_counter() - started
         if draft.trial.params != params:
             self.meta.is_refused = True
@@ -118,7 +121,7 @@ class NetworkBuilder:
         # Building with weights afterwards draws nothing, and is compared with this.
         return Draft(trial, network, seconds - drawing)
 
-    def _built(self, trial: Any) -> nn.Module:
+    def built_for(self, trial: Any) -> nn.Module:
         """Build with weights."""
         started = time.perf_counter()
         with SeededRandomState(self._seed) as seeded:
@@ -130,7 +133,8 @@ class NetworkBuilder:
         if not isinstance(network, nn.Module):
             raise TypeError(
                 f"build_model returned {type(network).__name__}, but it must return the untrained "
-                "network, a torch.nn.Module."
+                "network, a torch.nn.Module, or report it: report_network(trial, network). For an "
+                "objective with that line, use ModelScorer.from_objective."
             )
         tensors = (*network.parameters(), *network.buffers())
         if self.sketched and any(tensor.is_meta for tensor in tensors):

@@ -111,13 +111,13 @@ class ReducedTrainingScorer(BuildingScorer):
         """Forward and backward passes over a minibatch that scoring one network takes."""
         return self._epochs * math.ceil(len(self._train[0]) / self._batch_size)
 
-    def _build(self, trial: Any) -> nn.Module:
+    def _build(self, trial: Any, *args: Any) -> nn.Module:
         factor = () if self._width_factor is None else (self._width_factor,)
-        network = self._build_model(trial, *factor)
-        give_shapes(network, self._train)
+        network: nn.Module = super()._build(trial, *factor)
+        give_shapes(network, lambda: self._train)
         return network
 
-    def _scores_of(self, network: nn.Module) -> dict[str, float]:
+    def _scores_of(self, network: nn.Module, batch: Any) -> dict[str, float]:
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
         with SeededRandomState(self._seed), torch.enable_grad():
             network.train()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CandidateRejected", "RepeatedArchitecture"]
+__all__ = ["CandidateRejected", "NetworkNotReported", "RepeatedArchitecture"]
 
 
 class CandidateRejected(Exception):
@@ -11,3 +11,7 @@ class CandidateRejected(Exception):
 
 class RepeatedArchitecture(Exception):
     """Raised by a scorer that was told, after drawing, that the architecture is known already."""
+
+
+class NetworkNotReported(TypeError):
+    """Raised where an objective seems to report no network at all, for no candidate."""

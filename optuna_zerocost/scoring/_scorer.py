@@ -8,15 +8,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
-from optuna.trial import FixedTrial
-
-from optuna_zerocost import _compat
 from optuna_zerocost.records import Candidate, fingerprint_of, is_score_name, qualified_name
 from optuna_zerocost.scoring._limits import Limits
-from optuna_zerocost.scoring._rejection import CandidateRejected, RepeatedArchitecture
+from optuna_zerocost.scoring._rejection import (
+    CandidateRejected,
+    NetworkNotReported,
+    RepeatedArchitecture,
+)
 
-__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "TrialToScore", "as_scorer", "evaluate"]
+__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "as_scorer", "evaluate"]
 
 # Reasons are stored, and some errors quote half a traceback.
 _LONGEST_REASON = 500
@@ -77,6 +77,13 @@ class BaseScorer(abc.ABC):
     def prepare_worker(self) -> None:  # noqa: B027  (optional)
         """Make ready to score in a process of its own."""
 
+    def outline_of(self, trial: Any, /) -> Mapping[str, Any] | None:
+        """Return what the network of ``trial`` is like, as ``report_network`` notes it.
+
+        ``None`` where there is no network, or nothing to be said of it.
+        """
+        return None
+
 
 class _AnyScorer(BaseScorer):
     """A user's scorer, which has some of the attributes or none."""
@@ -102,6 +109,10 @@ class _AnyScorer(BaseScorer):
     def remember(self, candidates: Iterable[Candidate]) -> None:
         if remember := getattr(self._scorer, "remember", None):
             remember(candidates)
+
+    def outline_of(self, trial: Any, /) -> Mapping[str, Any] | None:
+        outline_of = getattr(self._scorer, "outline_of", None)
+        return outline_of(trial) if outline_of is not None else None
 
     def prepare_worker(self) -> None:
         if prepare := getattr(self._scorer, "prepare_worker", None):
@@ -131,9 +142,12 @@ class DrawingTrial:
         network: What tells the network from others, if the scorer builds one and sets it: a short
             text, the same for parameters that make the same network. It is to be set before
             :meth:`is_repeated` is asked.
+        run: The run of a builder or an objective that the trial is in at the moment, if any.
     """
 
     network: str | None = None
+
+    run: Any = None
 
     around_draw: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
 
@@ -145,22 +159,6 @@ class DrawingTrial:
         return False
 
 
-class TrialToScore(FixedTrial, DrawingTrial):
-    """A trial with fixed parameters that keeps what the scorer says of the network.
-
-    What is out of range was enqueued or fixed by the user, to whom Optuna has said so.
-    """
-
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        if name not in self._params:
-            return super()._suggest(name, distribution)
-        if name in self._distributions:
-            check_distribution_compatibility(self._distributions[name], distribution)
-        value = _compat.as_stored(distribution, self._params[name])
-        self._suggested_params[name], self._distributions[name] = value, distribution
-        return value
-
-
 def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
     """Call ``scorer`` and return its scores as finite floats (storages accept no NumPy scalars).
 
@@ -168,13 +166,14 @@ def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
 
     Raises:
         CandidateRejected: If the scorer raised.
+        NetworkNotReported: If it runs an objective that reports no network.
         RepeatedArchitecture: If the scorer gave up since the architecture is known.
         TypeError: If the scorer does not return a mapping of names to numbers.
         ValueError: If a score has a name that the package uses itself.
     """
     try:
         scores = scorer(trial)
-    except (RepeatedArchitecture, CandidateRejected):
+    except (RepeatedArchitecture, CandidateRejected, NetworkNotReported):
         raise
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"

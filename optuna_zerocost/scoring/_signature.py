@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-__all__ = ["signature_of"]
+__all__ = ["outline_of", "signature_of"]
 
 # By how much is dropped: "dropout=0.2" of an LSTM, "drop_prob=0.100" of other libraries' layers.
 _DROPPED = re.compile(r"\w*drop\w*=[^,]*", re.IGNORECASE)
@@ -37,10 +38,45 @@ def signature_of(network: nn.Module) -> str:
     Two networks that differ only in what their ``forward`` reads from elsewhere, a variable that
     it encloses say, have the same signature.
     """
+    return _hashed(_parts(network, {}))
+
+
+def outline_of(network: nn.Module) -> dict[str, Any] | None:
+    """Return what tells a network from another one where both are told about.
+
+    That is its signature as ``"network"``; ``"layers"``, a signature of the modules that have
+    parameters or buffers of their own alone, which a wrapper and its plain attributes do not
+    change; and ``"class"`` and ``"params"``, the number of all parameters, for people. ``None`` if
+    layers are lazy, whose shapes nobody knows yet.
+    """
+    modules = list(network.modules())
+    parameters = list(network.parameters())
+    if any(map(is_lazy, (*parameters, *network.buffers()))):
+        return None
+    return {
+        "network": signature_of(network),
+        "layers": _hashed(part for module in modules for part in _layer(module)),
+        "class": type(network).__qualname__,
+        "params": sum(parameter.numel() for parameter in parameters),
+    }
+
+
+def _hashed(parts: Iterable[str]) -> str:
     digest = hashlib.sha256()
-    for part in _parts(network, {}):
+    for part in parts:
         digest.update(f"{part};".encode())
     return digest.hexdigest()[:16]
+
+
+def _layer(module: nn.Module) -> Iterator[str]:
+    """Yield what is to be known of a module that has parameters or buffers of its own."""
+    tensors = (*module._parameters.values(), *module._buffers.values())
+    if any(tensor is not None for tensor in tensors):
+        yield type(module).__qualname__
+        yield from ("none" if t is None else f"{tuple(t.shape)} {t.dtype}" for t in tensors)
+        kind: Any = type(module)
+        if _tells_all(kind):
+            yield module.extra_repr()
 
 
 def _parts(module: nn.Module, seen: dict[int, int]) -> Iterator[str]:
@@ -105,7 +141,9 @@ def _described(value: Any) -> str:
         return f"{_described(value.func)}({_described(value.args)},{_described(value.keywords)})"
     if isinstance(value, type) or hasattr(value, "__qualname__"):
         return _described_function(value)
-    return f"{type(value).__module__}.{type(value).__qualname__}"
+    # A candidate passes for a trial.
+    kind = value.__class__
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _described_function(function: Callable[..., Any]) -> str:

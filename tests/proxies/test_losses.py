@@ -195,3 +195,65 @@ def test_where_no_weight_reaches_the_output_the_score_is_0() -> None:
 
     _, batch = build("mlp")
     assert proxies.score_network(Dead(5, CLASSES), batch, ["snip"]) == {"snip": 0.0}
+
+
+def _targets(kind: str) -> tuple[int, Tensor]:
+    """Return how many numbers the output has for each of 6 samples, and targets."""
+    torch.manual_seed(3)
+    return {
+        "real values, a column": (1, torch.randn(6, 1)),
+        "real values, a row": (1, torch.randn(6)),
+        "two classes by one number": (1, torch.tensor([0, 1, 0, 1, 1, 0])),
+        "one class of one": (1, torch.zeros(6, dtype=torch.long)),
+        "several real values": (3, torch.randn(6, 3)),
+        "several labels at once": (3, torch.tensor([[1.0, 0.0, 1.0]] * 6)),
+        "no label at all for some": (3, torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]] * 3)),
+        "real values for each of several": (3, torch.rand(6)),
+        "several classes for each": (3, torch.ones(6, 3, dtype=torch.long)),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "real values, a column",
+        "real values, a row",
+        "two classes by one number",
+        "one class of one",
+        "several real values",
+        "several labels at once",
+        "no label at all for some",
+        "real values for each of several",
+        "several classes for each",
+    ],
+)
+def test_what_is_no_class_is_not_scored_by_cross_entropy_but_by_a_loss_of_its_own(
+    kind: str,
+) -> None:
+    """It is a score of 0 otherwise, or one that means nothing, without a word."""
+    width, targets = _targets(kind)
+    network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, width))
+    batch = torch.randn(6, 4), targets
+    for proxy in ("snip", "grad_norm", "fisher"):
+        with pytest.raises(proxies.LabelsError, match=r"loss_fn.*mse_loss.*binary_cross_entropy"):
+            proxies.score_network(network, batch, [proxy])
+
+    def loss(output: Tensor, targets: Tensor) -> Tensor:
+        return nn.functional.mse_loss(output, targets.float().reshape(6, -1).expand_as(output))
+
+    assert proxies.score_network(network, batch, ["snip"], loss_fn=loss)["snip"] > 0
+    assert proxies.score_network(network, batch, ["synflow"])["synflow"] > 0  # which reads no loss
+
+
+def test_probabilities_of_classes_are_what_cross_entropy_takes() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    inputs = torch.randn(6, 4)
+    soft = torch.softmax(torch.randn(6, 3), dim=1)
+    assert proxies.score_network(network, (inputs, soft), ["snip"])["snip"] > 0
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    hard = nn.functional.one_hot(labels, 3).float()
+    by_class = proxies.score_network(network, (inputs, labels), ["snip"])["snip"]
+    assert proxies.score_network(network, (inputs, hard), ["snip"])["snip"] == pytest.approx(
+        by_class
+    )

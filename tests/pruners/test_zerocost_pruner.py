@@ -409,7 +409,7 @@ def test_a_trial_that_cannot_be_scored_is_told_and_kept() -> None:
 
 def test_a_builder_that_asks_for_more_than_the_trial_has_is_told() -> None:
     study = make_study(ours("conditional"))
-    with pytest.warns(UserWarning, match="The value of the parameter 'depth' is not found"):
+    with pytest.warns(UserWarning, match="asks for 'depth', which the trial does not have"):
         study.optimize(lambda trial: objective(trial, "static"), n_trials=2)
     assert [t.user_attrs["zerocost:verdict"] for t in study.trials] == ["not scored"] * 2
     assert {t.state for t in study.trials} == {TrialState.COMPLETE}

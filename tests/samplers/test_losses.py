@@ -93,7 +93,7 @@ def test_a_scorer_without_any_score_is_told_of(told: pytest.LogCaptureFixture) -
 
 def test_what_rejected_draws_had_asked_for_is_stored_with_the_pool(tmp_path: Any) -> None:
     study = study_of(warmup=Warmup(60, 2, show_progress_bar=False))
-    study.optimize(lambda trial: float(trial.suggest_int("width", 1, 100)), n_trials=1)
+    study.optimize(lambda trial: narrow_fails(trial)["size"], n_trials=1)
     (pool,) = stored_pools(study)
     assert pool.rejected == len(pool.rejects) > 0
     for reject in pool.rejects:

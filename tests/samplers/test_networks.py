@@ -114,7 +114,7 @@ def test_all_networks_are_tried_before_any_is_tried_again(ranking: Any) -> None:
 
     for warmup in (None, Warmup(100, 3, show_progress_bar=False)):
         study = study_of(scorer, ranking, warmup=warmup, moves=99)
-        study.optimize(lambda trial: float(trial.suggest_int("width", 1, 9)), n_trials=7)
+        study.optimize(lambda trial: told(trial)["size"], n_trials=7)
         assert networks_of(study)[:5] == [f"width {half}" for half in (5, 4, 3, 2, 1)]
         assert [t.user_attrs["zerocost:source"] for t in study.trials[5:]] == ["base"] * 2
 

@@ -84,7 +84,9 @@ def test_same_seed_same_warmup_and_other_seed_another() -> None:
 def test_an_objective_that_never_asks_for_the_architecture_gets_on() -> None:
     """Each trial is still given an architecture of its own, although none is ever asked for."""
     study = optuna.create_study(sampler=make_sampler(size_scorer(SPACES["conditional"])))
-    study.optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=8)
+    with pytest.warns(UserWarning, match="Trial 0 .* never asked for 'depth'") as told:
+        study.optimize(lambda trial: trial.suggest_float("rate", 0, 1), n_trials=8)
+    assert len(told) == 1
     scores = [trial.user_attrs["zerocost:size"] for trial in study.trials]
     fresh = optuna.create_study(sampler=make_sampler(size_scorer(SPACES["conditional"])))
     fresh.optimize(SPACES["conditional"], n_trials=8)

@@ -8,6 +8,7 @@ from optuna_zerocost import Pareto
 from optuna_zerocost import RankSum
 from optuna_zerocost import ReinforceSampler
 from optuna_zerocost import RelationPredictorSampler
+from optuna_zerocost import report_network
 from optuna_zerocost import Sources
 from optuna_zerocost import Vote
 from optuna_zerocost import Warmup
@@ -29,4 +30,5 @@ __all__ = [
     "Warmup",
     "ZeroCostPruner",
     "ZeroCostSampler",
+    "report_network",
 ]
