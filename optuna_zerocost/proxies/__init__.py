@@ -1,9 +1,10 @@
 """Zero-cost proxies: from an untrained network and a minibatch to numbers.
 
-`score_network` computes them, `names` and `describe` list them, `register` adds your own. A proxy
+`score_network` computes them, `names` and `describe` list them, `register` adds your own; `Batch`
+says what the inputs are where a pair of inputs and targets does not. A proxy
 reads *quantities* (the constants in capitals) that a *pass* over the network hands over.
 
-`Batch`, `Structure`, `SeededRandomState`, `call`, `is_out_of_memory` and `preserved` serve the
+`Structure`, `SeededRandomState`, `call`, `is_out_of_memory` and `preserved` serve the
 other folders of this package, which run networks too. They may change without notice.
 """
 
@@ -62,6 +63,7 @@ from optuna_zerocost.proxies._structure import Structure
 from optuna_zerocost.proxies._swap import NEURON_PATTERNS, NeuronPatterns, reg_swap
 from optuna_zerocost.proxies._te_nas import REGION_AGREEMENT, TANGENT_KERNEL
 from optuna_zerocost.proxies._zen import FEATURE_CHANGE, RUNNING_VARIANCES
+from optuna_zerocost.proxies._zeros import ConstantScoreWarning
 
 __all__ = [
     "ACTIVATION_AGREEMENT",
@@ -88,6 +90,7 @@ __all__ = [
     "WEIGHT_GRADIENTS",
     "Batch",
     "BatchError",
+    "ConstantScoreWarning",
     "Coverage",
     "CoverageWarning",
     "Direction",

@@ -3,7 +3,8 @@
 An activation is ReLU-like if it is positive for positive inputs and (nearly) flat for negative
 ones: ReLU, ReLU6, LeakyReLU, PReLU, RReLU, ELU, CELU, SELU, GELU, SiLU, Mish and Hardswish. Its
 code is ``input > 0``. Calls are seen whether a module, a function or a method makes them, because
-all of these go through torch's function protocol; only those inside fused kernels
+all of these go through torch's function protocol; so is Swish that is written by hand, as
+``x * sigmoid(x)`` or ``x * sigmoid(1.702 * x)``. Only those inside fused kernels
 (``nn.RNN(nonlinearity="relu")``, TorchScript) are not.
 """
 
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from optuna_zerocost.proxies._errors import NetworkError
 from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode, Named
@@ -21,6 +23,7 @@ from optuna_zerocost.proxies._watching import Arguments, Function, FunctionMode,
 __all__ = ["ActivationWatch", "agreement", "no_activation"]
 
 _RELU_LIKE = "relu relu6 leaky_relu prelu rrelu elu celu selu gelu silu mish hardswish".split()
+_PRODUCTS = frozenset("mul mul_ multiply multiply_ __mul__ __rmul__ __imul__".split())
 _COLUMNS = 2**20  # at a time: bounds the memory, and float32 counts exactly up to 2**24
 
 
@@ -35,15 +38,21 @@ class ActivationWatch(FunctionMode):
         self._samples = samples
         self._readers = readers
         self._note = note
+        # Of a sigmoid, or a positive multiple, what it was computed from.
+        self._gates: Any = WeakIdKeyDictionary()
+        self._multiples: Any = WeakIdKeyDictionary()
 
     def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
         kind = name.removesuffix("_")  # of an operation in place
         is_relu_like = kind in _RELU_LIKE
         if kind == "hardtanh":  # which is what nn.ReLU6 calls
             is_relu_like = (args[1] if len(args) > 1 else named.get("min_val", -1.0)) == 0
-        if not is_relu_like:
-            return func(*args, **named)
-        input: Tensor = args[0] if args else named["input"]
+        gated = self._gated(args) if name in _PRODUCTS else None
+        if not is_relu_like and gated is None:
+            result = func(*args, **named)
+            self._follow(kind, args, result)
+            return result
+        input: Tensor = gated if gated is not None else args[0] if args else named["input"]
         if input.dim() == 0 or input.size(0) != self._samples:
             raise NetworkError(
                 f"an activation has inputs of shape {tuple(input.shape)}, and {self._readers} "
@@ -55,6 +64,23 @@ class ActivationWatch(FunctionMode):
         result = func(*args, **named)
         self._note(codes, result)
         return result
+
+    def _gated(self, args: Arguments) -> Tensor | None:
+        """Return x if these are the factors x and sigmoid(x), in either order."""
+        for one, other in (args, args[::-1]) if len(args) == 2 else ():
+            if isinstance(one, Tensor) and self._gates.get(one) is other:
+                return other if isinstance(other, Tensor) else None
+        return None
+
+    def _follow(self, kind: str, args: Arguments, result: object) -> None:
+        if not args or not isinstance(result, Tensor):
+            return
+        if kind == "sigmoid" and result is not args[0]:
+            self._gates[result] = self._multiples.get(args[0], args[0])
+        elif kind in _PRODUCTS and len(args) == 2:
+            for factor, tensor in (args, args[::-1]):
+                if isinstance(factor, (int, float)) and factor > 0 and result is not tensor:
+                    self._multiples[result] = tensor
 
 
 def agreement(codes: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class FlopPass(Pass):
         fused = {torch.ops.aten.mkldnn_rnn_layer: _recurrent_flops}
         counter = FlopCounterMode(display=False, custom_mapping=fused)
         with normalisation_bypassed(request.structure), unfused(request.structure), counter:
-            request.forward(request.batch.inputs_of(1).copied())
+            request.forward(request.batch.one_input().copied())
         return Measured({FLOP_COUNT: counter.get_total_flops()})
 
 

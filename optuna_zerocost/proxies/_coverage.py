@@ -13,6 +13,7 @@ from optuna_zerocost.proxies._failures import is_out_of_memory
 from optuna_zerocost.proxies._multiplying import MultiplicationWatch
 from optuna_zerocost.proxies._pass import Request
 from optuna_zerocost.proxies._structure import EMBEDDINGS, NORMALISATIONS, Structure
+from optuna_zerocost.proxies._tensors import leaves_of
 
 __all__ = [
     "Coverage",
@@ -65,7 +66,7 @@ def weights_in_use(request: Request) -> Structure:
     parameters = [candidate.parameters[0] for candidate in structure.candidates]
     for training in (True, False):  # BatchNorm refuses to train with a single value
         inputs = request.batch.copied()
-        watch = MultiplicationWatch(parameters, inputs)
+        watch = MultiplicationWatch(parameters, leaves_of(inputs))
         structure.set_mode(training=training)
         try:
             with torch.no_grad(), watch:

@@ -39,6 +39,12 @@ def pass_failed(source: Pass, request: Request, error: Exception) -> PassError:
     reason = f"{type(error).__name__}: {error}"
     if not is_out_of_memory(error):
         layer = layer_that_raised(error, request)
+        if "use_reentrant" in str(error):
+            return PassError(
+                f"{culprit} failed{layer}, for the network calls torch.utils.checkpoint with "
+                "use_reentrant=True, which knows no gradient but that of backward(). Call it with "
+                "use_reentrant=False, which computes the same"
+            )
         return PassError(
             f"{culprit} failed{layer} with {reason.rstrip('.: ')}. "
             "Run network(inputs) and the loss on the same batch by hand to see it alone"

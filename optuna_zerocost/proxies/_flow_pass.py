@@ -163,7 +163,9 @@ SCALED_FLOW_GRADIENTS: Quantity[ScaledGradients] = Quantity(
 
 
 def _flow(request: Request, *, double: bool = True) -> Tensor:
-    return request.forward(request.batch.ones(double=double)).sum()
+    has_embeddings = bool(request.structure.of_kind(*EMBEDDINGS))
+    inputs = request.batch.ones(double=double, integers_flow=not has_embeddings)
+    return request.forward(inputs).sum()
 
 
 def _flow_in_extended_range(request: Request) -> tuple[Tensor, int]:

@@ -53,6 +53,7 @@ class LossPass(Pass):
         request.batch.check_values()
         if request.wants(INPUT_GRADIENTS):
             request.require_two_samples([INPUT_GRADIENTS])
+            request.batch.require_known_rows()
             if not any(is_number(tensor) for tensor in request.batch.tensors()):
                 raise BatchError(
                     "the inputs are all integers, with respect to which nothing can be "

@@ -37,6 +37,7 @@ from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._registry import Proxy, describe
 from optuna_zerocost.proxies._structure import Structure
+from optuna_zerocost.proxies._zeros import warn_of_zeros
 
 __all__ = ["score_network"]
 
@@ -67,8 +68,10 @@ def score_network(
         network: The network, with initial weights. ``torch.compile`` is looked through.
         batch: ``(inputs, targets)``; moved to the network's device. Inputs are a tensor with N
             samples in its first dimension, a tuple (positional arguments) or a mapping (keyword
-            arguments). Targets may be None for proxies that need no labels. For zico it may be
-            ``Minibatches`` of several such pairs, of which the other proxies read the first.
+            arguments). Targets may be None for proxies that need no labels. `Batch` says what
+            each input is (masks, lengths, nodes and edges of graphs), where its type and shape do
+            not. For zico it may be ``Minibatches`` of several, of which the other proxies read
+            the first.
         proxies: Names of registered proxies, or `Proxy` objects.
         loss_fn: From the output and the targets to the mean loss over the batch, a scalar. One of
             your own takes whatever the network returns, several outputs too, and None for targets
@@ -79,7 +82,8 @@ def score_network(
 
     Returns:
         A dictionary with the score of each proxy, in the order asked. Its ``coverage`` tells how
-        many of the parameters count as weights; below half, a `CoverageWarning` tells as well.
+        many of the parameters count as weights; below half, a `CoverageWarning` tells as well. A
+        `ConstantScoreWarning` tells where a score is 0 for every architecture of a kind.
 
     Raises:
         ProxyError: One of its subclasses, which says what to do about it.
@@ -117,6 +121,10 @@ def score_network(
                     structure, first, wanted, loss_fn, forward_fn, tuple(more), state
                 )
                 values |= _run(source, request, readers)
+        zeros = [p for p in asked if p.name in of_weights and values[p.name] == 0.0]
+        if zeros:
+            with preserved(structure) as state, SeededRandomState(seed):
+                warn_of_zeros(Request(structure, first, {}, loss_fn, forward_fn, (), state), zeros)
     scores = Scores({proxy.name: values[proxy.name] for proxy in asked})
     scores.coverage = coverage
     return scores

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,12 +19,14 @@ __all__ = [
     "drawn_like",
     "flow_type",
     "is_number",
+    "leaves_of",
     "nodes_behind",
     "stacked",
     "tensors_in",
     "total",
     "unfused",
     "widened",
+    "with_each_tensor",
 ]
 
 
@@ -59,6 +62,34 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield from tensors_in(getattr(value, field.name))
+
+
+def with_each_tensor(value: Any, function: Callable[[Tensor], object]) -> Any:
+    """Return nested tuples, lists, dicts and graphs with ``function`` of each tensor, in order.
+
+    Graphs are what torch_geometric calls ``Data``; what else holds tensors is left as it is.
+    """
+    if isinstance(value, Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: with_each_tensor(item, function) for key, item in value.items()}
+    if isinstance(value, tuple):
+        items = [with_each_tensor(item, function) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, list):
+        return [with_each_tensor(item, function) for item in value]
+    # A batch of graphs has a class that is made when it is needed, and belongs to no package.
+    packages = {kind.__module__.partition(".")[0] for kind in type(value).__mro__}
+    if "torch_geometric" in packages and hasattr(value, "apply"):
+        return copy.copy(value).apply(function)
+    return value
+
+
+def leaves_of(value: Any) -> list[Tensor]:
+    """Return the tensors that `with_each_tensor` reaches, in order."""
+    found: list[Tensor] = []
+    with_each_tensor(value, found.append)
+    return found
 
 
 def is_number(tensor: Tensor) -> bool:

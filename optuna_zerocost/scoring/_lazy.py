@@ -38,7 +38,7 @@ def give_shapes(
     network.eval()
     try:
         with torch.inference_mode(False), torch.no_grad():
-            call(network, inputs.part(0, min(2, inputs.size)).inputs, forward_fn)
+            call(network, inputs.few(2).inputs, forward_fn)
     except Exception as error:
         if is_out_of_memory(error):
             raise

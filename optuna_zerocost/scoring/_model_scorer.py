@@ -25,7 +25,7 @@ from optuna_zerocost.scoring._signature import signature_of
 
 __all__ = ["ModelScorer"]
 
-_Batch = tuple[Any, torch.Tensor | None] | _proxies.Minibatches
+_Batch = tuple[Any, torch.Tensor | None] | _proxies.Batch | _proxies.Minibatches
 
 
 class ModelScorer(BuildingScorer):
@@ -43,7 +43,8 @@ class ModelScorer(BuildingScorer):
         batch: ``(inputs, targets)``, one minibatch: inputs a tensor with the batch first, a tuple
             of tensors (positional arguments of the network) or a mapping (keyword arguments);
             targets a tensor, or ``None`` if no proxy needs them. It is read, never changed. Or
-            several, as :class:`optuna_zerocost.proxies.Minibatches`, for proxies such as zico.
+            several, as :class:`optuna_zerocost.proxies.Minibatches`, for proxies such as zico; or
+            a :class:`optuna_zerocost.proxies.Batch`, which says what each input is.
             It may be ``None`` if nothing but parameters is asked for. Where shapes depend on the
             trial (a resolution, a sequence's length), a function of the trial that returns one of
             these: it may read ``trial.params``, or ask for parameters as the builder does, and
@@ -324,7 +325,7 @@ def _minibatches(batch: Any) -> Any:
 
 def _check_batch(batch: Any) -> None:
     is_pair = isinstance(batch, (tuple, list)) and len(batch) == 2
-    if not (is_pair or isinstance(batch, _proxies.Minibatches)):
+    if not (is_pair or isinstance(batch, (_proxies.Batch, _proxies.Minibatches))):
         raise ValueError(
             f"batch is a {type(batch).__name__}, but it must be a pair (inputs, targets). "
             "Pass for example next(iter(data_loader)), or (inputs, None) if no proxy needs "
