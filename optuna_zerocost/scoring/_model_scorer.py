@@ -7,6 +7,7 @@ import gc
 import hashlib
 import inspect
 import traceback
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -144,6 +145,7 @@ class ModelScorer(BuildingScorer):
         self._loss_fn = loss_fn
         self._forward_fn = forward_fn
         self._on_undefined = on_undefined
+        self._told: set[str] = set()
 
     @classmethod
     def from_objective(
@@ -261,23 +263,36 @@ class ModelScorer(BuildingScorer):
         if self._on_undefined == "reject":
             return self._score_by(network, batch, self._scored)
         scores, broken = self._scores_there_are(network, batch, self._scored)
-        if broken is not None and not scores:
-            raise broken
+        for name, error in broken.items():
+            if not scores:
+                raise error
+            self._tell_that_it_is_left_out(name, error)
         return {name: scores[name] for name in self._scored if name in scores}
+
+    def _tell_that_it_is_left_out(self, name: str, error: _proxies.ProxyError) -> None:
+        if name not in self._told:
+            self._told.add(name)
+            warnings.warn(
+                f"The score {name} is left out for an architecture, and without a word for "
+                f"further ones of which it cannot be computed: {error}.",
+                stacklevel=2,
+            )
 
     def _scores_there_are(
         self, network: nn.Module, batch: Any, names: Sequence[str]
-    ) -> tuple[dict[str, float], _proxies.ProxyError | None]:
+    ) -> tuple[dict[str, float], dict[str, _proxies.ProxyError]]:
         """Return the scores that can be computed; and why others cannot, unless undefined."""
         try:
-            return self._score_by(network, batch, names), None
+            return self._score_by(network, batch, names), {}
         except _proxies.ProxyError as error:
             for failed in (error, error.__cause__):
                 if failed is not None:
                     # Its frames hold what that pass computed, which the next ones may lack.
                     traceback.clear_frames(failed.__traceback__)
             is_undefined = isinstance(error, _proxies.UndefinedScoreError)
-            broken = None if is_undefined else error.with_traceback(None)
+            why = error.with_traceback(None)
+        if len(names) == 1:
+            return {}, {} if is_undefined else {names[0]: why}
         # Pass by pass, then one by one, to find out which of them there are.
         sources = [self._proxies[name].source for name in names]
         if len(set(sources)) > 1:
@@ -286,12 +301,13 @@ class ModelScorer(BuildingScorer):
                 for source in dict.fromkeys(sources)
             ]
         else:
-            parts = [[name] for name in names] if len(names) > 1 else []
+            parts = [[name] for name in names]
         scores: dict[str, float] = {}
+        broken: dict[str, _proxies.ProxyError] = {}
         for part in parts:
-            found, reason = self._scores_there_are(network, batch, part)
+            found, reasons = self._scores_there_are(network, batch, part)
             scores |= found
-            broken = broken or reason
+            broken |= reasons
         return scores, broken
 
     def _score_by(self, network: nn.Module, batch: Any, names: Sequence[str]) -> dict[str, float]:

@@ -453,3 +453,20 @@ def test_lazy_layers_that_cannot_run_are_told(batch: Any) -> None:
         ModelScorer(build_wrong, batch, ["snip"])(FixedTrial({"width": 1}))
     with pytest.raises(ProxyError, match="has no shape yet"):
         ModelScorer(build_wrong, None, [], limits=Limits(params=1000))(FixedTrial({"width": 1}))
+
+
+def test_a_score_that_cannot_be_computed_is_left_out_and_said_to_be_once() -> None:
+    """Here because of targets that are no classes: with the wrong loss nothing would be said."""
+
+    def build(trial: Any) -> nn.Module:
+        width = trial.suggest_int("width", 1, 9)
+        return nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 1))
+
+    batch = torch.randn(8, 4), torch.randn(8, 1)
+    scorer = ModelScorer(build, batch, ["snip", "synflow"])
+    with pytest.warns(UserWarning, match=r"snip is left out.*loss_fn") as told:
+        found = [scorer(FixedTrial({"width": width})) for width in (3, 5)]
+    assert len(told) == 1
+    assert [list(scores) for scores in found] == [["synflow"]] * 2
+    right = ModelScorer(build, batch, ["snip", "synflow"], loss_fn=nn.functional.mse_loss)
+    assert set(right(FixedTrial({"width": 3}))) == {"snip", "synflow"}
