@@ -30,8 +30,12 @@ from optuna.testing.pytest_samplers import (
     SingleOnlySamplerTestCase,
 )
 
-# The suites use experimental samplers of Optuna, and provoke warnings on purpose.
-pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+# The suites use experimental samplers of Optuna, and provoke warnings on purpose; and their
+# objectives have parameters of their own, not those that are scored here.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
+    pytest.mark.filterwarnings("ignore:Trial .* is not the architecture:UserWarning"),
+]
 
 
 def score(trial: Any) -> dict[str, float]:
