@@ -241,7 +241,8 @@ def test_constraints_of_the_study_are_obeyed() -> None:
     study = study_of(make(base=base))
     study.optimize(objective, n_trials=24)
     is_met = [max(constraints(trial)) <= 0 for trial in study.trials]
-    assert sum(is_met[14:]) >= 7
+    # A random one seldom meets both.
+    assert sum(is_met[14:]) >= 5
 
 
 @pytest.mark.parametrize("is_thread_in_between", [False, True])

@@ -121,6 +121,7 @@ def reads_all_and_reports(trial: Any) -> float:
     return 0.0
 
 
+@pytest.mark.filterwarnings("ignore:system_attrs has been deprecated")  # by Optuna 4
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_a_builder_may_read_what_it_may_read_of_a_trial(n_jobs: int) -> None:
     for scorer in (
