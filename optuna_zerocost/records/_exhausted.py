@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from optuna.distributions import (
     BaseDistribution,
@@ -15,19 +15,14 @@ from optuna.distributions import (
 
 from optuna_zerocost import _compat
 
-__all__ = ["Parameter", "is_exhausted"]
+__all__ = ["is_exhausted"]
+
+# Values, as a user sees them, and the distributions of at least these parameters. A long study has
+# many, so that they are taken as they are.
+_Architecture = tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]
 
 
-class Parameter(NamedTuple):
-    """A parameter's distribution and its value, as a user sees it."""
-
-    distribution: BaseDistribution
-    value: Any
-
-
-def is_exhausted(
-    architectures: Sequence[Mapping[str, Parameter]], given: Mapping[str, Any]
-) -> bool:
+def is_exhausted(architectures: Sequence[_Architecture], given: Mapping[str, Any]) -> bool:
     """Return whether these are all architectures that there are, with the values that are given.
 
     They are told apart by a parameter that all of them have, with one distribution; each of its
@@ -39,21 +34,21 @@ def is_exhausted(
 
 
 def _is_covered(
-    architectures: Sequence[Mapping[str, Parameter]],
+    architectures: Sequence[_Architecture],
     given: Mapping[str, Any],
     told: Collection[str],
 ) -> bool:
     first, *others = architectures
-    left = [name for name in first if name not in told]
+    left = [name for name in first[0] if name not in told]
     if not left:
-        return all(each.keys() <= set(told) for each in others)
+        return all(params.keys() <= set(told) for params, _ in others)
     name = next((name for name in left if _is_common(name, first, others)), None)
     if name is None:
         return False
-    distribution = first[name].distribution
-    parts: dict[Any, list[Mapping[str, Parameter]]] = {}
+    distribution = first[1][name]
+    parts: dict[Any, list[_Architecture]] = {}
     for each in architectures:
-        parts.setdefault(distribution.to_internal_repr(each[name].value), []).append(each)
+        parts.setdefault(distribution.to_internal_repr(each[0][name]), []).append(each)
     if name in given and not distribution.single():
         try:
             wanted = [distribution.to_internal_repr(given[name])]
@@ -68,11 +63,11 @@ def _is_covered(
     )
 
 
-def _is_common(
-    name: str, first: Mapping[str, Parameter], others: Sequence[Mapping[str, Parameter]]
-) -> bool:
-    distribution = first[name].distribution
-    return all(name in each and each[name].distribution == distribution for each in others)
+def _is_common(name: str, first: _Architecture, others: Sequence[_Architecture]) -> bool:
+    distribution = first[1][name]
+    return all(
+        name in params and distributions[name] == distribution for params, distributions in others
+    )
 
 
 def _number_of_values(distribution: BaseDistribution) -> float:

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost.records._attributes import NETWORK, PREFIX, stored_scores
 from optuna_zerocost.records._candidate import ArchitectureKey, Candidate, architecture_key
-from optuna_zerocost.records._exhausted import Parameter, is_exhausted
+from optuna_zerocost.records._exhausted import is_exhausted
 from optuna_zerocost.records._long_values import read_json
 
 __all__ = ["HYPERPARAMETERS", "KnownArchitectures", "chosen_values"]
@@ -70,7 +70,7 @@ class KnownArchitectures:
         """
         chosen = [chosen_values(trial) for trial in self._trials]
         names = {name for values in chosen for name in values or ()}
-        architectures = []
+        architectures: list[tuple[Mapping[str, Any], Mapping[str, BaseDistribution]]] = []
         for trial, values in zip(self._trials, chosen, strict=True):
             if not trial.state.is_finished() or not trial.params:
                 continue
@@ -79,10 +79,10 @@ class KnownArchitectures:
             params = {name: value for name, value in trial.params.items() if name in own}
             if trial.state != TrialState.COMPLETE and len(params) != len(values or ()):
                 continue  # it may have ended before it asked for all
-            key = architecture_key(params, trial.distributions)
-            if trial.state != TrialState.FAIL or key in self:
-                architectures.append(_parameters(params, trial.distributions))
-        architectures += [_parameters(one.params, one.distributions) for one in rejects]
+            has_failed = trial.state == TrialState.FAIL
+            if not has_failed or architecture_key(params, trial.distributions) in self:
+                architectures.append((params, trial.distributions))
+        architectures += [(one.params, one.distributions) for one in rejects]
         return is_exhausted(architectures, given)
 
     def scores_of(self, key: ArchitectureKey, names: Sequence[str]) -> dict[str, float]:
@@ -108,12 +108,6 @@ class KnownArchitectures:
                     index.setdefault(tuple(assigned[name] for name in names), []).append(trial)
             self._index[names] = index
         return self._index[names].get(tuple(value for _, value in key), [])
-
-
-def _parameters(
-    params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
-) -> dict[str, Parameter]:
-    return {name: Parameter(distributions[name], value) for name, value in params.items()}
 
 
 def _is_known(trials: Sequence[FrozenTrial]) -> bool:
