@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 
 import numpy as np
@@ -23,9 +24,27 @@ _MOST_FITTED = 100
 # as long as these times the observations are no more than so many.
 _MOST_SAMPLES, _MOST_SAMPLED = 8, 400
 
-# Hyperparameters by what they were fitted to; threads of one process may share them.
-_KNOWN_FITS: dict[tuple[bytes, ...], tuple[list[Hyperparameters], float]] = {}
 _MOST_KNOWN_FITS = 32
+
+
+class _Fit:
+    """What observations say of the hyperparameters; samples are drawn when they are asked for."""
+
+    def __init__(self, features: Features, targets: _Array, count: int) -> None:
+        self._features, self._targets, self._count = features, targets, count
+        self._likeliest, self.log_density = Posterior(features, targets).likeliest()
+
+    @functools.cached_property
+    def hyperparameters(self) -> list[Hyperparameters]:
+        points = [self._likeliest]
+        if self._count > 1:
+            posterior = Posterior(self._features, self._targets)
+            points = posterior.samples(self._count, self._likeliest)
+        return [Hyperparameters.of(point) for point in points]
+
+
+# By what was fitted; threads of one process may share them.
+_KNOWN_FITS: dict[tuple[bytes, ...], _Fit] = {}
 
 
 class GaussianProcess:
@@ -51,28 +70,26 @@ class GaussianProcess:
         # The same is asked again for one trial: before its candidates are scored, and for what
         # there is to tell.
         key = (shown.columns.tobytes(), shown.groups.tobytes(), fitted.tobytes(), bytes([count]))
-        found = _KNOWN_FITS.get(key)
-        if found is None:
-            posterior = Posterior(shown, fitted)
-            likeliest, log_density = posterior.likeliest()
-            points = posterior.samples(count, likeliest) if count > 1 else [likeliest]
-            found = [Hyperparameters.of(point) for point in points], log_density
+        fit = _KNOWN_FITS.get(key)
+        if fit is None:
+            fit = _Fit(shown, fitted, count)
             if len(_KNOWN_FITS) >= _MOST_KNOWN_FITS:
                 _KNOWN_FITS.clear()
-            _KNOWN_FITS[key] = found
-        hyperparameters, self.log_posterior = found
+            _KNOWN_FITS[key] = fit
+        self._fit, self._features, self.targets = fit, features, targets
         # What was fitted to a part is worth as much for each of the others.
-        self.log_posterior *= len(targets) / max(len(rows), 1)
-        self.targets = targets
-        self._processes = [_Process(each, features, targets) for each in hyperparameters]
+        self.log_posterior = fit.log_density * len(targets) / max(len(rows), 1)
+
+    @functools.cached_property
+    def _processes(self) -> list[_Process]:
+        # Not before something is to be predicted: of several processes the likeliest alone are.
+        return [_Process(each, self._features, self.targets) for each in self._fit.hyperparameters]
 
     def given(self, features: Features, targets: _Array) -> GaussianProcess:
         """Return the process with the same hyperparameters, given other observations."""
         other = copy.copy(self)
-        other.targets = targets
-        other._processes = [
-            _Process(each.hyperparameters, features, targets) for each in self._processes
-        ]
+        other._features, other.targets = features, targets
+        vars(other).pop("_processes", None)
         return other
 
     def predict(self, features: Features) -> tuple[_Array, _Array]:
@@ -98,22 +115,19 @@ class _Process:
         self.hyperparameters = given
         self._scale = np.exp(-given.lengths)[features.groups]
         self._columns = features.columns * self._scale
-        covariance = self.covariance(features, features)
+        covariance = self.covariance(self._columns, self._columns)
         covariance[np.diag_indices_from(covariance)] += math.exp(given.noise) + JITTER
         self._factor = np.linalg.cholesky(covariance)
         self._weights = cho_solve((self._factor, True), targets, check_finite=False)
 
-    def covariance(self, some: Features, others: Features) -> _Array:
-        """Return the covariance of the function, shape (some, others)."""
-        return self._between(some.columns * self._scale, others.columns * self._scale)
-
-    def _between(self, a: _Array, b: _Array) -> _Array:
+    def covariance(self, a: _Array, b: _Array) -> _Array:
+        """Return the covariance of the function, given coordinates relative to lengthscales."""
         squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
         return math.exp(self.hyperparameters.size) * matern(np.maximum(squares, 0.0))[0]
 
     def predict(self, features: Features) -> tuple[_Array, _Array]:
         """Return means and variances, both of shape (m,)."""
-        covariance = self._between(features.columns * self._scale, self._columns)
+        covariance = self.covariance(features.columns * self._scale, self._columns)
         solved = solve_triangular(self._factor, covariance.T, lower=True, check_finite=False)
         variance = math.exp(self.hyperparameters.size) - (solved**2).sum(axis=0)
         return covariance @ self._weights, np.maximum(variance, 1e-9)

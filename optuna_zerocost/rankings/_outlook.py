@@ -110,17 +110,22 @@ class Outlook:
         A quantity that is known before the training is predicted as it is.
         """
         found = [
-            self._predicted(objective, surrogates[0], table)
+            self._predicted(objective, surrogates[:1], table)[0]
             for objective, surrogates in enumerate(self._surrogates)
         ]
         means, deviations = zip(*found, strict=True)
         return np.stack(means, axis=1), np.stack(deviations, axis=1)
 
-    def _predicted(self, objective: int, one: _Surrogate, table: Table) -> tuple[_Array, _Array]:
+    def _predicted(
+        self, objective: int, surrogates: list[_Surrogate], table: Table
+    ) -> list[tuple[_Array, _Array]]:
+        """Return means and deviations by each of an objective's surrogates."""
         known = self._known(objective, table)
-        if known is None:
-            return one.process.predict(self._features(table))
-        return one.warp.warp(known), np.full(len(table), _SURE)
+        if known is not None:
+            sure = np.full(len(table), _SURE)
+            return [(one.warp.warp(known), sure) for one in surrogates]
+        features = self._features(table)
+        return [one.process.predict(features) for one in surrogates]
 
     def _known(self, objective: int, table: Table) -> _Array | None:
         if not self._with_scores:
@@ -150,7 +155,7 @@ class Outlook:
         if not len(table):
             return []
         known = Table.joined([table, self._believed])
-        return [float(self._predicted(0, one, known)[0].max()) for one in self._surrogates[0]]
+        return [float(mean.max()) for mean, _ in self._predicted(0, self._surrogates[0], known)]
 
     @functools.cached_property
     def _hypervolume(self) -> HypervolumeImprovement:
@@ -175,9 +180,11 @@ class Outlook:
             return means[:, 0] + self._exploration * deviations[:, 0] + chances
         if not self._best:  # whatever is feasible is an improvement
             return chances
+        surrogates = self._surrogates[0]
+        predicted = self._predicted(0, surrogates, table)
         improvements = [
-            one.log_weight + log_expected_improvement(*self._predicted(0, one, table), best)
-            for one, best in zip(self._surrogates[0], self._best, strict=True)
+            one.log_weight + log_expected_improvement(*each, best)
+            for one, each, best in zip(surrogates, predicted, self._best, strict=True)
         ]
         return np.asarray(logsumexp(improvements, axis=0) + chances)
 

@@ -63,7 +63,7 @@ def test_the_covariance_is_positive_semidefinite_wherever_hyperparameters_may_be
     corners = [low, high, *(np.where(rng.random(len(low)) < 0.5, low, high) for _ in range(3))]
     for at in [*corners, low + (high - low) * rng.random(len(low))]:
         process = _Process(Hyperparameters.of(at), features, np.zeros(count))
-        covariance = process.covariance(features, features)
+        covariance = process.covariance(process._columns, process._columns)
         assert np.linalg.eigvalsh(covariance).min() >= -1e-9
         value, gradient = posterior.loss(at)
         assert math.isfinite(value) and np.isfinite(gradient).all()
