@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +33,7 @@ from optuna_zerocost.proxies._failures import (
 )
 from optuna_zerocost.proxies._minibatch import Batch, Minibatches
 from optuna_zerocost.proxies._numbers import ordinary_numbers
-from optuna_zerocost.proxies._pass import Measured, Pass, Request
+from optuna_zerocost.proxies._pass import Measured, Pass, Quantity, Request
 from optuna_zerocost.proxies._preserve import preserved
 from optuna_zerocost.proxies._random import SeededRandomState
 from optuna_zerocost.proxies._registry import Proxy, describe
@@ -100,12 +101,19 @@ def score_network(
         first = replace(first, name="minibatch 0") if more else first
         values: dict[str, float] = {}
         coverage = None
+
+        @contextlib.contextmanager
+        def asked_of(
+            wanted: Mapping[Quantity[Any], tuple[str, ...]], *, copies: bool = True
+        ) -> Iterator[Request]:
+            with preserved(structure, copies=copies) as state, SeededRandomState(seed):
+                others = tuple(more)
+                yield Request(structure, first, wanted, loss_fn, forward_fn, others, state)
+
         if of_weights := [p.name for p in asked if any(q.needs_weights for q in p.reads)]:
             if structure.candidates:
-                with preserved(structure) as state, SeededRandomState(seed):
-                    structure = weights_in_use(
-                        Request(structure, first, {}, loss_fn, forward_fn, (), state)
-                    )
+                with asked_of({}) as request:
+                    structure = weights_in_use(request)
             coverage = coverage_of(structure)
             warn_of_little(structure, coverage, ", ".join(of_weights))
         for source in dict.fromkeys(proxy.source for proxy in asked):
@@ -115,16 +123,12 @@ def score_network(
                 for proxy in readers
                 for key in proxy.reads
             }
-            copies = source.copies_parameters
-            with preserved(structure, copies=copies) as state, SeededRandomState(seed):
-                request = Request(
-                    structure, first, wanted, loss_fn, forward_fn, tuple(more), state
-                )
+            with asked_of(wanted, copies=source.copies_parameters) as request:
                 values |= _run(source, request, readers)
         zeros = [p for p in asked if p.name in of_weights and values[p.name] == 0.0]
         if zeros:
-            with preserved(structure) as state, SeededRandomState(seed):
-                warn_of_zeros(Request(structure, first, {}, loss_fn, forward_fn, (), state), zeros)
+            with asked_of({}) as request:
+                warn_of_zeros(request, zeros)
     scores = Scores({proxy.name: values[proxy.name] for proxy in asked})
     scores.coverage = coverage
     return scores
