@@ -62,7 +62,7 @@ class CandidateGeneration:
     def candidates(self, history: History, pools: PoolCache) -> Candidates:
         """Return all candidates that the sampler's arguments and the ranking ask for."""
         ranking = self._setup.ranking
-        pool = Pool([], 0, "", 0) if ranking.sources is None else self._pool(pools)
+        pool = self._pool(pools)
         given, rejects = self._sources.given, (reject.asked for reject in pool.rejects)
         is_exhausted = self._snapshot.known.is_exhausted(given, rejects)
         drawn = self._drawn(is_exhausted=is_exhausted)
@@ -130,8 +130,9 @@ class CandidateGeneration:
         return drawn
 
     def _pool(self, pools: PoolCache) -> Pool:
-        """Return the warmup's pool, where the study has one."""
-        if self._setup.warmup is None or not self._setup.ranking.opening:
+        """Return the warmup's pool, where the study has one and the ranking asks for it."""
+        ranking = self._setup.ranking
+        if self._setup.warmup is None or ranking.sources is None or not ranking.opening:
             return Pool([], 0, "", 0)
         return pools.known(self._snapshot)
 
