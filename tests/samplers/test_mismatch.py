@@ -13,23 +13,12 @@ from optuna.samplers import PartialFixedSampler, RandomSampler
 from torch import nn
 
 from optuna_zerocost import ModelScorer, Warmup, ZeroCostSampler, report_network
+from tests.reported_networks import BATCH, build
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning"),
     pytest.mark.filterwarnings("ignore:Fixed parameter .* is out of range:UserWarning"),
 ]
-
-BATCH = (torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3)
-
-
-def build(trial: Any) -> nn.Module:
-    width = trial.suggest_int("width", 2, 64)
-    layers: list[nn.Module] = [nn.Linear(4, width), nn.ReLU()]
-    if trial.suggest_categorical("deep", [True, False]):
-        inner = trial.suggest_int("inner", 2, 16)
-        layers += [nn.Linear(width, inner), nn.ReLU()]
-        width = inner
-    return nn.Sequential(*layers, nn.Linear(width, 3))
 
 
 def objective(trial: Any) -> float:

@@ -16,7 +16,7 @@ import torch
 from optuna.trial import FixedTrial, FrozenTrial, create_trial
 from torch import nn
 
-from optuna_zerocost import Limits, ModelScorer, Warmup, ZeroCostSampler, report_network
+from optuna_zerocost import Limits, ModelScorer, report_network
 from optuna_zerocost.records import TRAINED
 from optuna_zerocost.samplers._candidate_trial import random_trial
 from optuna_zerocost.scoring import (
@@ -25,21 +25,9 @@ from optuna_zerocost.scoring import (
     _network_run,
     evaluate,
 )
+from tests.reported_networks import BATCH, build, from_, sampler_of, study_of, with_step
 
-BATCH = (torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3)
 PROXIES = ["synflow", "snip", "jacob_cov"]
-
-Step = Callable[[Any], None]
-
-
-def build(trial: Any) -> nn.Module:
-    width = trial.suggest_int("width", 2, 64)
-    layers: list[nn.Module] = [nn.Linear(4, width), nn.ReLU()]
-    if trial.suggest_categorical("deep", [True, False]):
-        inner = trial.suggest_int("inner", 2, 16)
-        layers += [nn.Linear(width, inner), nn.ReLU()]
-        width = inner
-    return nn.Sequential(*layers, nn.Linear(width, 3))
 
 
 def objective(trial: Any) -> float:
@@ -58,32 +46,6 @@ class Script:
         report_network(trial, build(trial))
         Script.trained += 1
         return 0.0
-
-
-def sampler_of(scorer: ModelScorer, **options: Any) -> ZeroCostSampler:
-    warmup = Warmup(8, 2, show_progress_bar=False)
-    return ZeroCostSampler(scorer, **({"warmup": warmup, "moves": 3, "seed": 0} | options))
-
-
-def study_of(scorer: ModelScorer, **options: Any) -> optuna.Study:
-    return optuna.create_study(sampler=sampler_of(scorer, **options))
-
-
-def with_step(before: Step = lambda trial: None, after: Step = lambda trial: None) -> Any:
-    """Return an objective with something before the line and something after it."""
-
-    def stepwise(trial: Any) -> float:
-        network = build(trial)
-        before(trial)
-        report_network(trial, network)
-        after(trial)
-        return 0.0
-
-    return stepwise
-
-
-def from_(function: Any, **options: Any) -> ModelScorer:
-    return ModelScorer.from_objective(function, BATCH, ["synflow"], **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"meta": True}, {"limits": Limits(params=10**6)}])

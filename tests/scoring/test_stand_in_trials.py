@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,39 +14,9 @@ import torch
 from optuna.trial import create_trial
 from torch import nn
 
-from optuna_zerocost import ModelScorer, Warmup, ZeroCostPruner, ZeroCostSampler, report_network
+from optuna_zerocost import ModelScorer, ZeroCostPruner, report_network
 from optuna_zerocost.scoring import StudyToRead
-
-BATCH = (torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 3)
-
-Step = Callable[[Any], None]
-
-
-def nothing(trial: Any) -> None:
-    pass
-
-
-def with_step(before: Step = nothing, after: Step = nothing) -> Any:
-    """Return an objective with something before the line and something after it."""
-
-    def stepwise(trial: Any) -> float:
-        width = trial.suggest_int("width", 2, 64)
-        network = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 3))
-        before(trial)
-        report_network(trial, network)
-        after(trial)
-        return 0.0
-
-    return stepwise
-
-
-def from_(function: Any, **options: Any) -> ModelScorer:
-    return ModelScorer.from_objective(function, BATCH, ["synflow"], **options)
-
-
-def study_of(scorer: ModelScorer) -> optuna.Study:
-    warmup = Warmup(8, 2, show_progress_bar=False)
-    return optuna.create_study(sampler=ZeroCostSampler(scorer, warmup=warmup, moves=3, seed=0))
+from tests.reported_networks import BATCH, Step, from_, study_of, with_step
 
 
 def reports(trial: Any) -> None:
@@ -170,12 +140,22 @@ class Tracker:
         self.finish()
 
 
-@pytest.mark.parametrize("package", ["wandb", "mlflow"])
-def test_a_trackers_run_of_a_candidate_is_ended_and_told_of_once(
-    package: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(params=["wandb", "mlflow"])
+def package(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def tracker(package: str, monkeypatch: pytest.MonkeyPatch) -> Tracker:
     tracker = Tracker()
     monkeypatch.setitem(sys.modules, package, tracker)  # type: ignore[arg-type]
+    return tracker
+
+
+def test_a_trackers_run_of_a_candidate_is_ended_and_told_of_once(
+    package: str, tracker: Tracker
+) -> None:
     function = with_step(lambda trial: tracker.init(), lambda trial: tracker.finish())
     study = study_of(from_(function))
     with pytest.warns(
@@ -186,12 +166,7 @@ def test_a_trackers_run_of_a_candidate_is_ended_and_told_of_once(
     assert tracker.begun == tracker.ended > 3
 
 
-@pytest.mark.parametrize("package", ["wandb", "mlflow"])
-def test_a_trackers_run_around_the_search_is_left_alone(
-    package: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tracker = Tracker()
-    monkeypatch.setitem(sys.modules, package, tracker)  # type: ignore[arg-type]
+def test_a_trackers_run_around_the_search_is_left_alone(tracker: Tracker) -> None:
     tracker.init()
     study_of(from_(with_step())).optimize(with_step(), n_trials=3)
     assert tracker.run is not None and tracker.ended == 0
