@@ -53,9 +53,10 @@ ATTRIBUTES: Mapping[str, str] = {
         "is within"
     ),
     "origin": (
-        "`random` where random draws took over from the base sampler to stay within limits; with "
-        "`Learned`: where the architecture came from, `base`, `pool`, `random`, `searched` or "
-        "`trained`, which is that of an earlier trial, with other hyperparameters"
+        "`random` where random draws took over from the base sampler, which found nothing within "
+        "limits, or nothing new; with `Learned`: where the architecture came from, "
+        "`base`, `pool`, `random`, `searched` or `trained`, which "
+        "is that of an earlier trial, with other hyperparameters"
     ),
     "predicted": "with `Learned`: the value that was predicted for the objective",
     "deviation": "with `Learned`: how sure that was, a standard deviation",

@@ -51,6 +51,10 @@ class KnownArchitectures:
     def __contains__(self, key: ArchitectureKey) -> bool:
         return _is_known(self._trials_of(key))
 
+    def is_under_way(self, key: ArchitectureKey) -> bool:
+        """Return whether a trial that is not finished is of this architecture."""
+        return any(not trial.state.is_finished() for trial in self._trials_of(key))
+
     def has_network(self, network: str | None) -> bool:
         """Return whether a trial has this network, by the rule for architectures."""
         return network is not None and _is_known(self._of_network.get(network, []))

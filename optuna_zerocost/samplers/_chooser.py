@@ -20,6 +20,9 @@ from optuna_zerocost.samplers._study_view import Snapshot
 
 __all__ = ["Chooser"]
 
+# So often other candidates are drawn where other workers have taken all of them.
+_MOST_ATTEMPTS = 5
+
 
 class Chooser:
     """Chooses, from what a study holds at the moment, and claims the choice for the trial."""
@@ -33,7 +36,7 @@ class Chooser:
 
     def choose(self, snapshot: Snapshot, space: Mapping[str, BaseDistribution]) -> Choice | None:
         """Return the choice; ``None`` where the base sampler decides alone."""
-        if self._setup.opens(snapshot.trial):
+        if self._setup.opens(snapshot):
             choice = self._from_warmup(snapshot, space)
             if choice is not None:
                 return choice
@@ -53,7 +56,8 @@ class Chooser:
             return None
         # The pool may have taken a while; other trials have finished meanwhile.
         snapshot = snapshot.now()
-        claimed, is_claimed = self._claim(snapshot, pool.candidates, self._history(snapshot))
+        ordered = self._ordered(pool.candidates, self._history(snapshot))
+        claimed, is_claimed = self._claim(snapshot, ordered)
         if not is_claimed:
             return None
         # The base sampler is asked as well: its attributes make the trial part of its history, and
@@ -63,39 +67,48 @@ class Chooser:
         return Choice("warmup", taken, answer, pool, considered=pool.candidates)
 
     def _from_moves(self, snapshot: Snapshot, space: Mapping[str, BaseDistribution]) -> Choice:
-        """Take the best of many candidates, or now and then a random one."""
-        generation = CandidateGeneration(self._setup, snapshot, space)
-        history = self._history(snapshot)
-        found, options, drawn, total, taken = generation.candidates(history, self._pools)
+        """Take the best of many candidates, or now and then a random one.
+
+        Where other workers have taken all of them meanwhile, others are drawn.
+        """
+        for attempt in range(_MOST_ATTEMPTS):
+            generation = CandidateGeneration(self._setup, snapshot, space, attempt)
+            history = self._history(snapshot)
+            found, options, drawn, total, at_random = generation.candidates(history, self._pools)
+            if not options:
+                break
+            order = options if at_random else self._ordered(options, history)
+            best, is_claimed = self._claim(snapshot, order)
+            if is_claimed:
+                break
+            snapshot = snapshot.now()
         reasons = [proposal.reason for proposal in total.rejected]
         considered = [proposal.architecture for proposal in found]
-        source, tally = "move", total.as_pool()
-        shown, is_claimed = None, False
-        if taken is not None:
-            source = "random"
-        elif options:
-            best, is_claimed = self._claim(snapshot, options, history)
+        source, tally = "random" if at_random else "move", total.as_pool()
+        if options:
             known = Proposal(Fate.NEW, best, "pool")
             if best.key in snapshot.known:  # trained before, with other hyperparameters
                 known = Proposal(Fate.REPEATED, best, "trained")
             taken = next((p for p in found if p.architecture.key == best.key), known)
-            taken, shown = dataclasses.replace(taken, candidate=best), history
+            taken = dataclasses.replace(taken, candidate=best)
         else:
+            is_claimed = False
             source, taken, tally = "base", drawn.best_of_failures(snapshot.known), drawn.as_pool()
         if not is_claimed and taken.candidate is not None:
             choose(snapshot.study, snapshot.trial, taken.candidate)
         answer = generation.answer(taken)
+        shown = history if source == "move" else None
         return Choice(source, taken, answer, tally, reasons, considered, options, shown)
 
     def _history(self, snapshot: Snapshot) -> History:
         return snapshot.history(self._setup.scorer.score_directions)
 
-    def _claim(
-        self, snapshot: Snapshot, candidates: Sequence[Candidate], history: History
-    ) -> tuple[Candidate, bool]:
-        """Claim the best candidate that no other trial has; or return the best, not claimed."""
+    def _ordered(self, candidates: Sequence[Candidate], history: History) -> list[Candidate]:
         order = proposed_first(self._setup.ranking, candidates, history)
-        ordered = [candidates[index] for index in order]
+        return [candidates[index] for index in order]
+
+    def _claim(self, snapshot: Snapshot, ordered: Sequence[Candidate]) -> tuple[Candidate, bool]:
+        """Claim the first candidate that no other trial has; or return the first, not claimed."""
         with self._lock:
             claimed = claim_best(snapshot.study, snapshot.trial, ordered)
         return (ordered[0], False) if claimed is None else (claimed, True)

@@ -37,23 +37,28 @@ class Candidates(NamedTuple):
 
     The ``options`` are what the ranking makes of those that were ``found``. What was ``drawn`` is
     the base sampler's, or edits of a parent; ``total`` is all draws. If it is this trial's turn,
-    the one ``at_random`` is taken without a look at its scores.
+    the first option is taken ``at_random``, without a look at its scores.
     """
 
     found: list[Proposal]
     options: Sequence[Candidate]
     drawn: Proposals
     total: Proposals
-    at_random: Proposal | None = None
+    at_random: bool = False
 
 
 class CandidateGeneration:
     """Asks the sources for what one trial can be, and has it judged."""
 
     def __init__(
-        self, setup: Setup, snapshot: Snapshot, space: Mapping[str, BaseDistribution]
+        self,
+        setup: Setup,
+        snapshot: Snapshot,
+        space: Mapping[str, BaseDistribution],
+        attempt: int = 0,
     ) -> None:
         self._setup = setup
+        self._attempt = f";{attempt}" if attempt else ""
         self._snapshot = snapshot
         self._judge = Judge(setup.scorer, snapshot.known)
         self._sources = Sources(setup.base_sampler, snapshot, space)
@@ -67,7 +72,9 @@ class CandidateGeneration:
         is_exhausted = self._snapshot.known.is_exhausted(given, rejects)
         drawn = self._drawn(is_exhausted=is_exhausted)
         if drawn.new and self._rng.random() < self._setup.random_share:
-            return Candidates(drawn.new, (), drawn, drawn, self._rng.choice(drawn.new))
+            first = self._rng.choice(drawn.architectures)
+            others = (one for one in drawn.architectures if one is not first)
+            return Candidates(drawn.new, [first, *others], drawn, drawn, at_random=True)
         if ranking.sources is None:
             return Candidates(drawn.new, drawn.architectures, drawn, drawn)
         known: Sequence[Candidate] = pool.candidates
@@ -123,11 +130,27 @@ class CandidateGeneration:
         if is_exhausted and most > 1:  # what the scorer rejects is no repetition
             repeated, count = 1, max(count, DEFAULT_MOVES)
             most = max(most, count)
-        self._settle(
+        is_stuck = self._settle(
             draws, drawn, count=count, enough=enough, most=most, repeated=repeated, is_base=True
         )
         drawn.add(*edited.rejected, *edited.outside)
+        if most > 1 and not (is_exhausted or is_stuck) and self._is_needless(drawn):
+            random_draws = sources.at_random(self._generator(";unmet"))
+            self._settle(random_draws, drawn, enough=enough, most=_MOST_REPEATED)
         return drawn
+
+    def _is_needless(self, drawn: Proposals) -> bool:
+        """Return whether there are but repetitions, and no other source, nor use for one of them.
+
+        With other hyperparameters an architecture is worth another training, though not while
+        another trial is at it.
+        """
+        known = self._snapshot.known
+        if self._setup.ranking.sources is not None or drawn.new or not drawn.repeated:
+            return False
+        return not self._has_hyperparameters() or all(
+            known.is_under_way(proposal.architecture.key) for proposal in drawn.repeated
+        )
 
     def _pool(self, pools: PoolCache) -> Pool:
         """Return the warmup's pool, where the study has one and the ranking asks for it."""
@@ -201,4 +224,5 @@ class CandidateGeneration:
         return is_stuck
 
     def _generator(self, purpose: str = "") -> random.Random:
-        return self._setup.generator(self._snapshot.study, self._snapshot.trial, purpose)
+        snapshot = self._snapshot
+        return self._setup.generator(snapshot.study, snapshot.trial, f"{purpose}{self._attempt}")

@@ -93,10 +93,11 @@ class Proposals:
     def best_of_failures(self, known: KnownArchitectures) -> Proposal:
         """Return what is left where nothing is new: a repetition, or what is least outside.
 
-        Of what is outside, an architecture that the study has not met is preferred.
+        Of repetitions one that no other trial is at is preferred, of what is outside an
+        architecture that the study has not met.
         """
         if self.repeated:
-            return self.repeated[0]
+            return min(self.repeated, key=lambda p: known.is_under_way(p.architecture.key))
         if self.outside:
             return min(self.outside, key=lambda p: (p.architecture.key in known, p.violation))
         return self.rejected[0]

@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.rankings import BaseRanking
+from optuna_zerocost.samplers._study_view import Snapshot
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.scoring import BaseScorer, Limits
 
@@ -61,12 +62,21 @@ class Setup:
             self.moves != 1 and not _compat.draws_are_given(self.base_sampler)
         )
 
-    def opens(self, trial: FrozenTrial) -> bool:
-        """Return whether ``trial`` is one of the first, which are taken from the pool alone."""
-        if self.warmup is None or "fixed_params" in trial.system_attrs:
+    def opens(self, snapshot: Snapshot) -> bool:
+        """Return whether the trial is one of the first, which are taken from the pool alone.
+
+        Where the pool's best are wanted, a place among them that nothing came of is given to a
+        later trial, once for each place; a ranking that learns counts what failed as well.
+        """
+        trial = snapshot.trial
+        if self.warmup is None or snapshot.enqueued or trial.params:
             return False
         trials, opening = self.warmup.trials, self.ranking.opening
-        return trial.number < (trials if opening is None else min(trials, opening))
+        if opening is not None:
+            return trial.number < min(trials, opening)
+        return trial.number < trials or (
+            trial.number < 2 * trials and snapshot.places_before < trials
+        )
 
     def generator(self, study: Study, trial: FrozenTrial, purpose: str = "") -> random.Random:
         """Return a generator for the choices about one trial, which another worker would share."""

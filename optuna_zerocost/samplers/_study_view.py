@@ -19,7 +19,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import CONSTRAINT, History, KnownArchitectures
+from optuna_zerocost.records import CONSTRAINT, History, KnownArchitectures, chosen_key
 from optuna_zerocost.scoring import StudyToRead
 
 __all__ = ["Snapshot", "StudyView"]
@@ -115,6 +115,18 @@ class Snapshot:
     def known(self) -> KnownArchitectures:
         """The architectures of the other trials."""
         return KnownArchitectures(self.other_trials, by_network=self._by_network)
+
+    @property
+    def places_before(self) -> int:
+        """Number of the architectures before this one, without what a trial died at once."""
+        places: set[object] = set()
+        for trial in self.all_trials:
+            if trial.number >= self.trial.number:
+                continue
+            key = chosen_key(trial)
+            if trial.state != TrialState.FAIL or (key is not None and key in self.known):
+                places.add(key or trial.number)
+        return len(places)
 
     def history(self, score_directions: Mapping[str, str]) -> History:
         """Return the other trials as a ranking may know them."""

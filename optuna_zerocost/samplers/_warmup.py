@@ -16,8 +16,9 @@ class Warmup:
 
     Args:
         candidates: Number of random architectures that are scored. The paper uses 1000 to 3000.
-        trials: Trials with a number below this are taken from the best of them, best first. The
-            ranking ``Learned`` takes no more of them than it needs before it learns.
+        trials: So many trials are taken from the best of them, best first. The place of one that
+            failed is given to a later one, once. The ranking ``Learned`` takes no more of them
+            than it needs before it learns, and counts what failed.
         show_progress_bar: Show a progress bar while the pool is scored, in a notebook or if the
             standard error stream is a terminal.
 

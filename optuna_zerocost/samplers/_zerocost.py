@@ -45,8 +45,10 @@ class ZeroCostSampler(BaseSampler):
       architectures that are one edit away from a parent instead.
 
     Architectures that the study has evaluated, is evaluating or has enqueued are not proposed
-    again unless the base sampler proposes nothing else; neither is the same network with other
-    parameters (dropout rates, say), where the ranking goes by scores alone. Parameters that the
+    again while there are others to be found; neither is the same network with other parameters
+    (dropout rates, say), where the ranking goes by scores alone. If the objective asks for
+    parameters besides the architecture's, and the base sampler proposes nothing else, an
+    architecture that was evaluated is proposed again for their sake. Parameters that the
     scorer does not ask for (a learning rate, say) are the base sampler's own; the default ranking
     chooses them together with the architecture once trials have shown them, and may train an
     architecture again with others. Enqueued and fixed parameters are kept.
@@ -190,11 +192,11 @@ class ZeroCostSampler(BaseSampler):
         """
         trial_id = _compat.trial_id_of(trial)
         self._hand_over[trial_id] = None
-        if not self._setup.opens(trial) and not self._setup.has_moves:
-            return self.base_sampler.infer_relative_search_space(study, trial)
         started = time.perf_counter()
         fixed = _compat.fixed_parameters(self.base_sampler, within=self, study=study)
         snapshot = Snapshot(study, trial, by_network=self._setup.ranking.by_network, fixed=fixed)
+        if not self._setup.opens(snapshot) and not self._setup.has_moves:
+            return self.base_sampler.infer_relative_search_space(study, trial)
         space = self.base_sampler.infer_relative_search_space(
             StudyView(snapshot),  # type: ignore[arg-type]
             trial,
