@@ -227,7 +227,7 @@ def _make_absolute(request: Request, *, double: bool) -> None:
         block = torch.cat([tensor.data.flatten() for tensor in together]).abs_().double()
         parts = torch.split(block, [tensor.numel() for tensor in together])
         for tensor, part in zip(together, parts, strict=True):
-            tensor.data = part.view(tensor.shape)
+            tensor.data = part if tensor.dim() == 1 else part.view(tensor.shape)
     for tensor in request.state.held if request.state is not None else ():
         if is_number(tensor):
             tensor.data = tensor.data.to(flow_type(tensor, double=double))
