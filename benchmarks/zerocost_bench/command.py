@@ -37,6 +37,7 @@ EXPERIMENTS = {
     "relation-predictor": "how the relation predictor orders networks, and what it finds",
     "demo-survey": "how accuracy spreads over the demo's space, and which scores foretell it",
     "real-models": "every proxy on real architectures",
+    "families": "every proxy on a small network of each family",
     "figures": "check the key figures that README and documentation quote",
     "pytorchcv": "scores against the accuracies of trained CIFAR-10 models",
 }

@@ -62,7 +62,8 @@ class FlowPass(Pass):
 
     name = "synaptic flow"
     holds_whole_batch = False  # One input is run.
-    copies_parameters = False  # All are replaced.
+    copies_parameters = False
+    replaces_values = True
 
     def run(self, request: Request) -> Measured:
         try:
@@ -227,10 +228,11 @@ def _make_absolute(request: Request, *, double: bool) -> None:
         block = torch.cat([tensor.data.flatten() for tensor in together]).abs_().double()
         parts = torch.split(block, [tensor.numel() for tensor in together])
         for tensor, part in zip(together, parts, strict=True):
-            tensor.data = part.view(tensor.shape)
+            tensor.data = part if tensor.dim() == 1 else part.view(tensor.shape)
+    registered = {id(tensor) for _, tensor in request.structure.tensors()}
     for tensor in request.state.held if request.state is not None else ():
-        if is_number(tensor):
-            tensor.data = tensor.data.to(flow_type(tensor, double=double))
+        if is_number(tensor) and id(tensor) not in registered:
+            tensor.data = tensor.data.to(flow_type(tensor, double=double), copy=True)
 
 
 def _passes_softmax(flow: Tensor) -> bool:

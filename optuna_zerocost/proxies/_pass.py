@@ -166,6 +166,9 @@ class Pass(abc.ABC):
     #: Whether a forward may write into the parameters that it is given, and so needs copies; not
     #: if the pass itself replaces them or runs no forward.
     copies_parameters: ClassVar[bool] = True
+    #: Whether the pass replaces the values of all tensors of floating point that the network
+    #: holds before it runs anything of it, so that buffers need no copies either.
+    replaces_values: ClassVar[bool] = False
 
     @property
     @abc.abstractmethod

@@ -21,7 +21,9 @@ _own_containers = itemgetter(*_OWN)
 
 
 @contextlib.contextmanager
-def preserved(structure: Structure, *, copies: bool = True) -> Iterator[Snapshot]:
+def preserved(
+    structure: Structure, *, copies: bool = True, replaced: bool = False
+) -> Iterator[Snapshot]:
     """Context manager: inside, a pass may change whatever the network's modules lead to.
 
     Afterwards, and also when something was raised, all is as before: which parameters, buffers,
@@ -31,9 +33,11 @@ def preserved(structure: Structure, *, copies: bool = True) -> Iterator[Snapshot
     their values, so what a forward pass writes never reaches the user's tensors.
 
     Without ``copies`` the values behind parameters of floating point are not copied, for a pass
-    that replaces them itself or runs no forward.
+    that replaces them itself or runs no forward. With ``replaced``, for a pass that replaces
+    those of buffers and other tensors of floating point too, these have stand-ins that share
+    their values, and must not be written into before.
     """
-    snapshot = Snapshot(structure, copies=copies)
+    snapshot = Snapshot(structure, copies=copies, replaced=replaced)
     try:
         yield snapshot
     finally:
@@ -43,9 +47,10 @@ def preserved(structure: Structure, *, copies: bool = True) -> Iterator[Snapshot
 class Snapshot:
     """The state of a network at the moment it is made, and the network on copies of its values."""
 
-    def __init__(self, structure: Structure, *, copies: bool) -> None:
+    def __init__(self, structure: Structure, *, copies: bool, replaced: bool) -> None:
         self._structure = structure
         self._copies = copies
+        self._replaced = replaced
         self._begin()
 
     def rewind(self) -> None:
@@ -61,7 +66,7 @@ class Snapshot:
         self._reachable = Reachable(structure.network, copy=self._stand_in, found=self._add_hidden)
         self._known: dict[type, frozenset[str]] = {}
         self._seen: set[int] = set()
-        self.held: list[Tensor] = []  # the copies of tensors that are no parameters
+        self.held: list[Tensor] = []  # what stands in for tensors that are no parameters
         embeddings: list[Any] = structure.of_kind(*EMBEDDINGS)
         shortening = {layer: layer.max_norm for layer in embeddings if layer.max_norm is not None}
         try:
@@ -126,7 +131,10 @@ class Snapshot:
         if isinstance(tensor, nn.Parameter):  # registered nowhere
             self._add([], [tensor])
             return tensor
-        clone = self._clones.of(tensor.detach())
+        shared = self._replaced and type(tensor) is Tensor and tensor.is_floating_point()
+        # A tensor that was made under inference_mode could not be given other values.
+        shared = shared and not tensor.is_inference()
+        clone = tensor.data if shared else self._clones.of(tensor.detach())
         self.held.append(clone)
         return clone.requires_grad_() if tensor.requires_grad else clone
 

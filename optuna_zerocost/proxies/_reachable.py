@@ -104,11 +104,13 @@ class Reachable:
             return value
         if id(value) in self._stand_ins:
             return self._stand_ins[id(value)][1]
-        stand_in = value
-        self.know(value, value)  # for what holds itself
         if isinstance(value, Tensor):
             stand_in = self._copy(value)
-        elif isinstance(value, nn.Module):
+            self.know(value, stand_in)
+            return stand_in
+        stand_in = value
+        self.know(value, value)  # for what holds itself
+        if isinstance(value, nn.Module):
             self._found(value)
         elif kind in _MAPPINGS:
             self._mapping(value)

@@ -104,9 +104,9 @@ def score_network(
 
         @contextlib.contextmanager
         def asked_of(
-            wanted: Mapping[Quantity[Any], tuple[str, ...]], *, copies: bool = True
+            wanted: Mapping[Quantity[Any], tuple[str, ...]], **how: bool
         ) -> Iterator[Request]:
-            with preserved(structure, copies=copies) as state, SeededRandomState(seed):
+            with preserved(structure, **how) as state, SeededRandomState(seed):
                 others = tuple(more)
                 yield Request(structure, first, wanted, loss_fn, forward_fn, others, state)
 
@@ -123,7 +123,8 @@ def score_network(
                 for proxy in readers
                 for key in proxy.reads
             }
-            with asked_of(wanted, copies=source.copies_parameters) as request:
+            how = {"copies": source.copies_parameters, "replaced": source.replaces_values}
+            with asked_of(wanted, **how) as request:
                 values |= _run(source, request, readers)
         zeros = [p for p in asked if p.name in of_weights and values[p.name] == 0.0]
         if zeros:

@@ -44,6 +44,7 @@ class QuickSecondDerivatives(FunctionMode):
         self.scaled = {id(weight) for weight in weights if weight.is_leaf}
         self.outputs: list[tuple[Tensor, int]] = []  # of convolutions, with their versions
         self._variables: set[int] | None = None
+        self._nodes: set[Any] = set()  # operations that put the variables out
 
     def called(self, func: Function, name: str, args: Arguments, named: Named) -> Any:
         if func in (torch.conv1d, torch.conv2d, torch.conv3d):
@@ -53,17 +54,18 @@ class QuickSecondDerivatives(FunctionMode):
         return func(*args, **named)
 
     @contextlib.contextmanager
-    def differentiating(self, variables: Iterable[Tensor]) -> Iterator[None]:
+    def differentiating(self, variables: Sequence[Tensor]) -> Iterator[None]:
         """Context manager: inside, derivatives are only taken with respect to ``variables``.
 
         What autograd tells a function of the derivatives that it needs is the same each time, and
         so derivatives with respect to other weights would be computed too, to be thrown away.
         """
         self._variables = {id(variable) for variable in variables}
+        self._nodes = {variable.grad_fn for variable in variables}
         try:
             yield
         finally:
-            self._variables = None
+            self._variables, self._nodes = None, set()
 
     def has_lost_output(self) -> bool:
         """Return whether an operation in place has overwritten what a convolution needs again.
@@ -73,8 +75,13 @@ class QuickSecondDerivatives(FunctionMode):
         return any(output._version != version for output, version in self.outputs)
 
     def is_variable(self, tensor: Tensor) -> bool:
-        """Return whether the derivative with respect to ``tensor`` is of use."""
-        return self._variables is None or not tensor.is_leaf or id(tensor) in self._variables
+        """Return whether ``tensor`` is, or depends on, what derivatives are taken by."""
+        if self._variables is None or tensor.is_leaf:
+            return self._variables is None or id(tensor) in self._variables
+        return any(
+            node in self._nodes or id(getattr(node, "variable", None)) in self._variables
+            for node in nodes_behind(tensor)
+        )
 
     def not_only_scaled(
         self, outputs: Iterable[Tensor], weights: Iterable[Tensor]
@@ -84,6 +91,8 @@ class QuickSecondDerivatives(FunctionMode):
         Such a weight is that of a convolution left to torch, or of something else, whether or not
         it is the weight of another convolution as well.
         """
+        if not self.outputs:
+            return list(weights)
         read_as_they_are = {
             id(getattr(following, "variable", None))
             for output in outputs

@@ -203,6 +203,7 @@ def _candidates(
 ) -> Iterator[LayerWeight]:
     """Yield the parameters that may be weights, though not by the class of their module."""
     taken = {parameter for parameters in weights for parameter in parameters}
+    named_modules = [(prefix, module) for prefix, module in named_modules if module._parameters]
     for _, module in named_modules:
         if isinstance(module, (*NORMALISATIONS, *EMBEDDINGS)):
             taken.update(p for p in module._parameters.values() if p is not None)

@@ -110,3 +110,30 @@ def test_an_error_in_the_midst_leaves_nothing_behind() -> None:
         with pytest.raises(proxies.PassError, match="after writing"):
             proxies.score_network(network, batch(), ["snip"])
         assert everything(network) == before, kind
+
+
+class Accumulating(nn.Module):
+    """Writes, in any mode, into a buffer and into tensors in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.utils.parametrizations.spectral_norm(nn.Linear(4, 3))
+        self.register_buffer("mean", torch.ones(4))
+        self.kept = [torch.ones(4), torch.ones(4, dtype=torch.float64)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for tensor in (self.mean, *self.kept):
+            tensor.mul_(0.5).add_(x.detach().mean(0))
+        return self.layer(x * self.mean)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("proxy", ["synflow", "l2_norm", "snip"])
+def test_what_is_written_in_place_reaches_no_tensor_of_the_network(
+    proxy: str, dtype: torch.dtype
+) -> None:
+    network = Accumulating().to(dtype).train()
+    batch = torch.randn(5, 4, dtype=dtype), torch.arange(5) % 3
+    before = everything(network, batch)
+    proxies.score_network(network, batch, [proxy])
+    assert everything(network, batch) == before

@@ -71,9 +71,12 @@ def kind_of(message: str) -> str:
     return re.sub(r"\b(?!\w+Error\b)\w*[A-Z]\w*", "_", message)
 
 
-def obtained(command: str, settings: str) -> str:
+_LIBRARIES = ("torch", "pytorchcv", "transformers")
+
+
+def obtained(command: str, settings: str, libraries: Sequence[str] = _LIBRARIES) -> str:
     """Return how the figures came about: the command, what they were measured on, versions."""
-    versions = [f"{name} {installed(name)}" for name in ("torch", "pytorchcv", "transformers")]
+    versions = [f"{name} {installed(name)}" for name in libraries]
     return (
         f"Obtained with `{command}`: {settings}, {', '.join(versions)}, Python "
         f"{platform.python_version()}, one thread a process, CPU ({platform.machine()})."
