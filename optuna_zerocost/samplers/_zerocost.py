@@ -187,7 +187,17 @@ class ZeroCostSampler(BaseSampler):
         """Choose the trial's architecture; return its parameters besides the base sampler's own.
 
         This is the one place where an exception fails the trial, rather than leave it running.
+        Optuna does not see to that for a trial that is still asked for, nor for exceptions such as
+        a ``SystemExit`` of a signal's handler.
         """
+        try:
+            return self._chosen_space(study, trial)
+        except BaseException as error:
+            if not isinstance(error, (Exception, KeyboardInterrupt)) or _compat.is_being_asked():
+                _compat.fail(study, trial)
+            raise
+
+    def _chosen_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         trial_id = _compat.trial_id_of(trial)
         self._hand_over[trial_id] = None
         if not self._setup.opens(trial) and not self._setup.has_moves:

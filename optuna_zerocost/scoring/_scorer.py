@@ -5,6 +5,8 @@ from __future__ import annotations
 import abc
 import contextlib
 import math
+import signal
+import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -162,7 +164,8 @@ class DrawingTrial:
 def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
     """Call ``scorer`` and return its scores as finite floats (storages accept no NumPy scalars).
 
-    A score that is not finite is left out.
+    A score that is not finite is left out. A builder that leaves by ``sys.exit`` fails as one that
+    raises does; an interruption, by the keyboard or a signal's handler, is let through.
 
     Raises:
         CandidateRejected: If the scorer raised.
@@ -175,7 +178,9 @@ def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
         scores = scorer(trial)
     except (RepeatedArchitecture, CandidateRejected, NetworkNotReported):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        if _is_from_a_signal(error):
+            raise
         reason = f"{type(error).__name__}: {error}"
         if len(reason) > _LONGEST_REASON:
             reason = f"{reason[:_LONGEST_REASON]}…"
@@ -188,6 +193,13 @@ def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
         )
     checked = {name: _checked(name, value) for name, value in scores.items()}
     return {name: score for name, score in checked.items() if math.isfinite(score)}
+
+
+def _is_from_a_signal(error: BaseException) -> bool:
+    """Return whether a signal's handler raised ``error``, which then is about the process."""
+    handlers = map(signal.getsignal, signal.valid_signals())
+    codes = {getattr(handler, "__code__", None) for handler in handlers}
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _checked(name: str, value: Any) -> float:
