@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.rankings import BaseRanking, Learned, Ranking, as_ranking, explain
-from optuna_zerocost.records import History, stored_scores
+from optuna_zerocost.records import History, stored_bans, stored_scores
 from optuna_zerocost.samplers._chooser import Chooser
 from optuna_zerocost.samplers._mismatch import Comparison
 from optuna_zerocost.samplers._notices import Notices
@@ -289,6 +289,11 @@ class ZeroCostSampler(BaseSampler):
         text = explain(self._setup.ranking, history)
         if 0 < scored < len(complete):
             text = f"{scored} of {len(complete)} complete trials have scores.\n{text}"
+        if bans := stored_bans(study, self._setup.scorer.fingerprint):
+            text += (
+                f"\nLeft out, since scoring them ended a process: {len(bans)}, such as "
+                f"{dict(bans[0].asked.params)} ({bans[0].reason})."
+            )
         return Explanation(text)
 
 
