@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import copy
+import inspect
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,7 +21,7 @@ from optuna.pruners import BasePruner, HyperbandPruner
 from optuna.samplers import BaseSampler, GPSampler, GridSampler, PartialFixedSampler, TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage
 from optuna.study import Study, StudyDirection
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 __all__ = [
     "MAX_ATTRIBUTE_LENGTH",
@@ -34,8 +35,10 @@ __all__ = [
     "draws_are_given",
     "draws_are_optima",
     "evened_constraints",
+    "fail",
     "fixed_parameters",
     "innermost",
+    "is_being_asked",
     "is_trial",
     "is_within",
     "quiet",
@@ -71,6 +74,23 @@ def trial_id_of(trial: FrozenTrial) -> int:
 def is_trial(trial: object) -> bool:
     """Return whether ``trial`` is one that Optuna runs an objective with, whatever it claims."""
     return issubclass(type(trial), Trial)
+
+
+def is_being_asked() -> bool:
+    """Return whether the trial that a value is suggested for is still inside of ``Study.ask``.
+
+    That is so with ``ask(fixed_distributions)``: nobody has the trial yet, so nobody can tell it.
+    """
+    suggest, ask = Trial._suggest.__code__, inspect.unwrap(Study.ask).__code__
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code is not suggest:
+        frame = frame.f_back
+    return frame is not None and frame.f_back is not None and frame.f_back.f_code is ask
+
+
+def fail(study: Study, trial: FrozenTrial) -> None:
+    """Let a running trial end in failure, without a word to its sampler."""
+    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
 
 
 def whole_study(study: Study) -> Study:

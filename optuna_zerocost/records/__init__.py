@@ -37,6 +37,8 @@ from optuna_zerocost.records._pool import (
     Reject,
     hashed,
     merged,
+    store_bans,
+    stored_bans,
     stored_pools,
 )
 from optuna_zerocost.records._trial_order import (
@@ -89,7 +91,9 @@ __all__ = [
     "relation_of",
     "set_user_attributes",
     "sign_of",
+    "store_bans",
     "store_considered",
+    "stored_bans",
     "stored_pools",
     "stored_scores",
     "tournament_winner",

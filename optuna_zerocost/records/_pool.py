@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +18,17 @@ from optuna_zerocost.records._attributes import PREFIX
 from optuna_zerocost.records._candidate import ArchitectureKey, Candidate
 from optuna_zerocost.records._long_values import read_json, write_json
 
-__all__ = ["Piece", "Pool", "PoolStore", "Reject", "hashed", "merged", "stored_pools"]
+__all__ = [
+    "Piece",
+    "Pool",
+    "PoolStore",
+    "Reject",
+    "hashed",
+    "merged",
+    "store_bans",
+    "stored_bans",
+    "stored_pools",
+]
 
 Piece = tuple[int, int]
 """Numbers of the first draw of a piece, and of the first one after it."""
@@ -32,6 +43,11 @@ class Reject(NamedTuple):
 
     asked: Candidate
     reason: str
+
+    @property
+    def is_ban(self) -> bool:
+        """True if the process that scored it died or hung, so that no other should try."""
+        return bool(self.asked.params) and self.reason.startswith(("ProcessDied:", "ProcessHung:"))
 
 
 @dataclass(frozen=True)
@@ -177,6 +193,30 @@ def merged(pieces: Iterable[Pool]) -> Pool:
         draws, outside = draws + piece.draws, outside + piece.outside
         rejects += piece.rejects
     return Pool(list(distinct.values()), rejected, reason, draws, outside, rejects)
+
+
+def store_bans(study: Study, fingerprint: str, rejects: Iterable[Reject]) -> None:
+    """Store those of ``rejects`` by which a process of the scorer died or hung."""
+    storage, study_id = _compat.storage_of(study), _compat.study_id_of(study)
+    write = functools.partial(storage.set_study_system_attr, study_id)
+    for reject in rejects:
+        if reject.is_ban:
+            key = f"{_bans_prefix(fingerprint)}{hashed(repr(reject.asked.key)):016x}"
+            # As a pool's piece, choices that JSON cannot hold live in this process alone.
+            with contextlib.suppress(TypeError):
+                write_json(write, key, _encode(Pool([], 1, reject.reason, 1, rejects=[reject])))
+
+
+def stored_bans(study: Study, fingerprint: str) -> list[Reject]:
+    """Return the architectures by which processes of the scorer died or hung, with the reasons."""
+    attributes = _compat.storage_of(study).get_study_system_attrs(_compat.study_id_of(study))
+    pattern = re.compile(rf"{_bans_prefix(fingerprint)}[0-9a-f]{{16}}")
+    found = (read_json(attributes, key) for key in attributes if pattern.fullmatch(key))
+    return [reject for encoded in found if encoded for reject in _decode(encoded, (0, 1)).rejects]
+
+
+def _bans_prefix(fingerprint: str) -> str:
+    return f"{PREFIX}banned:{hashed(fingerprint):016x}:"
 
 
 def hashed(text: str) -> int:

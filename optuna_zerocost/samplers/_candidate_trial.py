@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.records import ArchitectureKey, architecture_key
-from optuna_zerocost.scoring import StandInTrial, StudyToRead
+from optuna_zerocost.scoring import CandidateRejected, StandInTrial, StudyToRead
 
 __all__ = ["CandidateTrial", "random_trial"]
 
@@ -33,6 +33,7 @@ class CandidateTrial(StandInTrial):
     The parameters of ``frozen`` grow with each suggestion, since some samplers read what was
     suggested before. Where ``draw_independent`` may read the global random states, it
     ``draws_globally``: a scorer that seeded them must then put them back around each draw.
+    What is in ``bans`` is rejected as soon as it is drawn, for the reason there.
     ``needs_no_score`` tells from an architecture's key whether a score would be in vain.
     """
 
@@ -59,6 +60,7 @@ class CandidateTrial(StandInTrial):
         self._draws_globally = draws_globally
         self._user_attrs = dict(frozen.user_attrs)
         self.around_draw = contextlib.nullcontext
+        self.bans: Mapping[ArchitectureKey, str] = {}
         self.needs_no_score: Callable[[ArchitectureKey], bool] = lambda key: False
 
     @property
@@ -86,11 +88,15 @@ class CandidateTrial(StandInTrial):
         self._go_on()
         if name in self._distributions:
             check_distribution_compatibility(self._distributions[name], distribution)
-            return self._suggested_params[name]
-        value = self._value_of(name, distribution)
-        self._suggested_params[name] = self._frozen.params[name] = value
-        self._distributions[name] = self._frozen.distributions[name] = distribution
-        return value
+        else:
+            value = self._value_of(name, distribution)
+            self._suggested_params[name] = self._frozen.params[name] = value
+            self._distributions[name] = self._frozen.distributions[name] = distribution
+        if self.bans:
+            key = architecture_key(self._suggested_params, self._distributions)
+            if key in self.bans:
+                raise CandidateRejected(self.bans[key])
+        return self._suggested_params[name]
 
     def _value_of(self, name: str, distribution: BaseDistribution) -> Any:
         if name in self._given:

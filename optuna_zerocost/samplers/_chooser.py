@@ -7,9 +7,20 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from optuna.distributions import BaseDistribution
+from optuna.study import Study
 
+from optuna_zerocost import _compat
 from optuna_zerocost.rankings import proposed_first
-from optuna_zerocost.records import Candidate, History, choose, claim_best
+from optuna_zerocost.records import (
+    ArchitectureKey,
+    Candidate,
+    History,
+    Reject,
+    choose,
+    claim_best,
+    store_bans,
+    stored_bans,
+)
 from optuna_zerocost.samplers._generation import CandidateGeneration
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._pool_source import PoolCache
@@ -33,6 +44,7 @@ class Chooser:
         self._notices = notices
         # The threads of one process claim one after the other.
         self._lock = threading.Lock()
+        self._bans: dict[int, dict[ArchitectureKey, str]] = {}
 
     def choose(self, snapshot: Snapshot, space: Mapping[str, BaseDistribution]) -> Choice | None:
         """Return the choice; ``None`` where the base sampler decides alone."""
@@ -49,6 +61,7 @@ class Chooser:
     ) -> Choice | None:
         """Take the best architecture of the pool that no other trial has, or will take."""
         pool = self._pools.get(snapshot)
+        self._ban(snapshot.study, pool.rejects)
         if not pool.candidates:
             # Where all is outside of the limits, the base sampler may find something within.
             if not pool.outside:
@@ -71,8 +84,9 @@ class Chooser:
 
         Where other workers have taken all of them meanwhile, others are drawn.
         """
+        bans = self._bans_of(snapshot.study)
         for attempt in range(_MOST_ATTEMPTS):
-            generation = CandidateGeneration(self._setup, snapshot, space, attempt)
+            generation = CandidateGeneration(self._setup, snapshot, space, bans, attempt)
             history = self._history(snapshot)
             found, options, drawn, total, at_random = generation.candidates(history, self._pools)
             if not options:
@@ -83,6 +97,7 @@ class Chooser:
                 break
             snapshot = snapshot.now()
         reasons = [proposal.reason for proposal in total.rejected]
+        self._ban(snapshot.study, total.as_pool().rejects)
         considered = [proposal.architecture for proposal in found]
         source, tally = "random" if at_random else "move", total.as_pool()
         if options:
@@ -99,6 +114,20 @@ class Chooser:
         answer = generation.answer(taken)
         shown = history if source == "move" else None
         return Choice(source, taken, answer, tally, reasons, considered, options, shown)
+
+    def _bans_of(self, study: Study) -> dict[ArchitectureKey, str]:
+        """Return what no process should score any more, as far as this one knows, and why."""
+        study_id = _compat.study_id_of(study)
+        if study_id not in self._bans:
+            stored = stored_bans(study, self._setup.scorer.fingerprint)
+            self._bans[study_id] = {reject.asked.key: reject.reason for reject in stored}
+        return self._bans[study_id]
+
+    def _ban(self, study: Study, rejects: Sequence[Reject]) -> None:
+        bans = self._bans_of(study)
+        new = [each for each in rejects if each.is_ban and each.asked.key not in bans]
+        bans.update({reject.asked.key: reject.reason for reject in new})
+        store_bans(study, self._setup.scorer.fingerprint, new)
 
     def _history(self, snapshot: Snapshot) -> History:
         return snapshot.history(self._setup.scorer.score_directions)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from optuna.distributions import BaseDistribution
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import Candidate, History, Pool, agree, chosen_key
+from optuna_zerocost.records import ArchitectureKey, Candidate, History, Pool, agree, chosen_key
 from optuna_zerocost.samplers._edits import mutations_of_parent
 from optuna_zerocost.samplers._judge import Judge
 from optuna_zerocost.samplers._pool_source import PoolCache
@@ -55,12 +55,13 @@ class CandidateGeneration:
         setup: Setup,
         snapshot: Snapshot,
         space: Mapping[str, BaseDistribution],
+        bans: Mapping[ArchitectureKey, str],
         attempt: int = 0,
     ) -> None:
         self._setup = setup
         self._attempt = f";{attempt}" if attempt else ""
         self._snapshot = snapshot
-        self._judge = Judge(setup.scorer, snapshot.known)
+        self._judge = Judge(setup.scorer, snapshot.known, bans)
         self._sources = Sources(setup.base_sampler, snapshot, space)
         self._rng = self._generator()
 

@@ -27,12 +27,19 @@ class Judge:
     """Tells the four fates apart, for one trial or one piece of a warmup's pool.
 
     Architectures that the study has met need no score, and what was measured of them is not
-    measured again: it is compared with the limits as they are now. If the study's are known by
+    measured again: it is compared with the limits as they are now. What is in ``bans`` is rejected
+    before it is built. If the study's are known by
     network, so are those of this judge: an architecture whose network was met is repeated.
     """
 
-    def __init__(self, scorer: BaseScorer, known: KnownArchitectures | None = None) -> None:
+    def __init__(
+        self,
+        scorer: BaseScorer,
+        known: KnownArchitectures | None = None,
+        bans: Mapping[ArchitectureKey, str] | None = None,
+    ) -> None:
         self._scorer = scorer
+        self._bans = bans or {}
         self._known = known or KnownArchitectures()
         self._seen: set[ArchitectureKey] = set()
         self._seen_networks: set[str] = set()
@@ -40,6 +47,7 @@ class Judge:
     def __call__(self, draw: Draw) -> Proposal:
         """Let the scorer ask for an architecture, and score it if that is worth it."""
         trial = draw.trial
+        trial.bans = self._bans
         trial.needs_no_score = lambda key: self._needs_no_score(key, trial.network)
         verdict = verdict_on(trial, self._scorer)
         candidate = verdict.candidate

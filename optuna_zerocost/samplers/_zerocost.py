@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.rankings import BaseRanking, Learned, Ranking, as_ranking, explain
-from optuna_zerocost.records import History, stored_scores
+from optuna_zerocost.records import History, stored_bans, stored_scores
 from optuna_zerocost.samplers._chooser import Chooser
 from optuna_zerocost.samplers._mismatch import Comparison
 from optuna_zerocost.samplers._notices import Notices
@@ -189,7 +189,17 @@ class ZeroCostSampler(BaseSampler):
         """Choose the trial's architecture; return its parameters besides the base sampler's own.
 
         This is the one place where an exception fails the trial, rather than leave it running.
+        Optuna does not see to that for a trial that is still asked for, nor for exceptions such as
+        a ``SystemExit`` of a signal's handler.
         """
+        try:
+            return self._chosen_space(study, trial)
+        except BaseException as error:
+            if not isinstance(error, (Exception, KeyboardInterrupt)) or _compat.is_being_asked():
+                _compat.fail(study, trial)
+            raise
+
+    def _chosen_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         trial_id = _compat.trial_id_of(trial)
         self._hand_over[trial_id] = None
         started = time.perf_counter()
@@ -281,6 +291,11 @@ class ZeroCostSampler(BaseSampler):
         text = explain(self._setup.ranking, history)
         if 0 < scored < len(complete):
             text = f"{scored} of {len(complete)} complete trials have scores.\n{text}"
+        if bans := stored_bans(study, self._setup.scorer.fingerprint):
+            text += (
+                f"\nLeft out, since scoring them ended a process: {len(bans)}, such as "
+                f"{dict(bans[0].asked.params)} ({bans[0].reason})."
+            )
         return Explanation(text)
 
 

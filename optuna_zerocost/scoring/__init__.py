@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from optuna_zerocost.scoring._evaluating import evaluate
 from optuna_zerocost.scoring._limited import LimitedScorer
 from optuna_zerocost.scoring._limits import Limits, OutsideLimits
 from optuna_zerocost.scoring._parallel import map_unordered
@@ -15,6 +16,7 @@ from optuna_zerocost.scoring._rejection import (
     CandidateRejected,
     NetworkNotReported,
     RepeatedArchitecture,
+    ScoringProcessError,
 )
 from optuna_zerocost.scoring._report_network import report_network
 from optuna_zerocost.scoring._scorer import (
@@ -22,7 +24,6 @@ from optuna_zerocost.scoring._scorer import (
     DrawingTrial,
     Scorer,
     as_scorer,
-    evaluate,
 )
 from optuna_zerocost.scoring._stand_in import StandInTrial, StudyToRead, TrialToScore
 
@@ -42,6 +43,7 @@ __all__ = [
     "ReducedTrainingScorer",
     "RepeatedArchitecture",
     "Scorer",
+    "ScoringProcessError",
     "StandInTrial",
     "StudyToRead",
     "TrialToScore",

@@ -83,7 +83,12 @@ class BuildingScorer(OnceScorer[Draft]):
         n_jobs: int | None,
         meter: NetworkMeter | None = None,
         meta: bool | None = None,
+        timeout: float | None = None,
     ) -> None:
+        if timeout is not None and not timeout > 0:
+            raise ValueError(
+                f"timeout is {timeout!r}, but it must be a number of seconds above 0, or None."
+            )
         if meta not in (None, True, False):
             raise TypeError(f"meta is {meta!r}, but it must be True, False or None.")
         if not callable(build_model):
@@ -97,6 +102,7 @@ class BuildingScorer(OnceScorer[Draft]):
         self._device = device
         self._seed = seed
         self.n_jobs = n_jobs
+        self.timeout = timeout
         self._meter = meter
         limited = () if meter is None else meter.limits.names
         self._builder = NetworkBuilder(

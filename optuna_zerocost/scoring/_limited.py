@@ -64,6 +64,7 @@ class LimitedScorer(OnceScorer[Any]):
             self.score_names = self._scorer.score_names
             self.score_directions = self._scorer.score_directions
             self.n_jobs = self._scorer.n_jobs
+            self.timeout = self._scorer.timeout
 
     def _make(self, trial: Any) -> Any:
         return trial, self._maker(trial)

@@ -74,10 +74,15 @@ class ModelScorer(BuildingScorer):
         n_jobs: Number of processes that score a warmup's candidates, one torch thread each; ``-1``
             for one a core, ``None`` for what ``joblib.parallel_config`` says. They import the
             script that they are started from, so it needs ``if __name__ == "__main__":``.
+        timeout: Seconds that the scoring of one network may take in a sampler or a pruner. With
+            it, all of that is done in a process apart, one for each that scores, also with
+            ``n_jobs=1`` and after the warmup, since a process that hangs can only be ended from
+            outside: an architecture by which it dies or hangs twice is rejected. Builder, losses
+            and batch are sent there as to joblib's processes.
 
     Raises:
-        ValueError: If no proxy and no limit is given or a proxy is unknown, or ``batch`` is not a
-            pair, or ``None`` although something runs on it.
+        ValueError: If no proxy and no limit is given or a proxy is unknown, ``batch`` is not a
+            pair, or ``None`` although something runs on it, or ``timeout`` is not above 0.
     """
 
     def __init__(
@@ -94,6 +99,7 @@ class ModelScorer(BuildingScorer):
         seed: int = 0,
         n_jobs: int | None = 1,
         meta: bool | None = None,
+        timeout: float | None = None,
     ) -> None:
         if isinstance(proxies, (str, _proxies.Proxy)):
             proxies = (proxies,)
@@ -133,7 +139,13 @@ class ModelScorer(BuildingScorer):
         if limits is not None:
             meter = NetworkMeter(limits, loss_fn=loss_fn, forward_fn=forward_fn, seed=seed)
         super().__init__(
-            build_model, device=device, seed=seed, n_jobs=n_jobs, meter=meter, meta=meta
+            build_model,
+            device=device,
+            seed=seed,
+            n_jobs=n_jobs,
+            meter=meter,
+            meta=meta,
+            timeout=timeout,
         )
         self._proxies = asked
         self.score_names = tuple(proxy.name for proxy in described)
@@ -162,6 +174,7 @@ class ModelScorer(BuildingScorer):
         seed: int = 0,
         n_jobs: int | None = 1,
         meta: bool | None = False,
+        timeout: float | None = None,
     ) -> ModelScorer:
         """Return a scorer of the networks that an objective makes, without a builder.
 
@@ -185,6 +198,7 @@ class ModelScorer(BuildingScorer):
             n_jobs: Number of processes that score a warmup's candidates.
             meta: Whether the objective may be run on the meta device first. Not by default: data
                 that it loads once would stay there.
+            timeout: Seconds that one candidate may take, in a process apart.
 
         Raises:
             ValueError: As for :class:`ModelScorer`.
@@ -203,6 +217,7 @@ class ModelScorer(BuildingScorer):
             seed=seed,
             n_jobs=n_jobs,
             meta=meta,
+            timeout=timeout,
         )
         scorer._objective = source
         return scorer

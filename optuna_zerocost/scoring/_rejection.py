@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["CandidateRejected", "NetworkNotReported", "RepeatedArchitecture"]
+__all__ = [
+    "CandidateRejected",
+    "NetworkNotReported",
+    "RepeatedArchitecture",
+    "ScoringProcessError",
+]
 
 
 class CandidateRejected(Exception):
@@ -15,3 +20,7 @@ class RepeatedArchitecture(Exception):
 
 class NetworkNotReported(TypeError):
     """Raised where an objective seems to report no network at all, for no candidate."""
+
+
+class ScoringProcessError(RuntimeError):
+    """Raised where the processes that score die again and again, or cannot be started."""

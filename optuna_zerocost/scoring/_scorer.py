@@ -1,25 +1,16 @@
-"""The protocol of scorers, and the one way in which the package calls them."""
+"""The protocol of scorers, and all that one may have."""
 
 from __future__ import annotations
 
 import abc
 import contextlib
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from optuna_zerocost.records import Candidate, fingerprint_of, is_score_name, qualified_name
+from optuna_zerocost.records import Candidate, fingerprint_of, qualified_name
 from optuna_zerocost.scoring._limits import Limits
-from optuna_zerocost.scoring._rejection import (
-    CandidateRejected,
-    NetworkNotReported,
-    RepeatedArchitecture,
-)
 
-__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "as_scorer", "evaluate"]
-
-# Reasons are stored, and some errors quote half a traceback.
-_LONGEST_REASON = 500
+__all__ = ["BaseScorer", "DrawingTrial", "Scorer", "as_scorer"]
 
 
 @runtime_checkable
@@ -52,12 +43,15 @@ class BaseScorer(abc.ABC):
             that it returns.
         n_jobs: Number of processes that score a warmup, see ``joblib.Parallel``; ``None`` for
             what ``joblib.parallel_config`` says.
+        timeout: Seconds that the scoring of one candidate may take; it then happens in a process
+            apart, which may also die. ``None`` for no such process.
     """
 
     score_names: Sequence[str] | None = None
     score_directions: Mapping[str, str] = {}  # noqa: RUF012
     limits: Limits | None = None
     n_jobs: int | None = 1
+    timeout: float | None = None
 
     @abc.abstractmethod
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
@@ -95,6 +89,7 @@ class _AnyScorer(BaseScorer):
         self.score_directions = dict(getattr(scorer, "score_directions", {}))
         self.limits = getattr(scorer, "limits", None)
         self.n_jobs = getattr(scorer, "n_jobs", 1)
+        self.timeout = getattr(scorer, "timeout", None)
 
     def __repr__(self) -> str:
         return repr(self._scorer)
@@ -157,49 +152,3 @@ class DrawingTrial:
         A scorer may then raise :class:`RepeatedArchitecture` and save the work.
         """
         return False
-
-
-def evaluate(scorer: Scorer, trial: Any) -> dict[str, float]:
-    """Call ``scorer`` and return its scores as finite floats (storages accept no NumPy scalars).
-
-    A score that is not finite is left out.
-
-    Raises:
-        CandidateRejected: If the scorer raised.
-        NetworkNotReported: If it runs an objective that reports no network.
-        RepeatedArchitecture: If the scorer gave up since the architecture is known.
-        TypeError: If the scorer does not return a mapping of names to numbers.
-        ValueError: If a score has a name that the package uses itself.
-    """
-    try:
-        scores = scorer(trial)
-    except (RepeatedArchitecture, CandidateRejected, NetworkNotReported):
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        if len(reason) > _LONGEST_REASON:
-            reason = f"{reason[:_LONGEST_REASON]}…"
-        raise CandidateRejected(reason) from error
-    if not isinstance(scores, Mapping):
-        raise TypeError(
-            f"The scorer returned {scores!r} ({type(scores).__name__}), but the sampler needs a "
-            "mapping from names to numbers. Return for example {'my_score': 0.5}, or {} where no "
-            "score is defined."
-        )
-    checked = {name: _checked(name, value) for name, value in scores.items()}
-    return {name: score for name, score in checked.items() if math.isfinite(score)}
-
-
-def _checked(name: str, value: Any) -> float:
-    if not is_score_name(name):
-        raise ValueError(
-            f"The scorer returned a score called {name!r}, but the trial attribute "
-            f"'zerocost:{name}' is written by the package itself. Choose another name."
-        )
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise TypeError(
-            f"The scorer returned {value!r} ({type(value).__name__}) as {name!r}, but a score "
-            "must be a real number. Convert it with float() in the scorer."
-        ) from None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from optuna.trial import FixedTrial
 
 from optuna_zerocost import LimitedScorer, Limits, OutsideLimits, Scorer
-from optuna_zerocost.scoring._scorer import evaluate
+from optuna_zerocost.scoring import evaluate
 from tests.spaces import SPACES
 
 positive = st.floats(1e-3, 1e9)
