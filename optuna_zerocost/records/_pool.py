@@ -150,13 +150,16 @@ class PoolStore:
         """Say that ``worker`` is at ``piece``."""
         self._write(f"{self.key_of(piece)}:announced", worker)
 
-    def write(self, key: str, scored: Pool) -> None:
-        """Store a piece under its :meth:`key_of`; the seed may be another one by now."""
+    def write(self, key: str, scored: Pool, scored_by: str) -> None:
+        """Store a piece under its :meth:`key_of`; the seed may be another one by now.
+
+        And by what it was scored, see ``ScoredBy.key``.
+        """
         self._own[key] = scored
         # Choices that JSON cannot hold (classes, say) live in this process alone; Optuna warns
         # of them, and a study with such choices has no other workers.
         with contextlib.suppress(TypeError):
-            write_json(self._write, key, _encode(scored))
+            write_json(self._write, key, {**_encode(scored), "scored_by": scored_by})
 
     def _write(self, key: str, value: Any) -> None:
         self._storage.set_study_system_attr(self._study_id, key, value)

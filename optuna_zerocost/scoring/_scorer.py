@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import functools
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from optuna_zerocost.records import Candidate, fingerprint_of, is_score_name, qualified_name
+from optuna_zerocost.records import (
+    Candidate,
+    ScoredBy,
+    digested,
+    fingerprint_of,
+    is_score_name,
+)
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._rejection import (
     CandidateRejected,
@@ -52,12 +60,15 @@ class BaseScorer(abc.ABC):
             that it returns.
         n_jobs: Number of processes that score a warmup, see ``joblib.Parallel``; ``None`` for
             what ``joblib.parallel_config`` says.
+        is_cheap: Whether a few architectures may be scored again when a study is resumed, to see
+            whether the scores are what they were.
     """
 
     score_names: Sequence[str] | None = None
     score_directions: Mapping[str, str] = {}  # noqa: RUF012
     limits: Limits | None = None
     n_jobs: int | None = 1
+    is_cheap: bool = True
 
     @abc.abstractmethod
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
@@ -67,9 +78,20 @@ class BaseScorer(abc.ABC):
     def fingerprint(self) -> str:
         """A string that changes when the scores would.
 
-        Workers whose scorers have the same one share one warmup. Default: the qualified name.
+        Workers whose scorers have the same one share one warmup. Default: the name of the class,
+        and a digest of its code and of what the scorer holds when this is asked first.
         """
-        return qualified_name(self)
+        return digested(self)
+
+    @property
+    def determinants(self) -> Mapping[str, str]:
+        """What the scores depend on: a name for each part, and a digest of it."""
+        return {"scorer": self.fingerprint}
+
+    @property
+    def scored_by(self) -> ScoredBy:
+        """What is stored with scores: what they depend on, and versions."""
+        return ScoredBy(self.determinants, _versions())
 
     def remember(self, candidates: Iterable[Candidate]) -> None:  # noqa: B027  (optional)
         """Take scores that another process or an earlier run computed."""
@@ -95,6 +117,7 @@ class _AnyScorer(BaseScorer):
         self.score_directions = dict(getattr(scorer, "score_directions", {}))
         self.limits = getattr(scorer, "limits", None)
         self.n_jobs = getattr(scorer, "n_jobs", 1)
+        self.is_cheap = getattr(scorer, "is_cheap", True)
 
     def __repr__(self) -> str:
         return repr(self._scorer)
@@ -102,7 +125,7 @@ class _AnyScorer(BaseScorer):
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
         return self._scorer(trial)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         return fingerprint_of(self._scorer)
 
@@ -117,6 +140,14 @@ class _AnyScorer(BaseScorer):
     def prepare_worker(self) -> None:
         if prepare := getattr(self._scorer, "prepare_worker", None):
             prepare()
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for name in ("torch", "optuna_zerocost"):
+        if (version := getattr(sys.modules.get(name), "__version__", None)) is not None:
+            found[name] = str(version)
+    return found
 
 
 def as_scorer(scorer: Scorer) -> BaseScorer:
