@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import warnings
 from collections.abc import Iterable
 
@@ -48,6 +49,8 @@ class Provenance:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._checked: set[int] = set()
+        # The threads of one process say it once.
+        self._lock = threading.Lock()
 
     def check(self, study: Study) -> None:
         """Compare what is stored with the scorer, the first time; store what scores from now on.
@@ -55,9 +58,12 @@ class Provenance:
         Raises:
             OtherScorerError: If scores are another scorer's, and this was asked for.
         """
-        study_id = _compat.study_id_of(study)
-        if study_id in self._checked:
-            return
+        with self._lock:
+            if _compat.study_id_of(study) not in self._checked:
+                self._check(study)
+                self._checked.add(_compat.study_id_of(study))
+
+    def _check(self, study: Study) -> None:
         own = self._setup.scorer.scored_by
         others = other_scorers(study, own)
         differing = [other for other in others if own.differences(other)]
@@ -66,7 +72,6 @@ class Provenance:
                 f"{_found(study, own, differing)} Make the scorer as it was, begin another study, "
                 "or pass other_scorer='warn' to have new scores beside those."
             )
-        self._checked.add(study_id)
         own.store(study)
         if differing:
             warnings.warn(

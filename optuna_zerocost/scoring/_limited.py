@@ -65,6 +65,7 @@ class LimitedScorer(OnceScorer[Any]):
             self.score_names = self._scorer.score_names
             self.score_directions = self._scorer.score_directions
             self.n_jobs = self._scorer.n_jobs
+            self.is_cheap = self._scorer.is_cheap
 
     def _make(self, trial: Any) -> Any:
         return trial, self._maker(trial)

@@ -21,7 +21,13 @@ from optuna_zerocost import (
     ZeroCostPruner,
     ZeroCostSampler,
 )
-from optuna_zerocost.records import comparable, other_scorers, scored_by, stored_scores
+from optuna_zerocost.records import (
+    comparable,
+    other_scorers,
+    scored_by,
+    stored_pools,
+    stored_scores,
+)
 from optuna_zerocost.samplers import OtherScorerError
 from optuna_zerocost.scoring import _scorer, as_scorer
 
@@ -77,6 +83,11 @@ def test_scores_of_an_edited_builder_are_not_used(storage: str) -> None:
     for trial in study.trials:
         factor = 1 if trial.number < 4 else 3
         assert trial.user_attrs["zerocost:params"] == 5 * factor * trial.params["width"]
+    small, large = (
+        sorted(candidate.params["width"] for candidate in pool.candidates)
+        for pool in stored_pools(study)
+    )
+    assert small == large  # an edit changes scores, and no draw
     seen = comparable(study.trials, edited.scored_by.key)
     assert [bool(stored_scores(trial.user_attrs)) for trial in seen] == [False] * 4 + [True] * 3
     assert "3 of 7 complete trials have scores" in study.sampler.explain(study)  # type: ignore[attr-defined]
