@@ -63,8 +63,17 @@ class Provenance:
                 self._check(study)
                 self._checked.add(_compat.study_id_of(study))
 
+    def note(self, study: Study) -> None:
+        """Store what scores a trial whose parameters were all given, and nothing was chosen."""
+        if _compat.study_id_of(study) not in self._checked:
+            self._setup.scorer.scored_by.store(study)
+
     def _check(self, study: Study) -> None:
         own = self._setup.scorer.scored_by
+        if self._setup.other_scorer == "warn":
+            own.store(
+                study
+            )  # first: of two workers that begin at once, one at least sees the other
         others = other_scorers(study, own)
         differing = [other for other in others if own.differences(other)]
         if differing and self._setup.other_scorer == "raise":

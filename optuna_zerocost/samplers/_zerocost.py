@@ -275,6 +275,7 @@ class ZeroCostSampler(BaseSampler):
         And compare what was trained with what was scored.
         """
         if state in (TrialState.COMPLETE, TrialState.PRUNED):
+            self._provenance.note(study)
             score_afterwards(self._setup, study, trial, self._notices)
         self._comparison.make(study, trial, state)
         self._hand_over.pop(_compat.trial_id_of(trial), None)

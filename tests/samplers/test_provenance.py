@@ -235,3 +235,22 @@ def test_pieces_of_a_pool_say_by_what_they_were_scored(storage: str) -> None:
     pieces = [key for key in attributes if key.endswith("-1")]
     assert pieces
     assert all(scorer.scored_by.key in attributes[key] for key in pieces)
+
+
+def test_a_trial_whose_parameters_were_all_given_says_it_too(storage: str) -> None:
+    scorer, another = ModelScorer(builder(1), BATCH), ModelScorer(builder(2), BATCH)
+    study = study_with(storage, scorer)
+    study.enqueue_trial({"width": 3})
+    study.optimize(objective, 1)
+    assert scored_by(study.trials[0]) == scorer.scored_by.key
+    assert other_scorers(study, another.scored_by) == [scorer.scored_by]
+
+
+def test_a_plain_function_whose_closure_differs_is_another(storage: str) -> None:
+    def scorer_of(weights: torch.Tensor) -> Callable[[Any], dict[str, float]]:
+        return lambda trial: {"size": float(weights.sum()) * objective(trial)}
+
+    study_with(storage, scorer_of(torch.ones(2))).optimize(objective, 2)
+    study_with(storage, scorer_of(torch.ones(2))).optimize(objective, 1)
+    with pytest.warns(UserWarning, match="the scorer's code or what it holds is another"):
+        study_with(storage, scorer_of(torch.zeros(2))).optimize(objective, 1)
