@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
+from optuna_zerocost.records import without_address
 from optuna_zerocost.scoring import Scorer, as_scorer
 
-__all__ = ["WithPool"]
+__all__ = ["WithPool", "named_with_module"]
+
+
+def named_with_module(value: Any) -> str:
+    """Return where a function, or an object's class, is defined; a partial's with its arguments.
+
+    Pools of stored results were drawn by such names.
+    """
+    if isinstance(value, functools.partial):
+        bound = [*map(_described, value.args)]
+        bound += [f"{name}={_described(each)}" for name, each in value.keywords.items()]
+        return f"{named_with_module(value.func)}({', '.join(bound)})"
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _described(value: Any) -> str:
+    return named_with_module(value) if callable(value) else without_address(repr(value))
 
 
 class WithPool:

@@ -13,6 +13,8 @@ from optuna_zerocost.records import (
     History,
     architecture_of,
     chosen_values,
+    comparable,
+    scored_by,
     stored_pools,
 )
 from optuna_zerocost.scoring import BaseScorer
@@ -40,7 +42,10 @@ class Evidence:
         self, study: Study, trial: FrozenTrial, scorer: BaseScorer, is_enough: IsEnough
     ) -> None:
         self._is_enough = is_enough
-        others = [other for other in _compat.all_trials(study) if other.number != trial.number]
+        # Where a sampler has scored the trial, by that one's; another scorer's are not compared.
+        key = scored_by(trial) or scorer.scored_by.key
+        others = comparable(_compat.all_trials(study), key)
+        others = [other for other in others if other.number != trial.number]
         self.history = History(
             trials=[other for other in others if other.state.is_finished()],
             directions=(study.direction,),

@@ -21,7 +21,9 @@ from optuna_zerocost.records import (
     architecture_of,
     choose,
     chosen_values,
+    mark,
     oriented_scores,
+    scored_by,
     set_user_attributes,
 )
 from optuna_zerocost.scoring import (
@@ -221,6 +223,9 @@ class ZeroCostPruner(BasePruner):
         if self._is_enough(candidate.scores):
             return candidate
         candidate = evidence.find(candidate) or self._evaluate(study, trial)
+        if scored_by(trial) is None:
+            self._scorer.scored_by.store(study)
+            mark(study, trial, self._scorer.scored_by.key)
         set_user_attributes(study, trial, candidate.scores)
         if chosen_values(trial) is None:
             choose(study, trial, candidate)

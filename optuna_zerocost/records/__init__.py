@@ -22,12 +22,8 @@ from optuna_zerocost.records._candidate import (
 )
 from optuna_zerocost.records._choices import architecture_of, choose, chosen_key, claim_best
 from optuna_zerocost.records._considered import considered_scores, store_considered
-from optuna_zerocost.records._fingerprint import (
-    described,
-    fingerprint_of,
-    qualified_name,
-    without_address,
-)
+from optuna_zerocost.records._digest import digest_of, first_digest_of, name_of, without_address
+from optuna_zerocost.records._fingerprint import digested, fingerprint_of
 from optuna_zerocost.records._known import KnownArchitectures, chosen_values
 from optuna_zerocost.records._oriented_scores import oriented_scores, parse_name
 from optuna_zerocost.records._pool import (
@@ -40,6 +36,14 @@ from optuna_zerocost.records._pool import (
     store_bans,
     stored_bans,
     stored_pools,
+)
+from optuna_zerocost.records._scored_by import (
+    ScoredBy,
+    comparable,
+    is_scored_by,
+    mark,
+    other_scorers,
+    scored_by,
 )
 from optuna_zerocost.records._trial_order import (
     Outcome,
@@ -70,6 +74,7 @@ __all__ = [
     "PoolStore",
     "Reject",
     "Relation",
+    "ScoredBy",
     "agree",
     "architecture_key",
     "architecture_of",
@@ -78,17 +83,24 @@ __all__ = [
     "chosen_values",
     "claim_best",
     "considered_scores",
-    "described",
+    "comparable",
+    "digest_of",
+    "digested",
     "fingerprint_of",
     "finished_in_order",
+    "first_digest_of",
     "hashed",
     "is_score_name",
+    "is_scored_by",
+    "mark",
     "merged",
+    "name_of",
     "oriented_scores",
+    "other_scorers",
     "outcome_of",
     "parse_name",
-    "qualified_name",
     "relation_of",
+    "scored_by",
     "set_user_attributes",
     "sign_of",
     "store_bans",

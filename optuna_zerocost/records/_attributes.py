@@ -91,6 +91,8 @@ HIDDEN_ATTRIBUTES: Mapping[str, str] = {
     "chosen": "trial: the architecture that a sampler has chosen for it",
     "hyperparameters": "trial: its other parameters, where they were chosen with it",
     "considered": "trial: the scores of what it was chosen among, in rising order",
+    "scored_by": "trial: what its scores were computed by, the end of the name of one of these",
+    "scorer:<scored_by>": "study: digests of what scores depend on, and versions",
     "trained": "trial: what the network is like that `report_network` was told of",
     "parent": "trial: number of the trial that it is a mutation of (`AgingEvolutionSampler`)",
     "warmup:<scorer>:seed": "study: the seed of a warmup's pool",

@@ -37,6 +37,9 @@ _PIECE_KEY = re.compile(
     rf"(?P<pool>{PREFIX}warmup:[0-9a-f]{{16}}:[0-9a-f]{{16}}):(?P<start>\d+)-(?P<stop>\d+)"
 )
 
+# How the fingerprint of a scorer ends that has none of its own.
+_DIGEST = re.compile(r":[0-9a-f]{16}$")
+
 
 class Reject(NamedTuple):
     """A draw that the scorer rejected: what it had asked for by then, and the reason."""
@@ -115,7 +118,9 @@ class PoolStore:
         self._study_id = _compat.study_id_of(study)
         self._prefix = _prefix(fingerprint, fixed)
         proposed = study.study_name if seed is None else seed
-        self.seed = hashed(f"{_identity(fingerprint, fixed)};{proposed}")
+        # Without the digest: after an edit of the scorer's code the same architectures are drawn.
+        drawn_for = _DIGEST.sub("", fingerprint)
+        self.seed = hashed(f"{_identity(drawn_for, fixed)};{proposed}")
         self._attributes: Mapping[str, Any] = {}
         self._own: dict[str, Pool] = {}
         self.refresh()
@@ -166,13 +171,16 @@ class PoolStore:
         """Say that ``worker`` is at ``piece``."""
         self._write(f"{self.key_of(piece)}:announced", worker)
 
-    def write(self, key: str, scored: Pool) -> None:
-        """Store a piece under its :meth:`key_of`; the seed may be another one by now."""
+    def write(self, key: str, scored: Pool, scored_by: str) -> None:
+        """Store a piece under its :meth:`key_of`; the seed may be another one by now.
+
+        And by what it was scored, see ``ScoredBy.key``.
+        """
         self._own[key] = scored
         # Choices that JSON cannot hold (classes, say) live in this process alone; Optuna warns
         # of them, and a study with such choices has no other workers.
         with contextlib.suppress(TypeError):
-            write_json(self._write, key, _encode(scored))
+            write_json(self._write, key, {**_encode(scored), "scored_by": scored_by})
 
     def _write(self, key: str, value: Any) -> None:
         self._storage.set_study_system_attr(self._study_id, key, value)

@@ -6,11 +6,13 @@ from optuna_zerocost.algorithms import (
     RelationPredictorSampler,
 )
 from optuna_zerocost.samplers._pool_source import PoolSource
+from optuna_zerocost.samplers._provenance import OtherScorerError
 from optuna_zerocost.samplers._warmup import Warmup
 from optuna_zerocost.samplers._zerocost import ZeroCostSampler
 
 __all__ = [
     "AgingEvolutionSampler",
+    "OtherScorerError",
     "PoolSource",
     "ReinforceSampler",
     "RelationPredictorSampler",

@@ -164,7 +164,7 @@ class PoolSource:
             tasks = self._missing(worker, pieces, progress)
             is_complete = True
             for key, scored in map_unordered(_score_piece, self._scorer, tasks):
-                self._store.write(key, scored)
+                self._store.write(key, scored, self._scorer.scored_by.key)
                 is_complete = False
         self._store.refresh()
         return merged(map(self._store.read, pieces))

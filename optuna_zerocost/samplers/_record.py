@@ -17,6 +17,8 @@ from optuna_zerocost.records import (
     Candidate,
     KnownArchitectures,
     chosen_key,
+    comparable,
+    mark,
     set_user_attributes,
     store_considered,
     stored_scores,
@@ -61,6 +63,7 @@ def record_choice(
         "rejected": tally.rejected + tally.outside,
         "seconds": time.perf_counter() - started,
     }
+    mark(study, trial, setup.scorer.scored_by.key)
     set_user_attributes(study, trial, {**attributes, **notes})
 
 
@@ -79,6 +82,7 @@ def score_afterwards(setup: Setup, study: Study, trial: FrozenTrial, notices: No
             notices.not_scored(trial, proposal.reason)
         else:
             attributes |= proposal.candidate.scores
+            mark(study, trial, setup.scorer.scored_by.key)
             if proposal.candidate.network is not None:
                 attributes["network"] = proposal.candidate.network
             if setup.limits is not None:
@@ -98,7 +102,8 @@ def _judged(setup: Setup, study: Study, trial: FrozenTrial) -> Proposal:
     if key is not None and names is not None:
         measured = setup.limits.names if setup.limits is not None else ()
         needed = [*names, *(name for name in measured if name not in names)]
-        scores = KnownArchitectures(_compat.all_trials(study)).scores_of(key, needed)
+        trials = comparable(_compat.all_trials(study), setup.scorer.scored_by.key)
+        scores = KnownArchitectures(trials).scores_of(key, needed)
         if scores and len(scores) == len(needed):
             own = trial.user_attrs.get(NETWORK)
             scored = Candidate(trial.params, trial.distributions, scores, own)

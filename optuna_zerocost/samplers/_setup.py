@@ -34,6 +34,7 @@ class Setup:
     moves: Moves
     random_share: float
     seed: int | None
+    other_scorer: Literal["warn", "raise"] = "warn"
 
     def __post_init__(self) -> None:
         moves, share = self.moves, self.random_share
@@ -43,6 +44,11 @@ class Setup:
                 f"moves is {moves!r}, but it is how often the base sampler is asked for a trial: "
                 "an integer of at least 1. With moves=1 its suggestion is used as it is; with "
                 "moves='neighbours' all one-edit neighbours of a parent are candidates."
+            )
+        if self.other_scorer not in ("warn", "raise"):
+            raise ValueError(
+                f"other_scorer is {self.other_scorer!r}, but it must be 'warn', to go on with new "
+                "scores beside those of another scorer, or 'raise'."
             )
         if not 0.0 <= share <= 1.0:
             raise ValueError(

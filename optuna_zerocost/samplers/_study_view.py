@@ -19,7 +19,13 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
-from optuna_zerocost.records import CONSTRAINT, History, KnownArchitectures, chosen_key
+from optuna_zerocost.records import (
+    CONSTRAINT,
+    History,
+    KnownArchitectures,
+    chosen_key,
+    comparable,
+)
 from optuna_zerocost.scoring import StudyToRead
 
 __all__ = ["Snapshot", "StudyView"]
@@ -63,7 +69,8 @@ class Snapshot:
     """The contents of a study at the moment when the drawing for one trial begins.
 
     Its architectures are known ``by_network`` if the ranking goes by the scores alone. What is
-    ``fixed`` for the trial is so by a ``PartialFixedSampler``.
+    ``fixed`` for the trial is so by a ``PartialFixedSampler``. Scores that were not
+    ``scored_by`` the scorer of this key are not in it.
     """
 
     def __init__(
@@ -73,12 +80,14 @@ class Snapshot:
         *,
         by_network: bool = False,
         fixed: Mapping[str, Any] | None = None,
+        scored_by: str | None = None,
     ) -> None:
+        self._scored_by = scored_by
         self._by_network = by_network
         self.fixed = dict(fixed or {})
         self.study = study
         self.trial = trial
-        self.all_trials = _compat.evened_constraints(_compat.all_trials(study), CONSTRAINT)
+        self.all_trials = self._shown(_compat.all_trials(study))
         # Read again: `before_trial` may have written after the trial was handed out.
         self.system_attrs = _compat.storage_of(study).get_trial_system_attrs(
             _compat.trial_id_of(trial)
@@ -87,13 +96,24 @@ class Snapshot:
         self.visible_trials = (
             self.all_trials
             if type(study) is Study
-            else _compat.evened_constraints(study.get_trials(deepcopy=False), CONSTRAINT)
+            else self._shown(study.get_trials(deepcopy=False))
         )
         self.considered: list[FrozenTrial] = []
 
     def now(self) -> Snapshot:
         """Return what the study holds by now."""
-        return Snapshot(self.study, self.trial, by_network=self._by_network, fixed=self.fixed)
+        return Snapshot(
+            self.study,
+            self.trial,
+            by_network=self._by_network,
+            fixed=self.fixed,
+            scored_by=self._scored_by,
+        )
+
+    def _shown(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        if self._scored_by is not None:
+            trials = comparable(trials, self._scored_by)
+        return _compat.evened_constraints(trials, CONSTRAINT)
 
     @property
     def enqueued(self) -> dict[str, Any]:

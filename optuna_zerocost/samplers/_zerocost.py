@@ -13,11 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from optuna_zerocost import _compat
 from optuna_zerocost.rankings import BaseRanking, Learned, Ranking, as_ranking, explain
-from optuna_zerocost.records import History, stored_bans, stored_scores
+from optuna_zerocost.records import History, comparable, stored_bans, stored_scores
 from optuna_zerocost.samplers._chooser import Chooser
 from optuna_zerocost.samplers._mismatch import Comparison
 from optuna_zerocost.samplers._notices import Notices
 from optuna_zerocost.samplers._pool_source import PoolCache
+from optuna_zerocost.samplers._provenance import Provenance
 from optuna_zerocost.samplers._record import record_choice, score_afterwards
 from optuna_zerocost.samplers._setup import DEFAULT_MOVES, Setup
 from optuna_zerocost.samplers._study_view import Snapshot, StudyView
@@ -104,6 +105,10 @@ class ZeroCostSampler(BaseSampler):
         seed: Seeds the warmup, the random choices and the default base sampler. Workers of one
             study may use different seeds: the first one to arrive decides about the warmup.
             Default: these depend on the study's name.
+        other_scorer: What becomes of a study that holds scores of another scorer: its builder's
+            code, loss, minibatch or proxies differ. ``"warn"``: new scores are stored beside
+            those, which are left out of account, and a warning says so once. ``"raise"``: an
+            ``OtherScorerError`` ends the run. Where only versions differ, this is just logged.
 
     Raises:
         ValueError: If there are several scores but no ranking and ``moves=1``, with a warmup or
@@ -122,6 +127,7 @@ class ZeroCostSampler(BaseSampler):
         moves: int | Literal["neighbours"] | None = None,
         random_share: float = 0.0,
         seed: int | None = None,
+        other_scorer: Literal["warn", "raise"] = "warn",
     ) -> None:
         whole = as_scorer(scorer)
         if base_sampler is not None and not isinstance(base_sampler, BaseSampler):
@@ -148,7 +154,9 @@ class ZeroCostSampler(BaseSampler):
         if warmup is _DEFAULT_WARMUP and chosen.sources is not None:
             warmup = _SHORT_WARMUP
         base_sampler = base_sampler or _compat.default_base_sampler(seed)
-        self._setup = Setup(whole, base_sampler, chosen, warmup, moves, random_share, seed)
+        self._setup = Setup(
+            whole, base_sampler, chosen, warmup, moves, random_share, seed, other_scorer
+        )
         self._set_transient_state()
 
     def _set_transient_state(self) -> None:
@@ -159,6 +167,7 @@ class ZeroCostSampler(BaseSampler):
         pools = PoolCache(self._setup, self._notices)
         self._chooser = Chooser(self._setup, pools, self._notices)
         self._comparison = Comparison(self._setup.scorer, self._notices)
+        self._provenance = Provenance(self._setup)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_setup": self._setup}
@@ -202,9 +211,16 @@ class ZeroCostSampler(BaseSampler):
     def _chosen_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         trial_id = _compat.trial_id_of(trial)
         self._hand_over[trial_id] = None
+        self._provenance.check(study)
         started = time.perf_counter()
         fixed = _compat.fixed_parameters(self.base_sampler, within=self, study=study)
-        snapshot = Snapshot(study, trial, by_network=self._setup.ranking.by_network, fixed=fixed)
+        snapshot = Snapshot(
+            study,
+            trial,
+            by_network=self._setup.ranking.by_network,
+            fixed=fixed,
+            scored_by=self._setup.scorer.scored_by.key,
+        )
         if not self._setup.opens(snapshot) and not self._setup.has_moves:
             return self.base_sampler.infer_relative_search_space(study, trial)
         space = self.base_sampler.infer_relative_search_space(
@@ -271,6 +287,7 @@ class ZeroCostSampler(BaseSampler):
         And compare what was trained with what was scored.
         """
         if state in (TrialState.COMPLETE, TrialState.PRUNED):
+            self._provenance.note(study)
             score_afterwards(self._setup, study, trial, self._notices)
         self._comparison.make(study, trial, state)
         self._hand_over.pop(_compat.trial_id_of(trial), None)
@@ -284,7 +301,7 @@ class ZeroCostSampler(BaseSampler):
         would have been chosen without them. With several objectives, for the first. A notebook
         shows it formatted.
         """
-        trials = study.get_trials(deepcopy=False)
+        trials = comparable(study.get_trials(deepcopy=False), self._setup.scorer.scored_by.key)
         history = History.of(trials, study.directions, self._setup.scorer.score_directions)
         complete = [t for t in history.trials if t.state == TrialState.COMPLETE]
         scored = sum(bool(stored_scores(t.user_attrs)) for t in complete)

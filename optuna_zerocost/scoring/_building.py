@@ -5,17 +5,16 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-import hashlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from optuna_zerocost.records import described, qualified_name
+from optuna_zerocost.records import digest_of, first_digest_of, name_of
 from optuna_zerocost.scoring._limits import SHAPE_LIMITS
 from optuna_zerocost.scoring._measuring import NetworkMeter
 from optuna_zerocost.scoring._meta import MetaDevice
@@ -25,7 +24,7 @@ from optuna_zerocost.scoring._objective import Objective
 from optuna_zerocost.scoring._once import OnceScorer
 from optuna_zerocost.scoring._signature import outline_of
 
-__all__ = ["BuildingScorer", "ScorerStatistics", "feed"]
+__all__ = ["BuildingScorer", "ScorerStatistics"]
 
 
 @dataclass(frozen=True)
@@ -119,8 +118,8 @@ class BuildingScorer(OnceScorer[Draft]):
         """Score a network that was just built, on its device, on the batch of its draft."""
 
     @abc.abstractmethod
-    def _determinants(self) -> Iterable[Any]:
-        """Return what the scores depend on, besides builder and seed: names, tensors, numbers."""
+    def _determinants(self) -> Mapping[str, Any]:
+        """Return what the scores depend on, besides builder and seed, by name."""
 
     def _build(self, trial: Any, *args: Any) -> Any:
         """Return the network that the builder makes, or reports."""
@@ -213,33 +212,17 @@ class BuildingScorer(OnceScorer[Draft]):
             torch.set_num_threads(1)
 
     @functools.cached_property
-    def fingerprint(self) -> str:
-        """Changes when the scores would: builder's name, seed, data, settings, limits."""
-        digest = hashlib.sha256()
-        items = [type(self), self._build_model, self._seed, *self._determinants()]
+    def determinants(self) -> Mapping[str, str]:
+        """Digests of builder, seed, data, proxies, functions and limits, by name."""
+        parts = {"scorer": type(self), "seed": self._seed, **self._determinants()}
         if self.limits is not None:
             functions = {name: function for name, (function, _) in self.limits.custom.items()}
-            items += [self.limits.ranges, functions, self.limits.samples, self.limits.backward]
-        for item in items:
-            feed(digest, item)
-        return digest.hexdigest()
+            limits = self.limits
+            parts["limits"] = limits.ranges, functions, limits.samples, limits.backward
+        digests = {name: digest_of(part) for name, part in parts.items()}
+        return {"builder": first_digest_of(self._build_model), **digests}
 
-
-def feed(digest: Any, value: Any) -> None:
-    """Feed ``value`` to ``digest``: tensors by content, functions by name."""
-    if isinstance(value, torch.Tensor):
-        array = value.detach().cpu().contiguous()
-        digest.update(f"{array.dtype}{tuple(array.shape)}".encode())
-        digest.update(array.flatten().view(torch.uint8).numpy().tobytes())
-    elif isinstance(value, Mapping):
-        for name in value:
-            digest.update(f"{name}:".encode())
-            feed(digest, value[name])
-    elif isinstance(value, (tuple, list)):
-        digest.update(f"[{len(value)}]".encode())
-        for item in value:
-            feed(digest, item)
-    elif callable(value):
-        digest.update(f"{qualified_name(value)};".encode())
-    else:
-        digest.update(f"{described(value)};".encode())
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Changes when the scores would: with builder's code, seed, data, settings, limits."""
+        return f"{name_of(self)}:{digest_of(dict(self.determinants))}"

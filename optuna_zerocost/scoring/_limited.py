@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from optuna_zerocost.records import Candidate, qualified_name
+from optuna_zerocost.records import Candidate, digest_of, first_digest_of, name_of
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._once import OnceScorer
 from optuna_zerocost.scoring._scorer import BaseScorer, Scorer, as_scorer
@@ -65,6 +66,7 @@ class LimitedScorer(OnceScorer[Any]):
             self.score_directions = self._scorer.score_directions
             self.n_jobs = self._scorer.n_jobs
             self.timeout = self._scorer.timeout
+            self.is_cheap = self._scorer.is_cheap
 
     def _make(self, trial: Any) -> Any:
         return trial, self._maker(trial)
@@ -99,12 +101,17 @@ class LimitedScorer(OnceScorer[Any]):
         if self._scorer is not None:
             self._scorer.prepare_worker()
 
-    @property
+    @functools.cached_property
+    def determinants(self) -> Mapping[str, str]:
+        """Digests of what makes an architecture, of the limits, and of what the scorer has."""
+        inner = {} if self._scorer is None else self._scorer.determinants
+        return {
+            **inner,
+            "maker": first_digest_of(self._maker),
+            "limits": digest_of([self.limits.custom, inner.get("limits")]),
+        }
+
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Changes when what is within, or its scores, would."""
-        functions = [
-            (name, qualified_name(function), limit)
-            for name, (function, limit) in self.limits.custom.items()
-        ]
-        inner = None if self._scorer is None else self._scorer.fingerprint
-        return f"{qualified_name(self._maker)};{functions!r};{inner}"
+        return f"{name_of(self)}:{digest_of(dict(self.determinants))}"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import inspect
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from optuna_zerocost import proxies as _proxies
-from optuna_zerocost.scoring._building import BuildingScorer, feed
+from optuna_zerocost.records import digest_of
+from optuna_zerocost.scoring._building import BuildingScorer
 from optuna_zerocost.scoring._lazy import give_shapes
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._measuring import NetworkMeter
@@ -233,9 +233,7 @@ class ModelScorer(BuildingScorer):
         draft.batch = self._batch_for(trial)
         if callable(self._batch):
             # One network has as many scores as there are batches.
-            digest = hashlib.sha256()
-            feed(digest, _minibatches(draft.batch))
-            draft.batch_as = f" {digest.hexdigest()[:8]}"
+            draft.batch_as = f" {digest_of(_minibatches(draft.batch))[:8]}"
         return draft
 
     def _build(self, trial: Any, *args: Any) -> Any:
@@ -335,19 +333,18 @@ class ModelScorer(BuildingScorer):
             seed=self._seed,
         )
 
-    def _determinants(self) -> Iterable[Any]:
-        batch = self._batch
-        return (
+    def _determinants(self) -> Mapping[str, Any]:
+        return {
             # A proxy may have parameters of its own, such as those of reg_swap.
-            [
+            "proxies": [
                 (p.name, p.function, getattr(p.function, "__dict__", {}))
                 for p in self._proxies.values()
             ],
-            self._loss_fn,
-            self._forward_fn,
-            self._on_undefined,
-            _minibatches(batch),
-        )
+            "loss": self._loss_fn,
+            "forward": self._forward_fn,
+            "on_undefined": self._on_undefined,
+            "minibatch": _minibatches(self._batch),
+        }
 
 
 def _minibatches(batch: Any) -> Any:

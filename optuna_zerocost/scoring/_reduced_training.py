@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -56,6 +56,7 @@ class ReducedTrainingScorer(BuildingScorer):
     """
 
     score_names = ("reduced_training",)
+    is_cheap = False
     score_directions = {"reduced_training": "maximize"}
 
     def __init__(
@@ -154,10 +155,13 @@ class ReducedTrainingScorer(BuildingScorer):
             for chosen in torch.split(order, self._batch_size):
                 yield inputs[chosen], targets[chosen]
 
-    def _determinants(self) -> Iterable[Any]:
-        data, training = (self._train, self._valid), (self._epochs, self._width_factor)
-        functions = (self._optimizer, self._loss_fn, self._metric_fn)
-        return (*data, *training, self._batch_size, *functions)
+    def _determinants(self) -> Mapping[str, Any]:
+        return {
+            "data": (self._train, self._valid),
+            "training": (self._epochs, self._width_factor, self._batch_size, self._optimizer),
+            "loss": self._loss_fn,
+            "metric": self._metric_fn,
+        }
 
 
 _LEARNING_RATE = 0.025

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-from optuna_zerocost.records import Candidate, fingerprint_of, qualified_name
+from optuna_zerocost.records import (
+    Candidate,
+    ScoredBy,
+    digested,
+    fingerprint_of,
+)
 from optuna_zerocost.scoring._limits import Limits
 
 __all__ = ["BaseScorer", "DrawingTrial", "Scorer", "as_scorer"]
@@ -45,6 +52,8 @@ class BaseScorer(abc.ABC):
             what ``joblib.parallel_config`` says.
         timeout: Seconds that the scoring of one candidate may take; it then happens in a process
             apart, which may also die. ``None`` for no such process.
+        is_cheap: Whether a few architectures may be scored again when a study is resumed, to see
+            whether the scores are what they were.
     """
 
     score_names: Sequence[str] | None = None
@@ -52,6 +61,7 @@ class BaseScorer(abc.ABC):
     limits: Limits | None = None
     n_jobs: int | None = 1
     timeout: float | None = None
+    is_cheap: bool = True
 
     @abc.abstractmethod
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
@@ -61,9 +71,20 @@ class BaseScorer(abc.ABC):
     def fingerprint(self) -> str:
         """A string that changes when the scores would.
 
-        Workers whose scorers have the same one share one warmup. Default: the qualified name.
+        Workers whose scorers have the same one share one warmup. Default: the name of the class,
+        and a digest of its code and of what the scorer holds when this is asked first.
         """
-        return qualified_name(self)
+        return digested(self)
+
+    @property
+    def determinants(self) -> Mapping[str, str]:
+        """What the scores depend on: a name for each part, and a digest of it."""
+        return {"scorer": self.fingerprint}
+
+    @property
+    def scored_by(self) -> ScoredBy:
+        """What is stored with scores: what they depend on, and versions."""
+        return ScoredBy(self.determinants, _versions())
 
     def remember(self, candidates: Iterable[Candidate]) -> None:  # noqa: B027  (optional)
         """Take scores that another process or an earlier run computed."""
@@ -90,6 +111,7 @@ class _AnyScorer(BaseScorer):
         self.limits = getattr(scorer, "limits", None)
         self.n_jobs = getattr(scorer, "n_jobs", 1)
         self.timeout = getattr(scorer, "timeout", None)
+        self.is_cheap = getattr(scorer, "is_cheap", True)
 
     def __repr__(self) -> str:
         return repr(self._scorer)
@@ -97,7 +119,7 @@ class _AnyScorer(BaseScorer):
     def __call__(self, trial: Any, /) -> Mapping[str, float]:
         return self._scorer(trial)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         return fingerprint_of(self._scorer)
 
@@ -112,6 +134,14 @@ class _AnyScorer(BaseScorer):
     def prepare_worker(self) -> None:
         if prepare := getattr(self._scorer, "prepare_worker", None):
             prepare()
+
+
+def _versions() -> dict[str, str]:
+    found = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+    for name in ("torch", "optuna_zerocost"):
+        if (version := getattr(sys.modules.get(name), "__version__", None)) is not None:
+            found[name] = str(version)
+    return found
 
 
 def as_scorer(scorer: Scorer) -> BaseScorer:

@@ -93,6 +93,7 @@ def test_trials_of_the_warmup_chose_from_a_pool_that_can_be_read() -> None:
     assert considered_scores(study.trials[0].system_attrs) == {}
 
 
+@pytest.mark.filterwarnings("ignore:The study .* holds scores of another scorer")
 def test_every_scorer_has_a_pool_of_its_own() -> None:
     study = optuna.create_study()
     for size, fingerprint in ((40, "first"), (20, "second")):

@@ -8,8 +8,11 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
+
 from optuna_zerocost import ModelScorer
 from optuna_zerocost.records._fingerprint import fingerprint_of
+from optuna_zerocost.scoring import as_scorer
 
 NAMES = ("a", "b")
 
@@ -46,7 +49,9 @@ def test_functions_and_objects_that_are_bound_have_no_place_in_memory() -> None:
     found = [fingerprint_of(scorer) for scorer in SCORERS]
     assert len(set(found)) == len(found)
     assert not any("0x" in fingerprint for fingerprint in found)
-    assert "content of a table" in found[2]
+    table = Table()
+    table.fingerprint = "another"  # type: ignore[misc]
+    assert fingerprint_of(functools.partial(scores, table)) != found[2]
     code = "import pickle, sys; from optuna_zerocost.records import fingerprint_of as f; "
     code += "print(f(pickle.load(sys.stdin.buffer)))"
     # A partial of the package's own functions, which another process can import.
@@ -70,3 +75,33 @@ def test_code_that_belongs_to_no_module_is_told_apart_by_its_names() -> None:
     exec("def one(trial): return {}\ndef other(trial): return {}", names)
     assert names["one"].__module__ is None
     assert fingerprint_of(names["one"]) != fingerprint_of(names["other"])
+
+
+class Broken:
+    @property
+    def fingerprint(self) -> str:
+        return self.missing  # type: ignore[attr-defined, no-any-return]
+
+    def __call__(self, trial: Any) -> dict[str, float]:
+        return {}
+
+
+def test_a_fingerprint_that_raises_is_told_of() -> None:
+    with pytest.raises(RuntimeError, match="'fingerprint' of .* raised AttributeError: .*missing"):
+        fingerprint_of(Broken())
+    with pytest.raises(RuntimeError, match="Mend it"):
+        as_scorer(Broken()).fingerprint  # noqa: B018
+
+
+def test_counters_and_caches_of_a_scorer_do_not_make_another_of_it() -> None:
+    class Counting:
+        calls = 0
+
+        def __call__(self, trial: Any) -> dict[str, float]:
+            self.calls += 1
+            return {}
+
+    scorer = Counting()
+    before = fingerprint_of(scorer)
+    scorer(None)
+    assert fingerprint_of(scorer) == before == fingerprint_of(Counting())

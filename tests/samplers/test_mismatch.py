@@ -223,7 +223,10 @@ def test_a_study_that_goes_on_with_another_builder_is_told_of() -> None:
     study = optuna.create_study(sampler=sampler_of())
     study.optimize(objective, n_trials=3)
     study.sampler = sampler_of(lambda trial: nn.Linear(4, trial.suggest_int("units", 1, 9)))
-    with pytest.warns(UserWarning, match="Trial 3 is not .* never asked for 'units'"):
+    with (
+        pytest.warns(UserWarning, match="Trial 3 is not .* never asked for 'units'"),
+        pytest.warns(UserWarning, match="scores of another scorer: the builder's code"),
+    ):
         study.optimize(objective, n_trials=2)
 
 

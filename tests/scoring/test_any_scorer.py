@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from optuna_zerocost.records import Candidate
+from optuna_zerocost.records import Candidate, fingerprint_of
 from optuna_zerocost.scoring import BaseScorer, as_scorer
 
 
@@ -49,7 +49,7 @@ def test_a_function_has_the_defaults() -> None:
     assert scorer(None) == {"size": 1.0}
     assert (scorer.score_names, dict(scorer.score_directions)) == (None, {})
     assert (scorer.limits, scorer.n_jobs) == (None, 1)
-    assert scorer.fingerprint == f"{__name__}.plain"
+    assert scorer.fingerprint == fingerprint_of(plain)
     scorer.remember([])
     scorer.prepare_worker()
     assert pickle.loads(pickle.dumps(scorer))(None) == {"size": 1.0}
@@ -68,8 +68,8 @@ def test_what_a_scorer_has_is_used() -> None:
 def test_a_whole_scorer_stays_itself() -> None:
     whole = Whole()
     assert as_scorer(whole) is whole
-    assert as_scorer(as_scorer(plain)).fingerprint == f"{__name__}.plain"
-    assert whole.fingerprint == f"{__name__}.Whole"
+    assert as_scorer(as_scorer(plain)).fingerprint == fingerprint_of(plain)
+    assert whole.fingerprint == Whole().fingerprint == fingerprint_of(whole)
 
 
 @pytest.mark.parametrize("wrong", [None, 3, "synflow"])

@@ -43,9 +43,8 @@ from optuna_zerocost.demo import (
     suggest_training,
     train_and_validate,
 )
-from optuna_zerocost.records import fingerprint_of
 from zerocost_bench.nasbench201 import BENCHMARK, TableObjective, suggest_architecture
-from zerocost_bench.pools import WithPool
+from zerocost_bench.pools import WithPool, named_with_module
 
 Objective = Callable[[Any], float]
 Params = dict[str, Any]
@@ -170,7 +169,7 @@ def digits_accuracy(digits: Digits, trial: Any) -> float:
 
 def pool_of(scorer: Callable[[Any], dict[str, float]]) -> str:
     """Return by what a scorer's pool was drawn when the stored results were made."""
-    pool = fingerprint_of(scorer).replace(f"{__name__}.", "__main__.")
+    pool = named_with_module(scorer).replace(f"{__name__}.", "__main__.")
     return pool.replace("zerocost_bench.nasbench201._cells.", "optuna_zerocost.benchmarks._space.")
 
 
