@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 
 import optuna
 import pytest
@@ -38,6 +39,29 @@ def test_one_architecture_is_scored(builder: str, capsys: pytest.CaptureFixture[
     params = ["--params", '{"width": 8, "depth": 2}']
     assert main(["score", builder, *params, *BATCH, "--format", "json"]) == 0
     assert f"{parameters_of(8, 2)}" in capsys.readouterr().out.replace(".0", "")
+
+
+def test_a_batch_may_be_a_function_of_the_trial(
+    builder: str, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """FLOPs grow with the resolution that the trial asks for; a default is no such argument."""
+    file = tmp_path / "batches.py"
+    file.write_text(
+        "import torch\n"
+        "def minibatch(trial):\n"
+        "    side = trial.suggest_int('side', 8, 16, step=8)\n"
+        "    return torch.zeros(4, 3, side, side), torch.zeros(4, dtype=torch.long)\n"
+        "def fixed(side=8):\n"
+        "    return torch.zeros(4, 3, side, side), torch.zeros(4, dtype=torch.long)\n"
+    )
+    found = {}
+    for name, side in (("minibatch", 8), ("minibatch", 16), ("fixed", None)):
+        params = {"width": 4, "depth": 1} | ({} if side is None else {"side": side})
+        batch = ["--batch", f"{file}:{name}", "--proxies", "flops", "--format", "json"]
+        assert main(["score", builder, "--params", json.dumps(params), *batch]) == 0
+        found[name, side] = re.sub(r"seconds.*", "", capsys.readouterr().out)
+    assert found["minibatch", 8] != found["minibatch", 16]
+    assert found["fixed", None] == found["minibatch", 8]
 
 
 def test_the_best_of_a_pool_come_first(builder: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,6 +134,67 @@ def test_an_existing_script_changes_in_a_few_lines() -> None:
     assert [line for line in shown[1].splitlines() if line.startswith(("+", "-"))] == changed
 
 
+class _Without(ast.NodeTransformer):
+    """Takes out of a script what it has of this package."""
+
+    NAMES = ("scorer", "sampler")
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:  # noqa: N802
+        return None if node.module == "optuna_zerocost" else node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:  # noqa: N802
+        is_ours = any(isinstance(t, ast.Name) and t.id in self.NAMES for t in node.targets)
+        return None if is_ours else self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:  # noqa: N802
+        text = ast.unparse(node)
+        is_ours = text.startswith(("report_network(", "print(sampler."))
+        return None if is_ours else self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802
+        node.keywords = [word for word in node.keywords if word.arg != "sampler"]
+        return self.generic_visit(node)
+
+
+def before_and_after(name: str) -> tuple[str, str]:
+    """Return a script as it was without this package, and as it is, both in one form."""
+    source = read(EXAMPLES / name)
+    before, after = (
+        ast.unparse(_Without().visit(ast.parse(source))),
+        ast.unparse(ast.parse(source)),
+    )
+    return before.replace("'", '"') + "\n", after.replace("'", '"') + "\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["inline.py", "with_ignite.py", "with_lightning.py", "with_skorch.py", "with_transformers.py"],
+)
+def test_the_script_of_a_framework_was_a_script_before(name: str, tmp_path: pathlib.Path) -> None:
+    """Without the few lines of this package it is a script that runs as it is."""
+    before, after = before_and_after(name)
+    assert 5 <= len(changes(before, after)) <= 7
+    assert "zerocost" not in before
+    require_imports_of(EXAMPLES / name)
+    script = tmp_path / "before.py"
+    script.write_text(before, encoding="utf-8")
+    run = subprocess.run(
+        [sys.executable, str(script), "2"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    check(run)
+
+
+def test_the_line_inside_an_objective_is_shown() -> None:
+    shown = re.findall(r"```diff\n(.*?)```", read(EXAMPLES / "README.md"), re.DOTALL)[1]
+    changed = changes(*before_and_after("with_ignite.py"))
+    assert [line for line in shown.splitlines() if line.startswith(("+", "-"))] == changed
+
+
 def test_two_workers_share_a_journal(tmp_path: pathlib.Path) -> None:
     workers = [
         subprocess.Popen(

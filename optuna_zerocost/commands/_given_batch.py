@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ __all__ = ["load_batch"]
 _SHAPE = re.compile(r"\d+(x\d+)+")
 _FORMS = (
     "Give a shape such as 16x3x32x32 (random inputs), an .npz file with the arrays 'inputs' and "
-    "'targets', a .pt file with a pair of tensors, or MODULE:NAME for a function that returns "
-    "(inputs, targets)."
+    "'targets', a .pt file with a pair of tensors, or MODULE:NAME for a function, of nothing or "
+    "of the trial, that returns (inputs, targets)."
 )
 
 
@@ -29,7 +31,8 @@ def load_batch(text: str, *, classes: int, seed: int) -> Any:
     Args:
         text: ``16x3x32x32`` for standard normal inputs of that shape with random labels; the path
             of an ``.npz`` or ``.pt`` file, from which only tensors are loaded, no code; or
-            ``MODULE:NAME``, a pair or a function without arguments that returns it.
+            ``MODULE:NAME``, a pair, a function without arguments that returns it, or one of the
+            trial, which is asked for each network.
         classes: Number of classes of the random labels.
         seed: Seeds what is random.
 
@@ -75,6 +78,8 @@ def _read(path: Path) -> Any:
 
 def _made_by(reference: str) -> Any:
     made = load(reference)
+    if callable(made) and _has_argument(made):
+        return made
     if callable(made):
         try:
             made = made()
@@ -86,4 +91,13 @@ def _made_by(reference: str) -> Any:
     raise CommandError(
         f"{reference} gave {made!r:.60}, but a batch is a pair (inputs, targets), or "
         "(inputs, None) without targets."
+    )
+
+
+def _has_argument(function: Callable[..., Any]) -> bool:
+    """Return whether ``function`` must be given something, which then is the trial."""
+    return any(
+        parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        for parameter in inspect.signature(function).parameters.values()
     )

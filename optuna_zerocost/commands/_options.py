@@ -77,7 +77,8 @@ def add_scoring(parser: argparse.ArgumentParser) -> None:
         required=True,
         help=(
             "the minibatch: a shape such as 16x3x32x32 (random inputs and labels), a file .npz or "
-            ".pt, or MODULE:NAME of a function that returns (inputs, targets)"
+            ".pt, or MODULE:NAME of a function, of nothing or of the trial, that returns "
+            "(inputs, targets)"
         ),
     )
     add("--classes", type=positive, default=10, metavar="C", help="classes of random labels")
