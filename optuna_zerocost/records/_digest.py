@@ -29,6 +29,9 @@ _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), ran
 
 # What keeps the state of a run and decides nothing about a network.
 _BY_TYPE_ALONE = {"optuna", "logging", "random", "threading", "_thread", "weakref", "_weakref"}
+# What tells one worker from another: how it was started, and where it computes.
+_BY_TYPE_ALONE |= {"argparse"}
+_DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu)(:\d+)?")
 
 _DEEPEST = 100
 
@@ -71,7 +74,8 @@ class _Digests:
 
     def of(self, value: Any) -> bytes:
         if isinstance(value, _PLAIN) and type(value) in _PLAIN:
-            return _hashed(type(value).__name__, [repr(value).encode()])
+            is_device = type(value) is str and _DEVICE.fullmatch(value)
+            return _hashed(type(value).__name__, [] if is_device else [repr(value).encode()])
         place = id(value)
         if place in self._done:
             return self._done[place][1]
@@ -165,7 +169,7 @@ class _Digests:
         elif kind.__module__.partition(".")[0] not in _BY_TYPE_ALONE:
             if isinstance(getattr(value, "__name__", None), str):  # such as a builtin function
                 yield f"{getattr(value, '__module__', '')}.{value.__name__}".encode()
-            elif not (text := repr(value)).startswith("<"):
+            elif name_of(kind) != "torch.device" and not (text := repr(value)).startswith("<"):
                 yield without_address(text).encode()
 
 

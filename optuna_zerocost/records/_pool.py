@@ -123,6 +123,7 @@ class PoolStore:
         self.seed = hashed(f"{_identity(drawn_for, fixed)};{proposed}")
         self._attributes: Mapping[str, Any] = {}
         self._own: dict[str, Pool] = {}
+        self._there: set[str] = set()
         self.refresh()
 
     def refresh(self) -> None:
@@ -155,7 +156,12 @@ class PoolStore:
     def has(self, piece: Piece) -> bool:
         """Return whether ``piece`` was written here, or is stored."""
         key = self.key_of(piece)
-        return key in self._own or read_json(self._attributes, key) is not None
+        if key in self._own or key in self._there:
+            return True
+        if key in self._attributes and read_json(self._attributes, key) is not None:
+            self._there.add(key)
+            return True
+        return False
 
     def read(self, piece: Piece) -> Pool:
         """Return ``piece``, which is there."""

@@ -36,6 +36,10 @@ __all__ = ["PoolCache", "PoolSource"]
 _LONGEST_PIECE = 20
 _FEWEST_PIECES = 32
 
+# A worker looks what others have stored after so many times as long as a look takes: in a large
+# pool it takes long, and there are many pieces.
+_REST = 20
+
 # Parameters that a ``PartialFixedSampler`` fixes.
 _Fixed = Mapping[str, Any]
 
@@ -178,15 +182,23 @@ class PoolSource:
         # A random order of its own for each worker: two of them rarely meet at one piece.
         pieces = random.Random(worker).sample(pieces, len(pieces))
         taken: set[str] = set()
+        left: list[Piece] = []
+        due = 0.0
         while True:
-            self._store.refresh()
-            absent = [piece for piece in pieces if not self._store.has(piece)]
-            progress.n = progress.total - sum(stop - start for start, stop in absent)
-            progress.refresh()
-            left = [piece for piece in absent if self._store.key_of(piece) not in taken]
+            began = time.perf_counter()
+            if began >= due or not left:
+                self._store.refresh()
+                absent = [piece for piece in pieces if not self._store.has(piece)]
+                progress.n = progress.total - sum(stop - start for start, stop in absent)
+                progress.refresh()
+                left = [piece for piece in absent if self._store.key_of(piece) not in taken]
+                # The next one is the last; what is announced is the first.
+                left = sorted(left, key=self._store.is_announced)[::-1]
+                ended = time.perf_counter()
+                due = ended + _REST * (ended - began)
             if not left:
                 return
-            piece = min(left, key=self._store.is_announced)
+            piece = left.pop()
             key = self._store.key_of(piece)
             self._store.announce(piece, worker)
             taken.add(key)

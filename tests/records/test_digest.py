@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import dataclasses
 import functools
@@ -241,3 +242,19 @@ def test_a_script_an_import_and_a_copy_have_one_fingerprint(tmp_path: pathlib.Pa
 def test_a_copy_of_a_function_of_a_test_has_its_digest() -> None:
     for value in (closure_over(torch.ones(2)), made(BUILDER.format(**PLAIN)), Adder(3).method):
         assert digest_of(cloudpickle.loads(cloudpickle.dumps(value))) == digest_of(value)
+
+
+def test_where_a_worker_computes_and_how_it_was_started_tell_no_scorers_apart() -> None:
+    """Workers of one study have devices and numbers of their own."""
+
+    def made_on(device: object, arguments: argparse.Namespace) -> Callable[[], object]:
+        return lambda: (device, arguments)
+
+    digests = {
+        digest_of(made_on(device, argparse.Namespace(rank=rank)))
+        for rank, device in enumerate(["cuda:0", "cuda:1", "cpu"])
+    }
+    assert len(digests) == 1
+    ranks = enumerate([torch.device("cuda", 0), torch.device("cuda", 1), torch.device("cpu")])
+    assert len({digest_of(made_on(d, argparse.Namespace(rank=rank))) for rank, d in ranks}) == 1
+    assert digest_of(made_on("wide", argparse.Namespace())) not in digests
