@@ -75,7 +75,9 @@ def score_afterwards(setup: Setup, study: Study, trial: FrozenTrial, notices: No
     attributes: dict[str, Any] = {}
     started = time.perf_counter()
     # A pruner may have scored the trial already, and what was proposed need not have any score.
+    # What was trained before need not have been scored, or by another scorer.
     was_scored = stored.user_attrs.get(f"{PREFIX}source") in ("warmup", "move", "random")
+    was_scored &= stored.user_attrs.get(f"{PREFIX}origin") != "trained"
     if not was_scored and not stored_scores(stored.user_attrs):
         proposal = _judged(setup, study, stored)
         if proposal.candidate is None:

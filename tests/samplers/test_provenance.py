@@ -93,6 +93,30 @@ def test_scores_of_an_edited_builder_are_not_used(storage: str) -> None:
     assert "3 of 7 complete trials have scores" in study.sampler.explain(study)  # type: ignore[attr-defined]
 
 
+def test_what_the_other_builder_trained_is_scored_when_it_is_trained_again(storage: str) -> None:
+    """Three architectures, each with a rate: the second scorer meets few that are new."""
+
+    def tuned(trial: Any) -> float:
+        width = trial.suggest_int("width", 1, 3)
+        return float(width - abs(trial.suggest_float("rate", 0, 1) - 0.5))
+
+    def narrow(factor: int) -> Callable[[Any], nn.Module]:
+        names: dict[str, Any] = {"nn": nn, "__name__": "script"}
+        exec(BUILDER.replace("50", "3").format(factor=factor), names)
+        made: Callable[[Any], nn.Module] = names["build"]
+        return made
+
+    arguments = {"warmup": Warmup(3, 2), "moves": None}
+    study_with(storage, ModelScorer(narrow(1), BATCH, ["params"]), **arguments).optimize(tuned, 8)
+    study = study_with(storage, ModelScorer(narrow(3), BATCH, ["params"]), **arguments)
+    with pytest.warns(UserWarning, match="another scorer"):
+        study.optimize(tuned, 8)
+    origins = [trial.user_attrs.get("zerocost:origin") for trial in study.trials[8:]]
+    assert "trained" in origins
+    for trial in study.trials[8:]:
+        assert trial.user_attrs["zerocost:params"] == 15 * trial.params["width"]
+
+
 def test_the_old_scores_are_there_for_the_old_builder(storage: str) -> None:
     study = study_with(storage, ModelScorer(builder(1), BATCH, ["params"]))
     study.optimize(objective, 4)
