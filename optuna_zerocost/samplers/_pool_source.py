@@ -113,11 +113,12 @@ class PoolSource:
         self._warmup = warmup
         self._fixed = fixed
         self._study = StudyToRead(study)
+        self._study_name = study.study_name
         self._store = PoolStore(study, self._scorer.fingerprint, fixed=fixed, seed=seed)
 
     def key(self) -> str:
-        """Return what tells this pool from others; the same key means the same candidates."""
-        return f"{self._store.key}:{self._warmup.candidates}"
+        """Return what tells this pool from others, those of other studies included."""
+        return f"{self._study_name}:{self._store.key}:{self._warmup.candidates}"
 
     def is_begun(self) -> bool:
         """Return whether any of it is stored, or was scored here."""

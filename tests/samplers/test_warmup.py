@@ -16,6 +16,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from optuna_zerocost import Warmup, ZeroCostSampler
+from optuna_zerocost.records import stored_pools
 from optuna_zerocost.records._long_values import read_json, write_json
 from optuna_zerocost.samplers._pool_source import PoolSource
 from tests.spaces import BASES, SPACES, Recorder, size_scorer
@@ -224,6 +225,18 @@ def test_threads_share_one_pool() -> None:
         sorted((t.value or 0.0 for t in study.trials), reverse=True)
         == sorted(scorer.scores, reverse=True)[:8]
     )
+
+
+def test_each_study_of_one_sampler_has_the_pool_stored() -> None:
+    """What was scored for the first is stored with the second as well, for its other workers."""
+    scorer = Recorder(SPACES["numeric"])
+    sampler = make_sampler(scorer, seed=3)
+    studies = [optuna.create_study(sampler=sampler) for _ in range(2)]
+    for study in studies:
+        study.optimize(SPACES["numeric"], n_trials=3)
+    first, second = (stored_pools(study) for study in studies)
+    assert first == second and len(first[0].candidates) == 60
+    assert [t.params for t in studies[0].trials] == [t.params for t in studies[1].trials]
 
 
 def test_trials_that_began_together_get_different_architectures() -> None:
