@@ -96,8 +96,12 @@ def _made_by(reference: str) -> Any:
 
 def _has_argument(function: Callable[..., Any]) -> bool:
     """Return whether ``function`` must be given something, which then is the trial."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # of a function that is not Python's
+        return False
     return any(
         parameter.default is parameter.empty
         and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        for parameter in inspect.signature(function).parameters.values()
+        for parameter in parameters
     )
