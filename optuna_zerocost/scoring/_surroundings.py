@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import threading
 from collections.abc import Iterator
@@ -100,10 +101,19 @@ def open_trackers() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def trackers_closed() -> Iterator[None]:
-    """Context manager: a tracker's run that is started inside, and left open, is ended."""
+    """Context manager: a tracker's run that is started inside, and left open, is ended.
+
+    A trial asks for its parameters, and so for candidates, when its own run has begun. MLflow
+    refuses another one then, unless it is nested.
+    """
     before = open_trackers()
     try:
-        yield
+        with contextlib.ExitStack() as stack:
+            mlflow: Any = sys.modules.get("mlflow")
+            if "mlflow" in before and hasattr(mlflow, "start_run"):
+                nested = functools.partial(mlflow.start_run, nested=True)
+                stack.enter_context(mock.patch.object(mlflow, "start_run", nested))
+            yield
     finally:
         for name, run in open_trackers().items():
             if before.get(name) != run:

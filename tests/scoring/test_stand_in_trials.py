@@ -16,7 +16,7 @@ from torch import nn
 
 from optuna_zerocost import ModelScorer, ZeroCostPruner, report_network
 from optuna_zerocost.scoring import StudyToRead
-from tests.reported_networks import BATCH, Step, from_, study_of, with_step
+from tests.reported_networks import BATCH, Step, build, from_, study_of, with_step
 
 
 def reports(trial: Any) -> None:
@@ -138,6 +138,46 @@ class Tracker:
 
     def end_run(self, status: str = "FINISHED") -> None:
         self.finish()
+
+
+class Stack(Tracker):
+    """MLflow refuses a run inside of another one that is not told to be nested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[str] = []
+
+    def start_run(self, nested: bool = False) -> None:
+        if self.runs and not nested:
+            raise RuntimeError(f"{self.runs[-1]} is already active")
+        self.begun += 1
+        self.runs.append(f"run {self.begun}")
+
+    def active_run(self) -> Any:
+        return self.runs and SimpleNamespace(info=SimpleNamespace(run_id=self.runs[-1]))
+
+    def end_run(self, status: str = "FINISHED") -> None:
+        self.runs.pop()
+
+
+@pytest.mark.filterwarnings("ignore:The objective starts a run of mlflow")
+def test_a_trial_with_a_run_of_its_own_keeps_it_while_candidates_are_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker, open_ones = Stack(), []
+    monkeypatch.setitem(sys.modules, "mlflow", tracker)  # type: ignore[arg-type]
+
+    def function(trial: Any) -> float:
+        tracker.start_run()  # before the first question, at which candidates are scored
+        report_network(trial, build(trial))
+        open_ones.append(list(tracker.runs))
+        tracker.end_run()
+        return 0.0
+
+    study = study_of(from_(function))
+    study.optimize(function, n_trials=3)
+    assert all(trial.user_attrs["zerocost:rejected"] == 0 for trial in study.trials)
+    assert [len(runs) for runs in open_ones] == [1] * 3 and not tracker.runs
 
 
 @pytest.fixture(params=["wandb", "mlflow"])
