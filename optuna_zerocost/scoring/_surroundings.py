@@ -103,16 +103,20 @@ def open_trackers() -> dict[str, Any]:
 def trackers_closed() -> Iterator[None]:
     """Context manager: a tracker's run that is started inside, and left open, is ended.
 
-    A trial asks for its parameters, and so for candidates, when its own run has begun. MLflow
-    refuses another one then, unless it is nested.
+    A trial may ask for its parameters, and so for candidates, when its own run has begun. MLflow
+    refuses another one then, unless it is nested; W&B may end it, unless the same is given again.
     """
     before = open_trackers()
+    mlflow: Any = sys.modules.get("mlflow")
+    wandb: Any = sys.modules.get("wandb")
     try:
         with contextlib.ExitStack() as stack:
-            mlflow: Any = sys.modules.get("mlflow")
             if "mlflow" in before and hasattr(mlflow, "start_run"):
                 nested = functools.partial(mlflow.start_run, nested=True)
                 stack.enter_context(mock.patch.object(mlflow, "start_run", nested))
+            if "wandb" in before and hasattr(wandb, "init"):
+                own = wandb.run
+                stack.enter_context(mock.patch.object(wandb, "init", lambda *_, **__: own))
             yield
     finally:
         for name, run in open_trackers().items():

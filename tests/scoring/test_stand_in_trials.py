@@ -180,6 +180,24 @@ def test_a_trial_with_a_run_of_its_own_keeps_it_while_candidates_are_scored(
     assert [len(runs) for runs in open_ones] == [1] * 3 and not tracker.runs
 
 
+def test_a_trials_run_of_wandb_is_not_ended_by_its_candidates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tracker, same = Tracker(), []
+    monkeypatch.setitem(sys.modules, "wandb", tracker)  # type: ignore[arg-type]
+
+    def function(trial: Any) -> float:
+        tracker.init()  # it ends an earlier run
+        own = tracker.run
+        report_network(trial, build(trial))
+        same.append(tracker.run is own)
+        tracker.finish()
+        return 0.0
+
+    study_of(from_(function)).optimize(function, n_trials=3)
+    assert same == [True] * 3 and tracker.begun == tracker.ended == 3
+
+
 @pytest.fixture(params=["wandb", "mlflow"])
 def package(request: pytest.FixtureRequest) -> str:
     name: str = request.param
