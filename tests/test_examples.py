@@ -70,6 +70,19 @@ def check(run: subprocess.CompletedProcess[str]) -> str:
     return run.stdout
 
 
+def run_in(folder: pathlib.Path, arguments: list[str]) -> str:
+    """Run a command, and return what it has printed, if it went well."""
+    run = subprocess.run(
+        arguments,
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return check(run)
+
+
 def imported_by(file: pathlib.Path) -> set[str]:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     names: set[str] = set()
@@ -94,15 +107,7 @@ def test_every_example_is_run() -> None:
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_example(name: str, tmp_path: pathlib.Path) -> None:
     require_imports_of(EXAMPLES / name)
-    run = subprocess.run(
-        command(name, *ARGUMENTS[name]),
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    check(run)
+    run_in(tmp_path, command(name, *ARGUMENTS[name]))
 
 
 @pytest.mark.parametrize("name", ARGUMENTS)
@@ -178,15 +183,7 @@ def test_the_script_of_a_framework_was_a_script_before(name: str, tmp_path: path
     require_imports_of(EXAMPLES / name)
     script = tmp_path / "before.py"
     script.write_text(before, encoding="utf-8")
-    run = subprocess.run(
-        [sys.executable, str(script), "2"],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    check(run)
+    run_in(tmp_path, [sys.executable, str(script), "2"])
 
 
 def test_the_line_inside_an_objective_is_shown() -> None:

@@ -78,9 +78,9 @@ def _read(path: Path) -> Any:
 
 def _made_by(reference: str) -> Any:
     made = load(reference)
-    if callable(made) and _has_argument(made):
-        return made
     if callable(made):
+        if _has_argument(made):
+            return made
         try:
             made = made()
         except Exception as error:

@@ -26,7 +26,7 @@ __all__ = [
     "Observed",
     "Prior",
     "Table",
-    "lost_trials",
+    "is_lost",
     "observed",
     "thinned",
 ]
@@ -162,7 +162,7 @@ class Observations:
         older = [observed(*prior, objectives) for prior in priors]
         older = [thinned(prior, most_trials // 2) for prior in older]
         self.prior_values = [prior.values for prior in older]
-        lost = lost_trials(history.trials)[-_MOST_LOST:]
+        lost = _lost(history.trials)[-_MOST_LOST:]
         configurations = [reference.configuration for reference in references]
         if parameters is None and references:
             parameters = list(dict.fromkeys(n for params, _ in configurations for n in params))
@@ -323,12 +323,12 @@ class Observations:
         return np.array([_compat.violation_of(t) <= 0 for t in self.trials], dtype=np.bool_)
 
 
-def lost_trials(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
-    """Return the trials that failed, or were pruned without a report.
+def _lost(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Return the trials that are lost, but for those whose configuration went well another time.
 
-    What went well when it was tried again is none: its worker was killed, or a bug was mended.
+    Their workers were killed, or a bug was mended.
     """
-    lost = [trial for trial in trials if _is_lost(trial)]
+    lost = [trial for trial in trials if is_lost(trial)]
     if not lost:
         return []
     complete = {_configuration(t) for t in trials if t.state == TrialState.COMPLETE}
@@ -339,7 +339,8 @@ def _configuration(trial: FrozenTrial) -> str:
     return str(sorted(trial.params.items()))
 
 
-def _is_lost(trial: FrozenTrial) -> bool:
+def is_lost(trial: FrozenTrial) -> bool:
+    """Return whether a trial failed, or was pruned without a report."""
     if trial.state == TrialState.PRUNED:
         return not trial.intermediate_values
     return trial.state == TrialState.FAIL and bool(trial.params)

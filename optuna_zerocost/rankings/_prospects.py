@@ -11,7 +11,7 @@ from scipy.special import log_ndtr
 
 from optuna_zerocost import _compat
 from optuna_zerocost.rankings._gaussian_process import GaussianProcess
-from optuna_zerocost.rankings._observations import Observations, Table, lost_trials
+from optuna_zerocost.rankings._observations import Observations, Table, is_lost
 from optuna_zerocost.rankings._threads import in_one_thread
 from optuna_zerocost.records import Candidate, History
 
@@ -161,8 +161,7 @@ def prospects_of(candidates: Sequence[Candidate], history: History) -> _Array | 
     ``None`` where nothing speaks against any.
     """
     # Most studies have neither, and a pool is large.
-    trials = history.trials
-    if not lost_trials(trials) and all(_compat.violation_of(trial) <= 0 for trial in trials):
+    if not any(is_lost(trial) or _compat.violation_of(trial) > 0 for trial in history.trials):
         return None
     if not candidates:
         return None

@@ -28,9 +28,9 @@ _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range)
 
 # What keeps the state of a run and decides nothing about a network.
-_BY_TYPE_ALONE = {"optuna", "logging", "random", "threading", "_thread", "weakref", "_weakref"}
+_OF_RUNS = {"optuna", "logging", "random", "threading", "_thread", "weakref", "_weakref"}
 # What tells one worker from another: how it was started, and where it computes.
-_BY_TYPE_ALONE |= {"argparse"}
+_BY_TYPE_ALONE = _OF_RUNS | {"argparse"}
 _DEVICE = re.compile(r"(cpu|cuda|mps|xpu|hpu)(:\d+)?")
 
 _DEEPEST = 100

@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from optuna_zerocost import _compat
 from optuna_zerocost.records import ArchitectureKey, architecture_key
-from optuna_zerocost.scoring import CandidateRejected, StandInTrial, StudyToRead
+from optuna_zerocost.scoring import CandidateRejected, DrawnTrial, StudyToRead
 
 __all__ = ["CandidateTrial", "random_trial"]
 
@@ -22,7 +22,7 @@ DrawIndependent = Callable[[FrozenTrial, str, BaseDistribution], Any]
 _NOTHING: Mapping[str, Any] = {}
 
 
-class CandidateTrial(StandInTrial):
+class CandidateTrial(DrawnTrial):
     """A trial whose ``suggest_*`` are answered by a sampler, in the precedence of Optuna's trial.
 
     That is: already suggested, then enqueued, which is ``given``, then the only value there is,
@@ -85,18 +85,14 @@ class CandidateTrial(StandInTrial):
         )
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        self._go_on()
-        if name in self._distributions:
-            check_distribution_compatibility(self._distributions[name], distribution)
-        else:
-            value = self._value_of(name, distribution)
-            self._suggested_params[name] = self._frozen.params[name] = value
-            self._distributions[name] = self._frozen.distributions[name] = distribution
+        value = super()._suggest(name, distribution)
+        self._frozen.params.setdefault(name, value)
+        self._frozen.distributions.setdefault(name, distribution)
         if self.bans:
             key = architecture_key(self._suggested_params, self._distributions)
             if key in self.bans:
                 raise CandidateRejected(self.bans[key])
-        return self._suggested_params[name]
+        return value
 
     def _value_of(self, name: str, distribution: BaseDistribution) -> Any:
         if name in self._given:

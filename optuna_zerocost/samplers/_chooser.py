@@ -89,6 +89,8 @@ class Chooser:
             generation = CandidateGeneration(self._setup, snapshot, space, bans, attempt)
             history = self._history(snapshot)
             found, options, drawn, total, at_random = generation.candidates(history, self._pools)
+            tally = total.as_pool()
+            self._ban(snapshot.study, tally.rejects)
             if not options:
                 break
             order = options if at_random else self._ordered(options, history)
@@ -97,9 +99,8 @@ class Chooser:
                 break
             snapshot = snapshot.now()
         reasons = [proposal.reason for proposal in total.rejected]
-        self._ban(snapshot.study, total.as_pool().rejects)
         considered = [proposal.architecture for proposal in found]
-        source, tally = "random" if at_random else "move", total.as_pool()
+        source = "random" if at_random else "move"
         if options:
             known = Proposal(Fate.NEW, best, "pool")
             if best.key in snapshot.known:  # trained before, with other hyperparameters

@@ -28,8 +28,8 @@ class Judge:
 
     Architectures that the study has met need no score, and what was measured of them is not
     measured again: it is compared with the limits as they are now. What is in ``bans`` is rejected
-    before it is built. If the study's are known by
-    network, so are those of this judge: an architecture whose network was met is repeated.
+    before it is built. If the study's are known by network, so are those of this judge: an
+    architecture whose network was met is repeated.
     """
 
     def __init__(

@@ -71,17 +71,17 @@ class Provenance:
     def _check(self, study: Study) -> None:
         own = self._setup.scorer.scored_by
         if self._setup.other_scorer == "warn":
-            own.store(
-                study
-            )  # first: of two workers that begin at once, one at least sees the other
+            # First: of two workers that begin at once, one at least sees the other.
+            own.store(study)
         others = other_scorers(study, own)
         differing = [other for other in others if own.differences(other)]
-        if differing and self._setup.other_scorer == "raise":
-            raise OtherScorerError(
-                f"{_found(study, own, differing)} Make the scorer as it was, begin another study, "
-                "or pass other_scorer='warn' to have new scores beside those."
-            )
-        own.store(study)
+        if self._setup.other_scorer == "raise":
+            if differing:
+                raise OtherScorerError(
+                    f"{_found(study, own, differing)} Make the scorer as it was, begin another "
+                    "study, or pass other_scorer='warn' to have new scores beside those."
+                )
+            own.store(study)
         if differing:
             warnings.warn(
                 f"{_found(study, own, differing)} They stay stored, but are left out of account: "

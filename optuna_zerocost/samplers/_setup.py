@@ -68,6 +68,10 @@ class Setup:
             self.moves != 1 and not _compat.draws_are_given(self.base_sampler)
         )
 
+    def may_open(self, trial: FrozenTrial) -> bool:
+        """Return whether ``trial`` is early enough to be taken from the pool alone."""
+        return self.warmup is not None and trial.number < 2 * self.warmup.trials
+
     def opens(self, snapshot: Snapshot) -> bool:
         """Return whether the trial is one of the first, which are taken from the pool alone.
 
@@ -75,14 +79,12 @@ class Setup:
         later trial, once for each place; a ranking that learns counts what failed as well.
         """
         trial = snapshot.trial
-        if self.warmup is None or snapshot.enqueued or trial.params:
+        if self.warmup is None or not self.may_open(trial) or snapshot.enqueued or trial.params:
             return False
         trials, opening = self.warmup.trials, self.ranking.opening
         if opening is not None:
             return trial.number < min(trials, opening)
-        return trial.number < trials or (
-            trial.number < 2 * trials and snapshot.places_before < trials
-        )
+        return trial.number < trials or snapshot.places_before < trials
 
     def generator(self, study: Study, trial: FrozenTrial, purpose: str = "") -> random.Random:
         """Return a generator for the choices about one trial, which another worker would share."""

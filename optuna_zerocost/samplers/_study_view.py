@@ -138,7 +138,7 @@ class Snapshot:
 
     @property
     def places_before(self) -> int:
-        """Number of the architectures before this one, without what a trial died at once."""
+        """Number of the architectures of the trials before, but for what may be tried again."""
         places: set[object] = set()
         for trial in self.all_trials:
             if trial.number >= self.trial.number:

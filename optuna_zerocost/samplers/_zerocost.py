@@ -212,6 +212,8 @@ class ZeroCostSampler(BaseSampler):
         trial_id = _compat.trial_id_of(trial)
         self._hand_over[trial_id] = None
         self._provenance.check(study)
+        if not self._setup.may_open(trial) and not self._setup.has_moves:
+            return self.base_sampler.infer_relative_search_space(study, trial)
         started = time.perf_counter()
         fixed = _compat.fixed_parameters(self.base_sampler, within=self, study=study)
         snapshot = Snapshot(
@@ -221,8 +223,6 @@ class ZeroCostSampler(BaseSampler):
             fixed=fixed,
             scored_by=self._setup.scorer.scored_by.key,
         )
-        if not self._setup.opens(snapshot) and not self._setup.has_moves:
-            return self.base_sampler.infer_relative_search_space(study, trial)
         space = self.base_sampler.infer_relative_search_space(
             StudyView(snapshot),  # type: ignore[arg-type]
             trial,

@@ -25,7 +25,7 @@ from optuna_zerocost.scoring._scorer import (
     Scorer,
     as_scorer,
 )
-from optuna_zerocost.scoring._stand_in import StandInTrial, StudyToRead, TrialToScore
+from optuna_zerocost.scoring._stand_in import DrawnTrial, StandInTrial, StudyToRead, TrialToScore
 
 if TYPE_CHECKING:
     from optuna_zerocost.scoring._model_scorer import ModelScorer
@@ -35,6 +35,7 @@ __all__ = [
     "BaseScorer",
     "CandidateRejected",
     "DrawingTrial",
+    "DrawnTrial",
     "LimitedScorer",
     "Limits",
     "ModelScorer",

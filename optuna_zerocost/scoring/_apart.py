@@ -21,12 +21,12 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from joblib.externals.loky.backend import reduction
-from optuna.distributions import BaseDistribution, check_distribution_compatibility
+from optuna.distributions import BaseDistribution
 
 from optuna_zerocost.records import Candidate
 from optuna_zerocost.scoring._rejection import CandidateRejected, ScoringProcessError
 from optuna_zerocost.scoring._scorer import BaseScorer, DrawingTrial
-from optuna_zerocost.scoring._stand_in import StandInTrial, StudyToRead
+from optuna_zerocost.scoring._stand_in import DrawnTrial, StudyToRead
 
 __all__ = ["ScorerApart", "serve"]
 
@@ -259,7 +259,7 @@ def _portable(error: BaseException) -> BaseException:
     return error
 
 
-class _RemoteTrial(StandInTrial):
+class _RemoteTrial(DrawnTrial):
     """A trial whose values are drawn in the process that has it."""
 
     def __init__(
@@ -292,14 +292,8 @@ class _RemoteTrial(StandInTrial):
     def is_repeated(self) -> bool:
         return bool(self._ask("is_repeated", self.network))
 
-    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        self._go_on()
-        if name in self._distributions:
-            check_distribution_compatibility(self._distributions[name], distribution)
-            return self._suggested_params[name]
-        value = self._ask("suggest", name, distribution)
-        self._suggested_params[name], self._distributions[name] = value, distribution
-        return value
+    def _value_of(self, name: str, distribution: BaseDistribution) -> Any:
+        return self._ask("suggest", name, distribution)
 
     def _ask(self, kind: str, *content: Any) -> Any:
         _send(self._connection, (kind, *content))

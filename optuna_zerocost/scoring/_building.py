@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from optuna_zerocost.records import digest_of, first_digest_of, name_of
+from optuna_zerocost.records import digest_of, first_digest_of
 from optuna_zerocost.scoring._limits import SHAPE_LIMITS
 from optuna_zerocost.scoring._measuring import NetworkMeter
 from optuna_zerocost.scoring._meta import MetaDevice
@@ -221,8 +221,3 @@ class BuildingScorer(OnceScorer[Draft]):
             parts["limits"] = limits.ranges, functions, limits.samples, limits.backward
         digests = {name: digest_of(part) for name, part in parts.items()}
         return {"builder": first_digest_of(self._build_model), **digests}
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Changes when the scores would: with builder's code, seed, data, settings, limits."""
-        return f"{name_of(self)}:{digest_of(dict(self.determinants))}"

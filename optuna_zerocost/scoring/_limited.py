@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from optuna_zerocost.records import Candidate, digest_of, first_digest_of, name_of
+from optuna_zerocost.records import Candidate, digest_of, first_digest_of
 from optuna_zerocost.scoring._limits import Limits
 from optuna_zerocost.scoring._once import OnceScorer
 from optuna_zerocost.scoring._scorer import BaseScorer, Scorer, as_scorer
@@ -110,8 +110,3 @@ class LimitedScorer(OnceScorer[Any]):
             "maker": first_digest_of(self._maker),
             "limits": digest_of([self.limits.custom, inner.get("limits")]),
         }
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Changes when what is within, or its scores, would."""
-        return f"{name_of(self)}:{digest_of(dict(self.determinants))}"

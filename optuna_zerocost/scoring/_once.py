@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import abc
+import functools
 from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from optuna_zerocost.records import ArchitectureKey, Candidate, architecture_key
+from optuna_zerocost.records import (
+    ArchitectureKey,
+    Candidate,
+    architecture_key,
+    digest_of,
+    name_of,
+)
 from optuna_zerocost.scoring._limits import Limits, OutsideLimits
 from optuna_zerocost.scoring._rejection import RepeatedArchitecture
 from optuna_zerocost.scoring._scorer import BaseScorer, DrawingTrial
@@ -50,6 +57,16 @@ class OnceScorer(BaseScorer, Generic[_Made]):
 
     def _found_outside(self, measured: Mapping[str, float]) -> None:  # noqa: B027  (optional)
         """Take note that a call ended at a limit."""
+
+    @property
+    @abc.abstractmethod
+    def determinants(self) -> Mapping[str, str]:
+        """What the scores depend on, and what is within: a name for each part, and a digest."""
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Changes with any of the determinants."""
+        return f"{name_of(self)}:{digest_of(dict(self.determinants))}"
 
     def __call__(self, trial: Any, /) -> dict[str, float]:
         """Make one architecture, check the limits, and score it.

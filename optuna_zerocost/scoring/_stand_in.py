@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
@@ -167,6 +168,23 @@ class StandInTrial(FixedTrial, DrawingTrial):
         """End an objective that went on although its network is there."""
         if self.run is not None:
             self.run.go_on()
+
+
+class DrawnTrial(StandInTrial):
+    """A trial whose values are drawn when they are asked for, each once."""
+
+    @abc.abstractmethod
+    def _value_of(self, name: str, distribution: BaseDistribution) -> Any:
+        """Return a value for what was not asked for before."""
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        self._go_on()
+        if name in self._distributions:
+            check_distribution_compatibility(self._distributions[name], distribution)
+            return self._suggested_params[name]
+        value = self._value_of(name, distribution)
+        self._suggested_params[name], self._distributions[name] = value, distribution
+        return value
 
 
 class TrialToScore(StandInTrial):
